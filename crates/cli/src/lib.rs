@@ -1,0 +1,1 @@
+//! The ferrolite command: run, bench, inspect, compare and train .tflite models.

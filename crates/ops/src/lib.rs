@@ -1,0 +1,1 @@
+//! Operators of Ferrolite: shape inference and lowering to kernels.

@@ -1,0 +1,1 @@
+//! Graph rewriting, memory planning and kernel choice of Ferrolite.

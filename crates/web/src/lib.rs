@@ -1,0 +1,1 @@
+//! Ferrolite in the browser: the wasm-bindgen surface.

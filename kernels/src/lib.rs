@@ -1,0 +1,1 @@
+//! Compute kernels of Ferrolite: SIMD CPU kernels, reference loops and WGSL shaders.

@@ -1,0 +1,1 @@
+//! FlatBuffers schema of .tflite files and its Rust binding.

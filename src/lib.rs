@@ -1,0 +1,1 @@
+//! A TensorFlow Lite (LiteRT) interpreter in pure Rust.
