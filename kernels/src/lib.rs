@@ -1,1 +1,8 @@
 //! Compute kernels of Ferrolite: SIMD CPU kernels, reference loops and WGSL shaders.
+//!
+//! Kernels know no graph and no interpreter: they are functions over slices and dimensions. Vector code is
+//! written once over the [`isa::Isa`] trait and compiled for every instruction set that a token of [`isa::Cpu`]
+//! stands for; work is spread over threads by [`par::Par`].
+
+pub mod isa;
+pub mod par;

@@ -1,0 +1,117 @@
+//! AVX2 with fused multiply-add: eight lanes.
+
+use core::arch::x86_64::*;
+
+use super::leaf::{leaf, leaf_ptr};
+use super::{Isa, Kernel};
+
+/// Proof that the CPU has AVX2 and FMA.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Avx2Fma(());
+
+impl Avx2Fma {
+    /// The token, if the running CPU has AVX2 and FMA.
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs a kernel compiled for AVX2 and FMA.
+    #[inline]
+    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn run<K: Kernel>(isa: Avx2Fma, kernel: K) -> K::Output {
+            kernel.run(isa)
+        }
+        // SAFETY: the token proves that the CPU has AVX2 and FMA.
+        unsafe { run(self, kernel) }
+    }
+}
+
+/// `MASKS[8 - n..]` starts with `n` lanes of ones.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// The mask of the first `n <= 8` lanes.
+#[inline(always)]
+fn first(n: usize) -> *const __m256i {
+    debug_assert!(n <= 8);
+    MASKS.as_ptr().wrapping_add(8 - n).cast()
+}
+
+/// Both halves packed to eight 16-bit lanes, clamped.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pack_i16(a: __m256i) -> __m128i {
+    _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a))
+}
+
+impl Isa for Avx2Fma {
+    type F = __m256;
+    type I = __m256i;
+    type M = __m256;
+    const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+
+    leaf_ptr! {
+        load_ptr(ptr: *const f32) -> F = _mm256_loadu_ps(ptr);
+        load_ptr_part(ptr: *const f32, n: usize) -> F = _mm256_maskload_ps(ptr, _mm256_loadu_si256(first(n)));
+        store_ptr(value: Self::F, ptr: *mut f32) = _mm256_storeu_ps(ptr, value);
+        store_ptr_part(value: Self::F, ptr: *mut f32, n: usize) = _mm256_maskstore_ps(ptr, _mm256_loadu_si256(first(n)), value);
+        load_i32_ptr(ptr: *const i32) -> I = _mm256_loadu_si256(ptr.cast());
+        load_i32_ptr_part(ptr: *const i32, n: usize) -> I = _mm256_maskload_epi32(ptr, _mm256_loadu_si256(first(n)));
+        store_i32_ptr(value: Self::I, ptr: *mut i32) = _mm256_storeu_si256(ptr.cast(), value);
+        store_i32_ptr_part(value: Self::I, ptr: *mut i32, n: usize) = _mm256_maskstore_epi32(ptr, _mm256_loadu_si256(first(n)), value);
+        load_i8_ptr(ptr: *const i8) -> I = _mm256_cvtepi8_epi32(_mm_loadl_epi64(ptr.cast()));
+        load_u8_ptr(ptr: *const u8) -> I = _mm256_cvtepu8_epi32(_mm_loadl_epi64(ptr.cast()));
+        load_i16_ptr(ptr: *const i16) -> I = _mm256_cvtepi16_epi32(_mm_loadu_si128(ptr.cast()));
+        store_i8_ptr(value: Self::I, ptr: *mut i8) = { let p = pack_i16(value); _mm_storel_epi64(ptr.cast(), _mm_packs_epi16(p, p)) };
+        store_u8_ptr(value: Self::I, ptr: *mut u8) = { let p = pack_i16(value); _mm_storel_epi64(ptr.cast(), _mm_packus_epi16(p, p)) };
+        store_i16_ptr(value: Self::I, ptr: *mut i16) = _mm_storeu_si128(ptr.cast(), pack_i16(value));
+    }
+
+    leaf! {
+        splat(value: f32) -> F = _mm256_set1_ps(value);
+        add(a: F, b: F) -> F = _mm256_add_ps(a, b);
+        sub(a: F, b: F) -> F = _mm256_sub_ps(a, b);
+        mul(a: F, b: F) -> F = _mm256_mul_ps(a, b);
+        div(a: F, b: F) -> F = _mm256_div_ps(a, b);
+        fma(a: F, b: F, c: F) -> F = _mm256_fmadd_ps(a, b, c);
+        min(a: F, b: F) -> F = _mm256_min_ps(a, b);
+        max(a: F, b: F) -> F = _mm256_max_ps(a, b);
+        sqrt(a: F) -> F = _mm256_sqrt_ps(a);
+        round(a: F) -> F = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        floor(a: F) -> F = _mm256_floor_ps(a);
+        to_i32_round(a: F) -> I = _mm256_cvtps_epi32(a);
+        to_i32_trunc(a: F) -> I = _mm256_cvttps_epi32(a);
+        to_f32(a: I) -> F = _mm256_cvtepi32_ps(a);
+        bits(a: F) -> I = _mm256_castps_si256(a);
+        bits_to_f32(a: I) -> F = _mm256_castsi256_ps(a);
+        lt(a: F, b: F) -> M = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        le(a: F, b: F) -> M = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+        eq(a: F, b: F) -> M = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
+        select(mask: M, yes: F, no: F) -> F = _mm256_blendv_ps(no, yes, mask);
+        splat_i32(value: i32) -> I = _mm256_set1_epi32(value);
+        add_i32(a: I, b: I) -> I = _mm256_add_epi32(a, b);
+        sub_i32(a: I, b: I) -> I = _mm256_sub_epi32(a, b);
+        mul_i32(a: I, b: I) -> I = _mm256_mullo_epi32(a, b);
+        min_i32(a: I, b: I) -> I = _mm256_min_epi32(a, b);
+        max_i32(a: I, b: I) -> I = _mm256_max_epi32(a, b);
+        and(a: I, b: I) -> I = _mm256_and_si256(a, b);
+        or(a: I, b: I) -> I = _mm256_or_si256(a, b);
+        xor(a: I, b: I) -> I = _mm256_xor_si256(a, b);
+        lt_i32(a: I, b: I) -> M = _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a));
+        eq_i32(a: I, b: I) -> M = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
+        select_i32(mask: M, yes: I, no: I) -> I = _mm256_blendv_epi8(no, yes, _mm256_castps_si256(mask));
+    }
+
+    #[inline(always)]
+    fn shl<const N: i32>(self, a: Self::I) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX2.
+        unsafe { _mm256_slli_epi32::<N>(a) }
+    }
+
+    #[inline(always)]
+    fn shr<const N: i32>(self, a: Self::I) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX2.
+        unsafe { _mm256_srai_epi32::<N>(a) }
+    }
+}

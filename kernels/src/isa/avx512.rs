@@ -1,0 +1,129 @@
+//! AVX-512: sixteen lanes, thirty-two registers, masks.
+
+use core::arch::x86_64::*;
+
+use super::leaf::{leaf, leaf_ptr};
+use super::{Isa, Kernel};
+
+/// Proof that the CPU has AVX-512 F, BW, DQ and VL (and AVX2 with FMA, which come with them).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Avx512(());
+
+/// Proof that the CPU has [`Avx512`] and its 8-bit dot products (VNNI).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Avx512Vnni(Avx512);
+
+impl Avx512 {
+    /// The token, if the running CPU has all parts.
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma"))
+        .then_some(Self(()))
+    }
+
+    /// Runs a kernel compiled for AVX-512.
+    #[inline]
+    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn run<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
+            kernel.run(isa)
+        }
+        // SAFETY: the token proves that the CPU has AVX-512.
+        unsafe { run(self, kernel) }
+    }
+}
+
+impl Avx512Vnni {
+    /// The token, if the running CPU has all parts.
+    pub fn detect() -> Option<Self> {
+        Avx512::detect().filter(|_| is_x86_feature_detected!("avx512vnni")).map(Self)
+    }
+
+    /// The same CPU without the dot products, which has the general vector methods.
+    pub fn base(self) -> Avx512 {
+        self.0
+    }
+}
+
+/// The mask of the first `n <= 16` lanes.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    debug_assert!(n <= 16);
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Isa for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    type M = __mmask16;
+    const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+
+    leaf_ptr! {
+        load_ptr(ptr: *const f32) -> F = _mm512_loadu_ps(ptr);
+        load_ptr_part(ptr: *const f32, n: usize) -> F = _mm512_maskz_loadu_ps(first(n), ptr);
+        store_ptr(value: Self::F, ptr: *mut f32) = _mm512_storeu_ps(ptr, value);
+        store_ptr_part(value: Self::F, ptr: *mut f32, n: usize) = _mm512_mask_storeu_ps(ptr, first(n), value);
+        load_i32_ptr(ptr: *const i32) -> I = _mm512_loadu_epi32(ptr);
+        load_i32_ptr_part(ptr: *const i32, n: usize) -> I = _mm512_maskz_loadu_epi32(first(n), ptr);
+        store_i32_ptr(value: Self::I, ptr: *mut i32) = _mm512_storeu_epi32(ptr, value);
+        store_i32_ptr_part(value: Self::I, ptr: *mut i32, n: usize) = _mm512_mask_storeu_epi32(ptr, first(n), value);
+        load_i8_ptr(ptr: *const i8) -> I = _mm512_cvtepi8_epi32(_mm_loadu_epi8(ptr));
+        load_u8_ptr(ptr: *const u8) -> I = _mm512_cvtepu8_epi32(_mm_loadu_epi8(ptr.cast()));
+        load_i16_ptr(ptr: *const i16) -> I = _mm512_cvtepi16_epi32(_mm256_loadu_epi16(ptr));
+        store_i8_ptr(value: Self::I, ptr: *mut i8) = _mm_storeu_epi8(ptr, _mm512_cvtsepi32_epi8(value));
+        store_u8_ptr(value: Self::I, ptr: *mut u8) = _mm_storeu_epi8(ptr.cast(), _mm512_cvtusepi32_epi8(_mm512_max_epi32(value, _mm512_setzero_si512())));
+        store_i16_ptr(value: Self::I, ptr: *mut i16) = _mm256_storeu_epi16(ptr, _mm512_cvtsepi32_epi16(value));
+    }
+
+    leaf! {
+        splat(value: f32) -> F = _mm512_set1_ps(value);
+        add(a: F, b: F) -> F = _mm512_add_ps(a, b);
+        sub(a: F, b: F) -> F = _mm512_sub_ps(a, b);
+        mul(a: F, b: F) -> F = _mm512_mul_ps(a, b);
+        div(a: F, b: F) -> F = _mm512_div_ps(a, b);
+        fma(a: F, b: F, c: F) -> F = _mm512_fmadd_ps(a, b, c);
+        min(a: F, b: F) -> F = _mm512_min_ps(a, b);
+        max(a: F, b: F) -> F = _mm512_max_ps(a, b);
+        sqrt(a: F) -> F = _mm512_sqrt_ps(a);
+        round(a: F) -> F = _mm512_roundscale_ps::<0>(a);
+        floor(a: F) -> F = _mm512_roundscale_ps::<1>(a);
+        to_i32_round(a: F) -> I = _mm512_cvtps_epi32(a);
+        to_i32_trunc(a: F) -> I = _mm512_cvttps_epi32(a);
+        to_f32(a: I) -> F = _mm512_cvtepi32_ps(a);
+        bits(a: F) -> I = _mm512_castps_si512(a);
+        bits_to_f32(a: I) -> F = _mm512_castsi512_ps(a);
+        lt(a: F, b: F) -> M = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        le(a: F, b: F) -> M = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        eq(a: F, b: F) -> M = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        select(mask: M, yes: F, no: F) -> F = _mm512_mask_blend_ps(mask, no, yes);
+        splat_i32(value: i32) -> I = _mm512_set1_epi32(value);
+        add_i32(a: I, b: I) -> I = _mm512_add_epi32(a, b);
+        sub_i32(a: I, b: I) -> I = _mm512_sub_epi32(a, b);
+        mul_i32(a: I, b: I) -> I = _mm512_mullo_epi32(a, b);
+        min_i32(a: I, b: I) -> I = _mm512_min_epi32(a, b);
+        max_i32(a: I, b: I) -> I = _mm512_max_epi32(a, b);
+        and(a: I, b: I) -> I = _mm512_and_si512(a, b);
+        or(a: I, b: I) -> I = _mm512_or_si512(a, b);
+        xor(a: I, b: I) -> I = _mm512_xor_si512(a, b);
+        lt_i32(a: I, b: I) -> M = _mm512_cmplt_epi32_mask(a, b);
+        eq_i32(a: I, b: I) -> M = _mm512_cmpeq_epi32_mask(a, b);
+        select_i32(mask: M, yes: I, no: I) -> I = _mm512_mask_blend_epi32(mask, no, yes);
+    }
+
+    #[inline(always)]
+    fn shl<const N: i32>(self, a: Self::I) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX-512. The count is a constant below 32.
+        unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(N)) }
+    }
+
+    #[inline(always)]
+    fn shr<const N: i32>(self, a: Self::I) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX-512. The count is a constant below 32.
+        unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(N)) }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which instruction sets this CPU has.
+
+use super::{Isa, Kernel, Portable};
+
+#[cfg(test)]
+use super::Emulated16;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::Wasm128;
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2Fma, Avx512, Avx512Vnni};
+#[cfg(target_arch = "aarch64")]
+use super::{Neon, NeonDot};
+
+/// An instruction set the running CPU has, chosen once and kept by every prepacked kernel.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cpu {
+    /// What the compilation target guarantees: 128-bit vectors through the `wide` crate.
+    Portable(Portable),
+    /// AVX2 with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2Fma),
+    /// AVX-512 F, BW, DQ and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// AVX-512 with the 8-bit dot products.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512Vnni),
+    /// The vectors every 64-bit Arm has.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// Neon with the 8-bit dot products.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(NeonDot),
+    /// WebAssembly's 128-bit vectors.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Wasm128(Wasm128),
+    /// Sixteen lanes in arrays: tests the code paths of AVX-512 on machines without it.
+    #[cfg(test)]
+    Emulated16(Emulated16),
+}
+
+impl Cpu {
+    /// The widest instruction set of the running CPU.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(token) = Avx512Vnni::detect() {
+                return Self::Avx512Vnni(token);
+            }
+            if let Some(token) = Avx512::detect() {
+                return Self::Avx512(token);
+            }
+            if let Some(token) = Avx2Fma::detect() {
+                return Self::Avx2(token);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            if let Some(token) = NeonDot::detect() {
+                return Self::NeonDot(token);
+            }
+            if let Some(token) = Neon::detect() {
+                return Self::Neon(token);
+            }
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return Self::Wasm128(Wasm128::new());
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        Self::Portable(Portable::new())
+    }
+
+    /// Every instruction set the running CPU has, plainest first. For tests and comparisons.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable(Portable::new())];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(Avx2Fma::detect().map(Self::Avx2));
+            all.extend(Avx512::detect().map(Self::Avx512));
+            all.extend(Avx512Vnni::detect().map(Self::Avx512Vnni));
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            all.extend(Neon::detect().map(Self::Neon));
+            all.extend(NeonDot::detect().map(Self::NeonDot));
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Self::Wasm128(Wasm128::new()));
+        #[cfg(test)]
+        all.push(Self::Emulated16(Emulated16::new()));
+        all
+    }
+
+    /// The last part of kernel names, e.g. `avx2` in `f32_gemm_6x16_avx2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => "neondot",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm128(_) => "wasm128",
+            #[cfg(test)]
+            Self::Emulated16(_) => "emulated16",
+        }
+    }
+
+    /// Lanes of a 32-bit vector.
+    pub fn lanes(self) -> usize {
+        struct Lanes;
+        impl Kernel for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Isa>(self, _: S) -> usize {
+                S::LANES
+            }
+        }
+        self.dispatch(Lanes)
+    }
+
+    /// Runs a kernel in a function compiled for this instruction set. The dot-product tokens run the kernel of
+    /// the set they extend.
+    #[inline]
+    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Portable(isa) => kernel.run(isa),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(isa) => isa.dispatch(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(isa) => isa.dispatch(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(isa) => isa.base().dispatch(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(isa) => isa.dispatch(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(isa) => isa.base().dispatch(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm128(isa) => kernel.run(isa.base()),
+            #[cfg(test)]
+            Self::Emulated16(isa) => kernel.run(isa),
+        }
+    }
+}

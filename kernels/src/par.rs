@@ -1,0 +1,213 @@
+//! Spreading tiles of work over threads.
+
+/// How many threads a kernel may use.
+///
+/// Work is handed out in tiles whose number depends on the problem alone, and a reduction is never split by
+/// the number of threads: results are the same bits for any count. With more than one thread the tiles run on
+/// the rayon pool the caller is in (see `rayon::ThreadPool::install`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Par {
+    threads: usize,
+}
+
+impl Default for Par {
+    fn default() -> Self {
+        Self::serial()
+    }
+}
+
+impl Par {
+    /// Everything on the caller.
+    pub const fn serial() -> Self {
+        Self { threads: 1 }
+    }
+
+    /// Up to `threads` threads (zero counts as one). Without the feature `threads` this is [`Par::serial`].
+    pub const fn new(threads: usize) -> Self {
+        if cfg!(feature = "threads") && threads > 1 { Self { threads } } else { Self::serial() }
+    }
+
+    /// The number of threads tiles may run on.
+    pub const fn threads(self) -> usize {
+        self.threads
+    }
+
+    /// Calls `run` for every tile of `0..tiles`, in any order and on any thread.
+    pub fn for_each_tile(self, tiles: usize, run: impl Fn(usize) + Sync + Send) {
+        #[cfg(feature = "threads")]
+        if self.threads > 1 && tiles > 1 {
+            let next = core::sync::atomic::AtomicUsize::new(0);
+            // Each worker claims the next tile when it is done with one: no splitting costs, even load.
+            let work = || {
+                loop {
+                    let tile = next.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+                    if tile >= tiles {
+                        break;
+                    }
+                    run(tile);
+                }
+            };
+            rayon::in_place_scope(|scope| {
+                for _ in 1..self.threads.min(tiles) {
+                    scope.spawn(|_| work());
+                }
+                work();
+            });
+            return;
+        }
+        for tile in 0..tiles {
+            run(tile);
+        }
+    }
+
+    /// Calls `run` for every chunk of `chunk_len` elements of `out` (the last may be shorter), with the chunk's
+    /// index.
+    ///
+    /// # Panics
+    /// If `chunk_len` is zero.
+    pub fn chunks_mut<T: Send>(
+        self,
+        out: &mut [T],
+        chunk_len: usize,
+        run: impl Fn(usize, &mut [T]) + Sync + Send,
+    ) {
+        assert!(chunk_len > 0, "chunks need a length");
+        let len = out.len();
+        let shared = SharedMut::new(out);
+        self.for_each_tile(len.div_ceil(chunk_len), |tile| {
+            let start = tile * chunk_len;
+            // SAFETY: each tile is run once, and the ranges of two tiles do not overlap.
+            run(tile, unsafe { shared.range(start, chunk_len.min(len - start)) });
+        });
+    }
+
+    /// Calls `run` for every tile with a scratch buffer of `scratch_len` elements that no other running tile
+    /// uses. At most `scratch.len() / scratch_len` tiles run at a time, and at least one must fit; see
+    /// [`Par::scratch_len`].
+    ///
+    /// The contents of the scratch buffer are whatever earlier tiles left there.
+    ///
+    /// # Panics
+    /// If `scratch` has no room for one buffer.
+    pub fn for_each_tile_with<T: Send>(
+        self,
+        tiles: usize,
+        scratch: &mut [T],
+        scratch_len: usize,
+        run: impl Fn(usize, &mut [T]) + Sync + Send,
+    ) {
+        let buffers = scratch.len().checked_div(scratch_len).unwrap_or(self.threads);
+        assert!(buffers > 0, "scratch needs room for one buffer of {scratch_len} elements");
+        let workers = self.threads.min(buffers).min(tiles);
+        let next = core::sync::atomic::AtomicUsize::new(0);
+        let shared = SharedMut::new(scratch);
+        Self { threads: workers.max(1) }.for_each_tile(workers, |worker| {
+            // SAFETY: each worker is run once, and the ranges of two workers do not overlap.
+            let buffer = unsafe { shared.range(worker * scratch_len, scratch_len) };
+            loop {
+                let tile = next.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+                if tile >= tiles {
+                    break;
+                }
+                run(tile, buffer);
+            }
+        });
+    }
+
+    /// Elements of scratch that let [`Par::for_each_tile_with`] use every thread, given those of one tile.
+    pub const fn scratch_len(self, of_one_tile: usize) -> usize {
+        of_one_tile * self.threads
+    }
+}
+
+/// A mutable slice whose disjoint parts are handed to several threads.
+pub(crate) struct SharedMut<'a, T> {
+    start: *mut T,
+    len: usize,
+    _borrow: core::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: the parts given out are disjoint (see `range`), so sharing it is handing `&mut T` to other threads.
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
+
+impl<'a, T> SharedMut<'a, T> {
+    /// Takes the slice over for `'a`.
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), _borrow: core::marker::PhantomData }
+    }
+
+    /// The elements `start..start + len`.
+    ///
+    /// # Panics
+    /// If they are not within the slice.
+    ///
+    /// # Safety
+    /// No two ranges that are alive at the same time may overlap.
+    #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+    pub(crate) unsafe fn range(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start);
+        // SAFETY: within the slice, and the caller vouches for disjointness.
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_tile_runs_once() {
+        for threads in [0, 1, 2, 4] {
+            for tiles in [0, 1, 2, 3, 100] {
+                let counts: Vec<AtomicUsize> = (0..tiles).map(|_| AtomicUsize::new(0)).collect();
+                Par::new(threads).for_each_tile(tiles, |tile| {
+                    counts[tile].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(
+                    counts.iter().all(|c| c.load(Ordering::Relaxed) == 1),
+                    "{threads} threads, {tiles} tiles"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_cover_the_slice() {
+        for threads in [1, 3] {
+            for len in [0, 1, 7, 8, 9, 64] {
+                let mut out = vec![0; len];
+                Par::new(threads).chunks_mut(&mut out, 4, |index, chunk| chunk.fill(index + 1));
+                let want: Vec<usize> = (0..len).map(|i| i / 4 + 1).collect();
+                assert_eq!(out, want, "{threads} threads, {len} elements");
+            }
+        }
+    }
+
+    #[test]
+    fn scratch_is_not_shared_between_running_tiles() {
+        let par = Par::new(4);
+        let mut scratch = vec![0u64; par.scratch_len(16)];
+        let done = AtomicUsize::new(0);
+        par.for_each_tile_with(200, &mut scratch, 16, |tile, buffer| {
+            assert_eq!(buffer.len(), 16);
+            buffer.fill(tile as u64);
+            std::thread::yield_now();
+            assert!(buffer.iter().all(|&v| v == tile as u64));
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.into_inner(), 200);
+    }
+
+    #[test]
+    fn one_scratch_buffer_means_one_worker() {
+        let mut scratch = [0u8; 10];
+        let done = AtomicUsize::new(0);
+        Par::new(4).for_each_tile_with(9, &mut scratch, 10, |_, _| {
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.into_inner(), 9);
+    }
+}
