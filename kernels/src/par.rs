@@ -138,6 +138,11 @@ impl<'a, T> SharedMut<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _borrow: core::marker::PhantomData }
     }
 
+    /// The address of the first element, for kernels that write rows of a strided tile.
+    pub(crate) fn as_mut_ptr(&self) -> *mut T {
+        self.start
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Panics

@@ -1,0 +1,3 @@
+//! CPU kernels by operator family.
+
+pub mod movement;

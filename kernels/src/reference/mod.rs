@@ -1,0 +1,3 @@
+//! Plain loops that say what a kernel must compute: the oracles of the kernels' tests.
+
+pub mod movement;
