@@ -1,0 +1,124 @@
+"""Matrix products: FULLY_CONNECTED and BATCH_MATMUL."""
+
+import numpy as np
+
+from cases import ACTIVATIONS, HYBRID, add, label
+from onebuild import Quant
+from ops.conv import FLAVOURS, bias, output_span, weights
+
+FLAVOURS.update(
+    {
+        "u8_i8": ("UINT8", "UINT8", "INT32", False),
+        "i16_w16": ("INT16", "INT16", "INT32", False),
+        "i8_w4_pt": ("INT8", "INT4", "INT32", False),
+        "hybrid_u8": ("FLOAT32", "UINT8", "FLOAT32", False),
+        "hybrid_w4_pt": ("FLOAT32", "INT4", "FLOAT32", False),
+    }
+)
+
+
+def fully_connected(flavour, shape, units, activation="none", with_bias=True, keep=False, asymmetric=False, dynamic=False,
+                    output=None):
+    """One dense layer; `dynamic` makes the weights an input, `output` sets another output type."""
+
+    def build(case):
+        graph = case.graph
+        dtype = FLAVOURS[flavour][0]
+        input_quant = case.quant(dtype)
+        x = graph.input(dtype, shape, input_quant)
+        depth = shape[-1]
+        if flavour == "i16_w16":
+            quant = Quant(np.float32(1 / 32768), 0)
+            w = graph.const("INT16", case.values("INT16", (units, depth), quant), quant)
+        elif dynamic:
+            quant = None if dtype == "FLOAT32" else case.quant(dtype, 2.0)
+            w = graph.input(dtype, (units, depth), quant)
+        else:
+            w, quant = weights(case, flavour, (units, depth), 0)
+        b = bias(case, flavour, units, input_quant, quant) if with_bias else None
+        y = graph.output(output or dtype, case.quant(output or dtype, output_span(flavour, depth)))
+        graph.op("FULLY_CONNECTED", [x, w, b], [y], keepNumDims=keep, asymmetricQuantizeInputs=asymmetric,
+                 fusedActivationFunction=ACTIVATIONS[activation])
+        if flavour.startswith("hybrid"):
+            case.tolerance = HYBRID
+
+    add("FULLY_CONNECTED", label(flavour, shape, f"u{units}", activation if activation != "none" else "", "" if with_bias else "nobias",
+                                 "keep" if keep else "", "asym" if asymmetric else "", "dynamic" if dynamic else "", output or ""), build)
+
+
+for flavour in ("f32", "f16w", "hybrid", "hybrid_pc", "hybrid_u8", "hybrid_w4", "hybrid_w4_pt", "u8", "i8", "i8_pc", "i8_w4",
+                "i8_w4_pt", "i16", "i16_pc", "i16_b32", "i16_w16"):
+    fully_connected(flavour, (1, 13), 7)
+    fully_connected(flavour, (3, 16), 5, "relu")
+    fully_connected(flavour, (2, 3, 8), 4, with_bias=False, keep=True)
+    fully_connected(flavour, (2, 2, 3, 5), 6, "relu6")
+    if flavour.startswith("hybrid"):
+        fully_connected(flavour, (3, 16), 5, asymmetric=True)
+        fully_connected(flavour, (2, 37), 9, "relu", asymmetric=True)
+for flavour in ("f32", "i8_pc", "u8", "hybrid_pc"):
+    fully_connected(flavour, (5, 67), 33)
+    fully_connected(flavour, (1, 1), 1, "relu_n1")
+    fully_connected(flavour, (7, 4), 3)
+for flavour in ("f32", "i8", "u8"):
+    fully_connected(flavour, (3, 9), 4, dynamic=True)
+    fully_connected(flavour, (3, 9), 4, dynamic=True, with_bias=False)
+fully_connected("f32", (0, 4), 3)
+fully_connected("i8", (2, 6), 3, output="INT16")
+fully_connected("u8", (2, 6), 3, output="INT16")
+
+MATMULS = [
+    dict(left=(5, 7), right=(7, 3)),
+    dict(left=(2, 4, 5), right=(2, 5, 3)),
+    dict(left=(2, 1, 3, 4), right=(1, 3, 4, 5)),
+    dict(left=(2, 3, 6), right=(6, 5)),
+    dict(left=(3, 5, 4), right=(3, 5, 2), adjoint=(True, False)),
+    dict(left=(2, 3, 5), right=(2, 4, 5), adjoint=(False, True)),
+    dict(left=(6, 3), right=(5, 6), adjoint=(True, True)),
+]
+RANK_FIVE = dict(left=(2, 1, 2, 3, 4), right=(1, 3, 1, 4, 2))
+MATMUL_FLAVOURS = {
+    "f32": ("FLOAT32", "FLOAT32", "FLOAT32"),
+    "i8": ("INT8", "INT8", "INT8"),
+    "i8_i32": ("INT8", "INT8", "INT32"),
+    "i16": ("INT16", "INT16", "INT16"),
+    "i16_i8": ("INT16", "INT8", "INT16"),
+    "hybrid": ("FLOAT32", "INT8", "FLOAT32"),
+}
+
+
+def batch_matmul(flavour, left, right, adjoint=(False, False), constant=False, asymmetric=False):
+    """One batched product; `constant` makes the right operand part of the model."""
+
+    def build(case):
+        graph = case.graph
+        left_type, right_type, out_type = MATMUL_FLAVOURS[flavour]
+        depth = left[-2] if adjoint[0] else left[-1]
+        left_quant = case.quant(left_type)
+        right_quant = Quant(np.float32(0.01), 0) if flavour in ("hybrid", "i16_i8") else case.quant(right_type, 2.0)
+        x = graph.input(left_type, left, left_quant)
+        if constant:
+            y = graph.const(right_type, case.values(right_type, right, right_quant), right_quant)
+        else:
+            y = graph.input(right_type, right, right_quant)
+        out_quant = Quant(np.float32(0.001), 0) if out_type == "INT32" else case.quant(out_type, output_span(flavour, depth))
+        graph.op("BATCH_MATMUL", [x, y], [graph.output(out_type, out_quant)], adjX=adjoint[0], adjY=adjoint[1],
+                 asymmetricQuantizeInputs=asymmetric)
+        if flavour == "hybrid":
+            case.tolerance = HYBRID
+
+    add("BATCH_MATMUL", label(flavour, left, right, "adjx" if adjoint[0] else "", "adjy" if adjoint[1] else "",
+                              "const" if constant else "", "asym" if asymmetric else ""), build)
+
+
+for flavour in MATMUL_FLAVOURS:
+    for shapes in MATMULS:
+        if flavour != "hybrid":
+            batch_matmul(flavour, **shapes)
+        if flavour in ("f32", "i8", "hybrid"):
+            batch_matmul(flavour, **shapes, constant=True)
+    if flavour == "hybrid":
+        batch_matmul(flavour, **MATMULS[1], constant=True, asymmetric=True)
+        batch_matmul(flavour, **MATMULS[3], constant=True, asymmetric=True)
+batch_matmul("f32", **RANK_FIVE)
+batch_matmul("i8", **RANK_FIVE)
+batch_matmul("f32", (1, 33, 17), (1, 17, 40))
