@@ -1,1 +1,42 @@
 //! Reading, verifying and writing .tflite models.
+//!
+//! [`Model::parse`] turns the bytes of a file into typed [`Subgraph`]s, [`Tensor`]s and [`Operator`]s and refuses anything
+//! the rest of the project would have to distrust: after it every index is in range, every shape has a size, every
+//! constant has exactly its bytes, and operators stand in an order in which they can run. Constants are not copied: they
+//! point into the file's [`Bytes`], which may be a memory map.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::as_conversions,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod bytes;
+mod error;
+mod graph;
+mod load;
+mod model;
+pub mod options;
+mod quantization;
+mod read;
+mod sparsity;
+mod tensor_type;
+
+pub use bytes::Bytes;
+pub use error::{ModelError, ModelErrorKind, Place};
+pub use ferrolite_schema::tflite::BuiltinOperator;
+pub use graph::{
+    BufferId, ExternalBuffer, Metadata, OpCode, Operator, OperatorCode, Signature, Subgraph, Tensor,
+    VariantType,
+};
+pub use load::{ExternalFiles, LoadOptions};
+pub use model::Model;
+pub use options::{OptionTable, Options};
+pub use quantization::{Quantization, QuantizationDetails};
+pub use sparsity::{SparseIndices, SparseLevel, Sparsity};
+pub use tensor_type::TensorType;
