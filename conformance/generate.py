@@ -57,6 +57,8 @@ def undelegated_agrees(case, content, answer, reference):
         for a, b in zip(ours, theirs):
             if a.shape != b.shape:
                 return False
+            if np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
+                continue
             if case.tolerance[0] == "float" and a.dtype != object and a.size:
                 a, b = a.astype(np.complex128), b.astype(np.complex128)
                 if not np.abs(a - b).max() <= case.tolerance[1] * max(np.ptp(a.real), np.abs(a).max(), 1e-30):
