@@ -1,3 +1,5 @@
 //! CPU kernels by operator family.
 
 pub mod movement;
+pub mod pool;
+pub mod reduce;

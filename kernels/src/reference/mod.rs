@@ -1,3 +1,5 @@
 //! Plain loops that say what a kernel must compute: the oracles of the kernels' tests.
 
 pub mod movement;
+pub mod pool;
+pub mod reduce;

@@ -206,10 +206,12 @@ fn merge(dims: &mut Vec<CopyDim>) {
 /// Takes the dimensions of the innermost loop out of `dims`.
 fn split_inner(dims: &mut Vec<CopyDim>, unit: usize) -> Inner {
     let Some(rows) = dims.pop() else { return Inner::Unit };
-    if rows.dst == unit as isize && rows.src.unsigned_abs() > unit && matches!(unit, 1 | 2 | 4 | 8 | 16) {
-        if let Some(i) = dims.iter().position(|d| d.src == unit as isize) {
-            return Inner::Transpose { rows, columns: dims.remove(i) };
-        }
+    let scattered = rows.dst == unit as isize && rows.src.unsigned_abs() > unit;
+    if scattered
+        && matches!(unit, 1 | 2 | 4 | 8 | 16)
+        && let Some(i) = dims.iter().position(|d| d.src == unit as isize)
+    {
+        return Inner::Transpose { rows, columns: dims.remove(i) };
     }
     if unit >= 64 {
         // A step this long is as good as a run; leaving the dimension outside lets threads share it.

@@ -52,12 +52,14 @@ unsafe fn whole_block<const N: usize>(from: *const u8, from_stride: isize, to: *
         // SAFETY: the caller's promise.
         *row = unsafe { from.offset(j as isize * from_stride).cast::<[[u8; N]; BLOCK]>().read() };
     }
-    for i in 0..BLOCK {
-        let mut column = [[0u8; N]; BLOCK];
-        for (j, element) in column.iter_mut().enumerate() {
-            *element = block[j][i];
+    let mut turned = [[[0u8; N]; BLOCK]; BLOCK];
+    for (j, row) in block.iter().enumerate() {
+        for (column, &element) in turned.iter_mut().zip(row) {
+            column[j] = element;
         }
+    }
+    for (i, column) in turned.iter().enumerate() {
         // SAFETY: the caller's promise.
-        unsafe { to.offset(i as isize * to_stride).cast::<[[u8; N]; BLOCK]>().write(column) }
+        unsafe { to.offset(i as isize * to_stride).cast::<[[u8; N]; BLOCK]>().write(*column) }
     }
 }

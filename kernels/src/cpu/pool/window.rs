@@ -1,0 +1,363 @@
+//! One pass over the windows, for every way to pool.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use super::PoolShape;
+use crate::isa::{Cpu, Isa, Kernel};
+use crate::par::Par;
+
+/// Channels pooled at a time: their accumulators stay in registers or L1.
+const CHANNELS: usize = 32;
+
+/// Element visits that make one tile of work.
+const TILE_VISITS: usize = 32 << 10;
+
+/// A way to pool elements of type `T`.
+pub trait Pooling<T>: Copy + Send + Sync {
+    /// What is kept while a window is walked.
+    type Acc: Copy;
+
+    /// Before the first element.
+    fn start(self) -> Self::Acc;
+    /// Takes one element in.
+    fn step(acc: Self::Acc, x: T) -> Self::Acc;
+    /// The result of a window of `count` elements.
+    fn finish(self, acc: Self::Acc, count: usize) -> T;
+}
+
+/// The average, held to `low..=high`.
+///
+/// Integer averages are rounded to the nearest, halves away from zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Average<T> {
+    /// Least result.
+    pub low: T,
+    /// Greatest result.
+    pub high: T,
+}
+
+/// The greatest element, held to `low..=high`.
+#[derive(Clone, Copy, Debug)]
+pub struct Max<T> {
+    /// Least result.
+    pub low: T,
+    /// Greatest result.
+    pub high: T,
+}
+
+/// The root of the mean square, held to `low..=high`.
+#[derive(Clone, Copy, Debug)]
+pub struct L2 {
+    /// Least result.
+    pub low: f32,
+    /// Greatest result.
+    pub high: f32,
+}
+
+impl Pooling<f32> for Average<f32> {
+    type Acc = f32;
+
+    #[inline(always)]
+    fn start(self) -> f32 {
+        0.0
+    }
+    #[inline(always)]
+    fn step(acc: f32, x: f32) -> f32 {
+        acc + x
+    }
+    #[inline(always)]
+    fn finish(self, acc: f32, count: usize) -> f32 {
+        (acc / count as f32).max(self.low).min(self.high)
+    }
+}
+
+impl Pooling<f32> for L2 {
+    type Acc = f32;
+
+    #[inline(always)]
+    fn start(self) -> f32 {
+        0.0
+    }
+    #[inline(always)]
+    fn step(acc: f32, x: f32) -> f32 {
+        acc + x * x
+    }
+    #[inline(always)]
+    fn finish(self, acc: f32, count: usize) -> f32 {
+        (acc / count as f32).sqrt().max(self.low).min(self.high)
+    }
+}
+
+impl Pooling<f32> for Max<f32> {
+    type Acc = f32;
+
+    #[inline(always)]
+    fn start(self) -> f32 {
+        f32::NEG_INFINITY
+    }
+    #[inline(always)]
+    fn step(acc: f32, x: f32) -> f32 {
+        if x > acc { x } else { acc }
+    }
+    #[inline(always)]
+    fn finish(self, acc: f32, _: usize) -> f32 {
+        acc.max(self.low).min(self.high)
+    }
+}
+
+macro_rules! integer_pooling {
+    ($($T:ty),*) => {$(
+        impl Pooling<$T> for Average<$T> {
+            type Acc = i32;
+
+            #[inline(always)]
+            fn start(self) -> i32 {
+                0
+            }
+            #[inline(always)]
+            fn step(acc: i32, x: $T) -> i32 {
+                acc.wrapping_add(i32::from(x))
+            }
+            #[inline(always)]
+            fn finish(self, acc: i32, count: usize) -> $T {
+                let count = count as i32;
+                let half = if acc > 0 { count / 2 } else { -(count / 2) };
+                let mean = acc.wrapping_add(half) / count;
+                mean.clamp(i32::from(self.low), i32::from(self.high)) as $T
+            }
+        }
+
+        impl Pooling<$T> for Max<$T> {
+            type Acc = $T;
+
+            #[inline(always)]
+            fn start(self) -> $T {
+                self.low
+            }
+            #[inline(always)]
+            fn step(acc: $T, x: $T) -> $T {
+                acc.max(x)
+            }
+            #[inline(always)]
+            fn finish(self, acc: $T, _: usize) -> $T {
+                acc.min(self.high)
+            }
+        }
+    )*};
+}
+integer_pooling!(i8, u8, i16);
+
+/// Pools `src` into `dst`, both in NHWC layout. Every window must touch the image.
+///
+/// # Panics
+/// If an operand's length is not that of `shape`.
+pub fn pool<T: Copy + Send + Sync, P: Pooling<T>>(
+    cpu: Cpu,
+    par: Par,
+    pooling: P,
+    shape: &PoolShape,
+    src: &[T],
+    dst: &mut [T],
+) {
+    assert_eq!(
+        (src.len(), dst.len()),
+        (shape.source_len(), shape.result_len()),
+        "operands must have the shape"
+    );
+    let area = (shape.filter_height * shape.filter_width).max(1);
+    let chunk = (TILE_VISITS / area).max(1).next_multiple_of(CHANNELS);
+    par.chunks_mut(dst, chunk, |tile, dst| {
+        cpu.dispatch(Windows { pooling, shape, src, dst, first: tile * chunk, element: PhantomData });
+    });
+}
+
+/// A stretch of the result, which may start and end within a pixel.
+struct Windows<'a, T, P> {
+    pooling: P,
+    shape: &'a PoolShape,
+    src: &'a [T],
+    dst: &'a mut [T],
+    /// Index of the first result element.
+    first: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Copy, P: Pooling<T>> Kernel for Windows<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) {
+        let channels = self.shape.channels;
+        let mut done = 0;
+        while done < self.dst.len() {
+            let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
+            let len = CHANNELS.min(channels - channel).min(self.dst.len() - done);
+            let to = &mut self.dst[done..done + len];
+            if let Ok(to) = <&mut [T; CHANNELS]>::try_from(&mut *to) {
+                window(self.pooling, self.shape, self.src, pixel, channel, to);
+            } else {
+                window(self.pooling, self.shape, self.src, pixel, channel, to);
+            }
+            done += len;
+        }
+    }
+}
+
+/// The part of `size` elements from `start` (which may be negative) that lies in `0..limit`.
+#[inline(always)]
+fn clip(start: isize, size: usize, limit: usize) -> Range<usize> {
+    let end = (start + size as isize).clamp(0, limit as isize) as usize;
+    (start.max(0) as usize).min(end)..end
+}
+
+/// Pools the window of output pixel `pixel` for the channels from `channel` that `to` has room for.
+#[inline(always)]
+fn window<T: Copy, P: Pooling<T>, D: AsMut<[T]> + ?Sized>(
+    pooling: P,
+    shape: &PoolShape,
+    src: &[T],
+    pixel: usize,
+    channel: usize,
+    to: &mut D,
+) {
+    let to = to.as_mut();
+    let (row, x) = (pixel / shape.out_width, pixel % shape.out_width);
+    let (image, y) = (row / shape.out_height, row % shape.out_height);
+    let top = (y * shape.stride_height) as isize - shape.pad_top as isize;
+    let left = (x * shape.stride_width) as isize - shape.pad_left as isize;
+    let ys = clip(top, shape.filter_height, shape.in_height);
+    let xs = clip(left, shape.filter_width, shape.in_width);
+    let mut acc = [pooling.start(); CHANNELS];
+    let acc = &mut acc[..to.len()];
+    for y in ys.clone() {
+        let row = (image * shape.in_height + y) * shape.in_width;
+        for x in xs.clone() {
+            let start = (row + x) * shape.channels + channel;
+            for (acc, &x) in acc.iter_mut().zip(&src[start..start + to.len()]) {
+                *acc = P::step(*acc, x);
+            }
+        }
+    }
+    let count = ys.len() * xs.len();
+    for (to, &acc) in to.iter_mut().zip(&*acc) {
+        *to = pooling.finish(acc, count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    fn shapes() -> Vec<(&'static str, PoolShape)> {
+        let base = PoolShape {
+            batch: 1,
+            in_height: 7,
+            in_width: 6,
+            channels: 5,
+            out_height: 6,
+            out_width: 5,
+            filter_height: 2,
+            filter_width: 2,
+            stride_height: 1,
+            stride_width: 1,
+            pad_top: 0,
+            pad_left: 0,
+        };
+        vec![
+            ("2x2", base),
+            (
+                "3x3 stride 2 padded, two images",
+                PoolShape {
+                    batch: 2,
+                    out_height: 4,
+                    out_width: 3,
+                    filter_height: 3,
+                    filter_width: 3,
+                    stride_height: 2,
+                    stride_width: 2,
+                    pad_top: 1,
+                    pad_left: 1,
+                    channels: 37,
+                    ..base
+                },
+            ),
+            (
+                "global",
+                PoolShape {
+                    out_height: 1,
+                    out_width: 1,
+                    filter_height: 7,
+                    filter_width: 6,
+                    channels: 130,
+                    ..base
+                },
+            ),
+            (
+                "window larger than the image",
+                PoolShape {
+                    out_height: 7,
+                    out_width: 6,
+                    filter_height: 9,
+                    filter_width: 9,
+                    pad_top: 4,
+                    pad_left: 4,
+                    ..base
+                },
+            ),
+            ("no images", PoolShape { batch: 0, ..base }),
+        ]
+    }
+
+    /// Compares every way to pool on every instruction set with the plain loops.
+    fn check<T, P>(name: &str, pooling: P, values: impl Fn(usize) -> T, failures: &mut Vec<String>)
+    where
+        T: Copy + Send + Sync + Default + PartialEq + core::fmt::Debug,
+        P: Pooling<T>,
+    {
+        for (shape_name, shape) in shapes() {
+            let src: Vec<T> = (0..shape.source_len()).map(&values).collect();
+            let mut want = vec![T::default(); shape.result_len()];
+            reference::pool::pool(pooling, &shape, &src, &mut want);
+            for cpu in Cpu::all() {
+                let mut got = vec![T::default(); shape.result_len()];
+                pool(cpu, Par::new(2), pooling, &shape, &src, &mut got);
+                if got != want {
+                    failures.push(format!("{name}, {shape_name}, {}", cpu.name()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equals_the_plain_loops() {
+        let mut failures = Vec::new();
+        let float = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 8.0;
+        let byte = |i: usize| (i * 37 % 251) as u8;
+        check("average f32", Average { low: -3.0, high: 3.0 }, float, &mut failures);
+        check("max f32", Max { low: f32::NEG_INFINITY, high: 4.0 }, float, &mut failures);
+        check("l2 f32", L2 { low: 0.0, high: f32::INFINITY }, float, &mut failures);
+        check("average i8", Average { low: -128, high: 127 }, |i| byte(i) as i8, &mut failures);
+        check("average u8", Average { low: 3, high: 250 }, byte, &mut failures);
+        check(
+            "average i16",
+            Average { low: -32768, high: 32767 },
+            |i| (i * 7919 % 65536) as i16,
+            &mut failures,
+        );
+        check("max i8", Max { low: -100, high: 90 }, |i| byte(i) as i8, &mut failures);
+        check("max u8", Max { low: 0, high: 255 }, byte, &mut failures);
+        check("max i16", Max { low: -32768, high: 32767 }, |i| (i * 7919 % 65536) as i16, &mut failures);
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn integer_averages_round_halves_away_from_zero() {
+        let rows: &[(i32, usize, i8)] =
+            &[(3, 2, 2), (-3, 2, -2), (1, 4, 0), (2, 4, 1), (-2, 4, -1), (0, 4, 0)];
+        for &(sum, count, want) in rows {
+            assert_eq!(Average { low: -128i8, high: 127 }.finish(sum, count), want, "{sum} / {count}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Reductions over any set of axes, and searches along one axis.
+
+mod arg;
+mod plan;
+mod product;
+mod reductions;
+mod topk;
+
+pub use arg::{Extreme, arg_extreme};
+pub use plan::{ReducePlan, reduce};
+pub use product::quantized_product;
+pub use reductions::{All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, Reduction, Sum};
+pub use topk::top_k;

@@ -1,0 +1,355 @@
+//! The loops of a reduction over any set of axes.
+
+use super::reductions::Reduction;
+use crate::isa::{Cpu, Isa, Kernel};
+use crate::par::Par;
+
+/// Accumulators that are kept side by side.
+const LANES: usize = 32;
+
+/// Steps after which partial results are merged: sums of long axes lose less to rounding that way.
+const BLOCK: usize = 128;
+
+/// Element visits that make one tile of work.
+const TILE_VISITS: usize = 32 << 10;
+
+/// A dimension of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dim {
+    len: usize,
+    stride: usize,
+}
+
+/// A reduction's shape with neighbouring axes of a kind merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReducePlan {
+    /// Axes that stay, but for the innermost of the source.
+    kept: Vec<Dim>,
+    /// Axes that are reduced, but for the innermost of the source.
+    reduced: Vec<Dim>,
+    /// The innermost axis of the source.
+    inner: usize,
+    /// Whether the innermost axis is reduced.
+    inner_reduced: bool,
+    source_len: usize,
+    result_len: usize,
+}
+
+impl ReducePlan {
+    /// Plans to reduce the axes of `shape` where `reduced` holds.
+    ///
+    /// # Panics
+    /// If the two differ in length.
+    #[must_use]
+    pub fn new(shape: &[usize], reduced: &[bool]) -> Self {
+        assert_eq!(shape.len(), reduced.len(), "one flag per axis");
+        let mut axes: Vec<(usize, bool)> = Vec::new();
+        for (&len, &reduced) in shape.iter().zip(reduced) {
+            match axes.last_mut() {
+                Some(last) if last.1 == reduced => last.0 *= len,
+                _ if len == 1 => {}
+                _ => axes.push((len, reduced)),
+            }
+        }
+        let product = |of: bool| axes.iter().filter(|a| a.1 == of).map(|a| a.0).product::<usize>();
+        let (kept_len, reduced_len) = (product(false), product(true));
+        let (inner, inner_reduced) = axes.pop().unwrap_or((1, false));
+        let mut plan = Self {
+            kept: Vec::new(),
+            reduced: Vec::new(),
+            inner,
+            inner_reduced,
+            source_len: kept_len * reduced_len,
+            result_len: kept_len,
+        };
+        let mut stride = inner;
+        for &(len, reduced) in axes.iter().rev() {
+            let dims = if reduced { &mut plan.reduced } else { &mut plan.kept };
+            dims.insert(0, Dim { len, stride });
+            stride *= len;
+        }
+        plan
+    }
+
+    /// Elements of the source.
+    #[must_use]
+    pub fn source_len(&self) -> usize {
+        self.source_len
+    }
+
+    /// Elements of the result.
+    #[must_use]
+    pub fn result_len(&self) -> usize {
+        self.result_len
+    }
+
+    /// Elements that make one of the result.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let inner = if self.inner_reduced { self.inner } else { 1 };
+        self.reduced.iter().map(|d| d.len).product::<usize>() * inner
+    }
+
+    /// Where the stretch of the source for result element `index` starts.
+    #[inline(always)]
+    fn base(&self, index: usize) -> usize {
+        let (mut rest, mut base) = (index, 0);
+        if !self.inner_reduced {
+            base = rest % self.inner;
+            rest /= self.inner;
+        }
+        for d in self.kept.iter().rev() {
+            base += rest % d.len * d.stride;
+            rest /= d.len;
+        }
+        base
+    }
+
+    /// Calls `f` with the position of every element that goes into result element `index`, in the source's order.
+    pub(super) fn for_each_element(&self, index: usize, mut f: impl FnMut(usize)) {
+        let base = self.base(index);
+        let run = if self.inner_reduced { self.inner } else { 1 };
+        self.for_each_reduced(|offset| (0..run).for_each(|i| f(base + offset + i)));
+    }
+
+    /// Calls `f` with the offset of every step of the reduced axes but the innermost.
+    #[inline(always)]
+    fn for_each_reduced(&self, mut f: impl FnMut(usize)) {
+        match *self.reduced.as_slice() {
+            [] => f(0),
+            [d] => (0..d.len).for_each(|i| f(i * d.stride)),
+            [ref outer @ .., d] => {
+                let rows: usize = outer.iter().map(|d| d.len).product();
+                for row in 0..rows {
+                    let (mut rest, mut offset) = (row, 0);
+                    for d in outer.iter().rev() {
+                        offset += rest % d.len * d.stride;
+                        rest /= d.len;
+                    }
+                    (0..d.len).for_each(|i| f(offset + i * d.stride));
+                }
+            }
+        }
+    }
+}
+
+/// Reduces `src` into `dst`.
+///
+/// # Panics
+/// If an operand's length is not the plan's.
+pub fn reduce<R: Reduction>(
+    cpu: Cpu,
+    par: Par,
+    reduction: R,
+    plan: &ReducePlan,
+    src: &[R::In],
+    dst: &mut [R::Out],
+) {
+    assert_eq!(
+        (src.len(), dst.len()),
+        (plan.source_len, plan.result_len),
+        "operands must have the planned shape"
+    );
+    let mut chunk = (TILE_VISITS / plan.count().max(1)).max(1);
+    if !plan.inner_reduced {
+        chunk = chunk.next_multiple_of(LANES);
+    }
+    par.chunks_mut(dst, chunk, |tile, dst| {
+        cpu.dispatch(Stretch { reduction, plan, src, dst, first: tile * chunk });
+    });
+}
+
+/// A stretch of the result.
+struct Stretch<'a, R: Reduction> {
+    reduction: R,
+    plan: &'a ReducePlan,
+    src: &'a [R::In],
+    dst: &'a mut [R::Out],
+    /// Index of the first result element.
+    first: usize,
+}
+
+impl<R: Reduction> Kernel for Stretch<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, _: S) {
+        if self.plan.inner_reduced { self.along() } else { self.across() }
+    }
+}
+
+impl<R: Reduction> Stretch<'_, R> {
+    /// The innermost axis stays: result elements side by side are reduced side by side.
+    #[inline(always)]
+    fn across(&mut self) {
+        let inner = self.plan.inner;
+        let mut done = 0;
+        while done < self.dst.len() {
+            let index = self.first + done;
+            let len = LANES.min(inner - index % inner).min(self.dst.len() - done);
+            if len == LANES {
+                self.columns(index, done, [(); LANES].len());
+            } else {
+                self.columns(index, done, len);
+            }
+            done += len;
+        }
+    }
+
+    /// Reduces `len` neighbouring columns.
+    #[inline(always)]
+    fn columns(&mut self, index: usize, done: usize, len: usize) {
+        let start = self.reduction.start();
+        let (mut total, mut part) = ([start; LANES], [start; LANES]);
+        let base = self.plan.base(index);
+        let mut steps = 0;
+        self.plan.for_each_reduced(|offset| {
+            for (acc, &x) in part[..len].iter_mut().zip(&self.src[base + offset..base + offset + len]) {
+                *acc = R::step(*acc, x);
+            }
+            steps += 1;
+            if steps % BLOCK == 0 {
+                merge::<R>(&mut total, &part);
+                part = [start; LANES];
+            }
+        });
+        merge::<R>(&mut total, &part);
+        for (to, &acc) in self.dst[done..done + len].iter_mut().zip(&total) {
+            *to = self.reduction.finish(acc);
+        }
+    }
+
+    /// The innermost axis is reduced: each result element comes from runs of the source.
+    #[inline(always)]
+    fn along(&mut self) {
+        let start = self.reduction.start();
+        for (i, to) in self.dst.iter_mut().enumerate() {
+            let base = self.plan.base(self.first + i);
+            let mut total = [start; LANES];
+            self.plan.for_each_reduced(|offset| {
+                let run = &self.src[base + offset..base + offset + self.plan.inner];
+                for block in run.chunks(LANES * BLOCK) {
+                    let mut part = [start; LANES];
+                    let mut rows = block.chunks_exact(LANES);
+                    for row in &mut rows {
+                        for (acc, &x) in part.iter_mut().zip(row) {
+                            *acc = R::step(*acc, x);
+                        }
+                    }
+                    for (acc, &x) in part.iter_mut().zip(rows.remainder()) {
+                        *acc = R::step(*acc, x);
+                    }
+                    merge::<R>(&mut total, &part);
+                }
+            });
+            let mut width = LANES / 2;
+            while width > 0 {
+                let (low, high) = total.split_at_mut(width);
+                for (a, &b) in low.iter_mut().zip(&*high) {
+                    *a = R::merge(*a, b);
+                }
+                width /= 2;
+            }
+            *to = self.reduction.finish(total[0]);
+        }
+    }
+}
+
+/// Merges partial results lane by lane.
+#[inline(always)]
+fn merge<R: Reduction>(total: &mut [R::Acc; LANES], part: &[R::Acc; LANES]) {
+    for (a, &b) in total.iter_mut().zip(part) {
+        *a = R::merge(*a, b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, Sum};
+    use super::*;
+    use crate::reference;
+    use core::marker::PhantomData;
+
+    const SHAPES: &[(&str, &[usize], &[bool])] = &[
+        ("scalar", &[], &[]),
+        ("all of a vector", &[9000], &[true]),
+        ("none", &[2, 3], &[false, false]),
+        ("rows", &[5, 70], &[false, true]),
+        ("columns", &[70, 45], &[true, false]),
+        ("long columns", &[700, 3], &[true, false]),
+        ("image", &[2, 7, 6, 40], &[false, true, true, false]),
+        ("outer and inner", &[3, 4, 5], &[true, false, true]),
+        ("every other", &[3, 2, 4, 1, 2, 3], &[true, false, true, false, false, true]),
+        ("ends stay", &[2, 3, 4, 5, 6], &[false, true, false, true, false]),
+        ("empty source", &[0, 3], &[true, false]),
+        ("empty result", &[0, 3], &[false, true]),
+    ];
+
+    fn check<R>(
+        name: &str,
+        make: impl Fn(usize) -> R,
+        value: impl Fn(usize) -> R::In,
+        failures: &mut Vec<String>,
+    ) where
+        R: Reduction,
+        R::Out: Default + core::fmt::Debug,
+    {
+        for (shape_name, shape, reduced) in SHAPES {
+            let plan = ReducePlan::new(shape, reduced);
+            let reduction = make(plan.count());
+            let src: Vec<R::In> = (0..plan.source_len()).map(&value).collect();
+            let want = reference::reduce::reduce(reduction, shape, reduced, &src);
+            assert_eq!(plan.result_len(), want.len(), "{shape_name}");
+            for cpu in Cpu::all() {
+                let mut got = vec![R::Out::default(); want.len()];
+                reduce(cpu, Par::new(2), reduction, &plan, &src, &mut got);
+                // By their text, so that NaN equals NaN.
+                if format!("{got:?}") != format!("{want:?}") {
+                    failures
+                        .push(format!("{name}, {shape_name}, {}: {got:?} instead of {want:?}", cpu.name()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equals_the_plain_loops() {
+        let mut failures = Vec::new();
+        // Small whole numbers add up exactly in any order.
+        let float = |i: usize| (i * 37 % 101) as f32 - 50.0;
+        let byte = |i: usize| (i * 37 % 251) as u8;
+        let int = |i: usize| (i as i32).wrapping_mul(0x9e37_79b9_u32 as i32);
+        check("sum f32", |_| Sum::<f32>::default(), float, &mut failures);
+        check("sum i32", |_| Sum::<i32>::default(), int, &mut failures);
+        check("sum i64", |_| Sum::<i64>::default(), |i| i64::from(int(i)) << 30, &mut failures);
+        check("mean f32", Mean::<f32>::of, |i| float(i).abs() + 1.0, &mut failures);
+        check("mean i32", Mean::<i32>::of, int, &mut failures);
+        check("product i32", |_| Product::<i32>::default(), |i| int(i) | 1, &mut failures);
+        check("max f32", |_| MaxOf::<f32>::default(), float, &mut failures);
+        check("max i8", |_| MaxOf::<i8>::default(), |i| byte(i) as i8, &mut failures);
+        check("min u8", |_| MinOf::<u8>::default(), byte, &mut failures);
+        check("min i64", |_| MinOf::<i64>::default(), |i| i64::from(int(i)), &mut failures);
+        check("any", |_| Any, |i| u8::from(i % 97 == 5), &mut failures);
+        check("all", |_| All, |i| u8::from(i % 97 != 5), &mut failures);
+        fn quantized<T>(n: usize) -> QuantizedSum<T> {
+            QuantizedSum { scale: 0.5 / n.max(1) as f32, offset: 3.25, element: PhantomData }
+        }
+        check("quantized mean i8", quantized::<i8>, |i| byte(i) as i8, &mut failures);
+        check("quantized mean u8", quantized::<u8>, byte, &mut failures);
+        check("quantized mean i16", quantized::<i16>, |i| int(i) as i16, &mut failures);
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn long_sums_keep_their_digits() {
+        for (name, shape, reduced) in
+            [("along", [1, 1 << 20], [false, true]), ("across", [1 << 15, 2], [true, false])]
+        {
+            let plan = ReducePlan::new(&shape, &reduced);
+            let src = vec![0.1f32; plan.source_len()];
+            let mut got = vec![0.0; plan.result_len()];
+            reduce(Cpu::detect(), Par::serial(), Mean::<f32>::of(plan.count()), &plan, &src, &mut got);
+            assert!(got.iter().all(|x| (x - 0.1).abs() < 1e-6), "{name}: {got:?}");
+        }
+    }
+}
