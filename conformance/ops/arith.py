@@ -10,6 +10,11 @@ SHAPES = [
     ((11,), ()),
     ((2, 1, 3, 2, 5), (4, 1, 2, 1)),
 ]
+NARROW_SHAPES = [
+    ((1, 3, 5, 3), (1, 3, 5, 3)),
+    ((1, 3, 5, 3), (3,)),
+    ((2, 1, 4, 3), (1, 3, 1, 3)),
+]
 RANK_SIX = ((1, 2, 1, 3, 2, 4), (2, 1, 2, 1, 1, 4))
 EMPTY = ((0, 4), (1, 4))
 
@@ -67,12 +72,13 @@ def binary(op, dtype, shapes, activation="none", constant=False, seed=""):
 for op, dtypes in ARITHMETIC.items():
     for dtype in dtypes:
         full = dtype in ("FLOAT32", "INT8")
-        for shapes in SHAPES if full else SHAPES[:4]:
+        shapes_of_type = SHAPES if full else NARROW_SHAPES
+        for shapes in shapes_of_type:
             binary(op, dtype, shapes)
-        binary(op, dtype, SHAPES[1], constant=True)
+        binary(op, dtype, shapes_of_type[1], constant=True)
         if dtype in ("FLOAT32", "INT32"):
             binary(op, dtype, RANK_SIX)
             binary(op, dtype, EMPTY)
         if op in FUSED and dtype in ("FLOAT32", "INT8", "UINT8", "INT16", "INT32"):
             for activation in ("relu", "relu_n1", "relu6"):
-                binary(op, dtype, SHAPES[0], activation)
+                binary(op, dtype, shapes_of_type[0], activation)
