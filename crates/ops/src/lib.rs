@@ -1,1 +1,34 @@
 //! Operators of Ferrolite: shape inference and lowering to kernels.
+//!
+//! Each operator is one [`OpSpec`] in the table of its family (see [`families`]): what it accepts, how the shapes of
+//! its outputs follow, and how it is lowered to a [`Kernel`]. The registry, the report of unsupported operators, the
+//! coverage table and the choice of conformance cases all derive from that table.
+
+pub mod element;
+pub mod eval;
+pub mod families;
+pub mod strings;
+
+mod error;
+mod io;
+mod kernel;
+mod lower;
+mod node;
+mod registry;
+mod resources;
+mod shape;
+mod spec;
+mod tensor;
+
+pub use element::Element;
+pub use error::{OpError, OpErrorKind};
+pub use ferrolite_model::TensorType;
+pub use io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
+pub use kernel::{Context, Cost, FnKernel, Kernel};
+pub use lower::{LowerCx, PackCache};
+pub use node::{ConstSource, InferError, Ints, Node, Operand, OutputShape, OutputShapes, one};
+pub use registry::Registry;
+pub use resources::{Resources, Variable};
+pub use shape::{Shape, resolve_axis};
+pub use spec::{InferFn, LowerFn, Memory, OpKey, OpSpec, Traits, TypeRow};
+pub use tensor::{AlignedBytes, TensorInfo, TensorValue};

@@ -1,0 +1,168 @@
+//! One operator of a graph as its shape function and its lowering see it.
+
+use ferrolite_model::options::OptionsTable;
+use ferrolite_model::{Operator, TensorType};
+use smallvec::SmallVec;
+
+use crate::element::Element;
+use crate::error::OpError;
+use crate::shape::Shape;
+use crate::tensor::TensorInfo;
+
+/// An input of an operator while planning.
+#[derive(Clone, Debug)]
+pub struct Operand<'a> {
+    /// Type, shape and quantization.
+    pub info: &'a TensorInfo,
+    /// The content, if it is known while planning.
+    pub value: Option<&'a [u8]>,
+    /// Where a constant comes from, if it is one: equal sources hold equal bytes for the life of the model.
+    pub source: Option<ConstSource>,
+}
+
+/// The identity of a constant that depends on nothing but the model file; what is packed from it can be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConstSource {
+    /// The subgraph.
+    pub subgraph: u32,
+    /// The tensor in it.
+    pub tensor: u32,
+}
+
+/// One operator with its operands.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    /// The operator as the file has it: version, options, custom options.
+    pub operator: &'a Operator,
+    /// Inputs; `None` where the file leaves an optional input out.
+    pub inputs: &'a [Option<Operand<'a>>],
+    /// Outputs. While shapes are being inferred, their shapes are those the file declares.
+    pub outputs: &'a [TensorInfo],
+    /// Tensors that carry nothing but the quantization of an operator's inner values.
+    pub intermediates: &'a [TensorInfo],
+}
+
+/// Why a shape could not be inferred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InferError {
+    /// The shape depends on the content of this input, which is not known yet.
+    NeedsValue(usize),
+    /// The operands contradict each other.
+    Op(OpError),
+}
+
+impl From<OpError> for InferError {
+    fn from(e: OpError) -> Self {
+        Self::Op(e)
+    }
+}
+
+/// An output's shape as far as it can be known before the operator runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputShape {
+    /// This shape.
+    Known(Shape),
+    /// The shape depends on the content of the inputs in a way that only running the operator tells.
+    Dynamic,
+}
+
+impl From<Shape> for OutputShape {
+    fn from(shape: Shape) -> Self {
+        Self::Known(shape)
+    }
+}
+
+/// One [`OutputShape`] per output.
+pub type OutputShapes = SmallVec<[OutputShape; 2]>;
+
+/// The shapes of an operator with a single output.
+#[must_use]
+pub fn one(shape: Shape) -> OutputShapes {
+    core::iter::once(OutputShape::Known(shape)).collect()
+}
+
+/// Integers read from a small tensor.
+pub type Ints = SmallVec<[i64; 8]>;
+
+impl<'a> Node<'a> {
+    /// Input `i`, if it is present.
+    #[must_use]
+    pub fn optional(&self, i: usize) -> Option<&Operand<'a>> {
+        self.inputs.get(i).and_then(Option::as_ref)
+    }
+
+    /// Input `i`.
+    ///
+    /// # Errors
+    /// When the operator has no such input.
+    pub fn input(&self, i: usize) -> Result<&Operand<'a>, OpError> {
+        self.optional(i).ok_or_else(|| OpError::invalid(format!("input {i} is missing")))
+    }
+
+    /// The shape of input `i`.
+    ///
+    /// # Errors
+    /// When the operator has no such input.
+    pub fn shape(&self, i: usize) -> Result<&'a Shape, OpError> {
+        Ok(&self.input(i)?.info.shape)
+    }
+
+    /// The element type of input `i`.
+    ///
+    /// # Errors
+    /// When the operator has no such input.
+    pub fn dtype(&self, i: usize) -> Result<TensorType, OpError> {
+        Ok(self.input(i)?.info.dtype)
+    }
+
+    /// Output `i`.
+    ///
+    /// # Errors
+    /// When the operator has no such output.
+    pub fn output(&self, i: usize) -> Result<&'a TensorInfo, OpError> {
+        self.outputs.get(i).ok_or_else(|| OpError::invalid(format!("output {i} is missing")))
+    }
+
+    /// The operator's options of table `T`; a table left out of the file has its defaults.
+    ///
+    /// # Errors
+    /// When the file carries another table.
+    pub fn options<T: OptionsTable + Default>(&self) -> Result<T, OpError> {
+        self.operator.options_or_default::<T>().ok_or_else(|| {
+            OpError::invalid(format!("the operator carries another options table than {}", core::any::type_name::<T>()))
+        })
+    }
+
+    /// The elements of input `i` when it is known while planning.
+    ///
+    /// # Errors
+    /// [`InferError::NeedsValue`] when it is not; [`InferError::Op`] on another type.
+    pub fn value<T: Element>(&self, i: usize) -> Result<SmallVec<[T; 8]>, InferError> {
+        let operand = self.input(i)?;
+        T::check(operand.info.dtype)?;
+        let bytes = operand.value.ok_or(InferError::NeedsValue(i))?;
+        Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
+    }
+
+    /// The elements of an integer input `i` of any width when it is known while planning.
+    ///
+    /// # Errors
+    /// [`InferError::NeedsValue`] when it is not; [`InferError::Op`] when it is no integer tensor.
+    pub fn ints(&self, i: usize) -> Result<Ints, InferError> {
+        macro_rules! widen {
+            ($t:ty) => {
+                Ok(self.value::<$t>(i)?.into_iter().map(i64::from).collect())
+            };
+        }
+        match self.dtype(i)? {
+            TensorType::Int8 => widen!(i8),
+            TensorType::Int16 => widen!(i16),
+            TensorType::Int32 => widen!(i32),
+            TensorType::UInt8 => widen!(u8),
+            TensorType::UInt16 => widen!(u16),
+            TensorType::UInt32 => widen!(u32),
+            TensorType::Int64 => widen!(i64),
+            other => Err(OpError::invalid(format!("input {i} must hold integers, not {other}")).into()),
+        }
+    }
+}

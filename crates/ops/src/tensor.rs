@@ -1,0 +1,244 @@
+//! What a planner knows of a tensor, and tensors with memory of their own.
+
+use std::sync::Arc;
+
+use ferrolite_model::{Quantization, TensorType};
+
+use crate::element::Element;
+use crate::error::OpError;
+use crate::shape::Shape;
+
+/// Type, shape and quantization of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// The tensor's name in the file, for messages.
+    pub name: Arc<str>,
+    /// Element type.
+    pub dtype: TensorType,
+    /// Dimensions, outermost first.
+    pub shape: Shape,
+    /// Scales and zero points, if the tensor is quantized.
+    pub quantization: Option<Arc<Quantization>>,
+}
+
+impl TensorInfo {
+    /// Bytes of the tensor's elements; for strings 0, as their size depends on the content.
+    ///
+    /// # Errors
+    /// When the size does not fit in `usize`.
+    pub fn byte_len(&self) -> Result<usize, OpError> {
+        if self.dtype == TensorType::String {
+            return Ok(0);
+        }
+        let n = self.shape.num_elements()?;
+        self.dtype
+            .byte_len(n)
+            .ok_or_else(|| OpError::invalid(format!("tensor '{}' {} is larger than memory", self.name, self.shape)))
+    }
+
+    /// The scale and zero point of a per-tensor quantized tensor.
+    ///
+    /// # Errors
+    /// When the tensor has no quantization or has it per channel.
+    pub fn per_tensor(&self) -> Result<(f32, i32), OpError> {
+        let missing = || {
+            OpError::invalid(format!(
+                "tensor '{}' of type {} needs one scale and one zero point; it has none or several",
+                self.name, self.dtype
+            ))
+        };
+        let q = self.quantization.as_ref().ok_or_else(missing)?;
+        match (q.scale.as_slice(), q.zero_point.as_slice()) {
+            ([s], []) => Ok((*s, 0)),
+            ([s], [z, ..]) => Ok((*s, i32::try_from(*z).map_err(|_| missing())?)),
+            _ => Err(missing()),
+        }
+    }
+
+    /// The scales of a tensor quantized per tensor (one) or per channel (several).
+    ///
+    /// # Errors
+    /// When the tensor has no scales.
+    pub fn scales(&self) -> Result<&[f32], OpError> {
+        match &self.quantization {
+            Some(q) if !q.scale.is_empty() => Ok(&q.scale),
+            _ => Err(OpError::invalid(format!("tensor '{}' of type {} has no scale", self.name, self.dtype))),
+        }
+    }
+
+    /// Whether the tensor carries at least one scale.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        self.quantization.as_ref().is_some_and(|q| !q.scale.is_empty())
+    }
+}
+
+/// One cache line; vectors of it give 64-byte aligned memory in safe code.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Zero-initialised bytes aligned to 64.
+#[derive(Clone, Default)]
+pub struct AlignedBytes {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// `len` zero bytes.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+    }
+
+    /// A copy of `bytes`.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut out = Self::zeroed(bytes.len());
+        out.as_mut_slice().copy_from_slice(bytes);
+        out
+    }
+
+    /// Changes the length; memory that is reused keeps its content, new memory is zero.
+    pub fn resize(&mut self, len: usize) {
+        self.lines.resize(len.div_ceil(64), Line([0; 64]));
+        self.len = len;
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    /// The bytes, writable.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+impl core::fmt::Debug for AlignedBytes {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "AlignedBytes({} bytes)", self.len)
+    }
+}
+
+/// A tensor that owns its memory: inputs, outputs, variables, constants, and whatever has a shape known only at run time.
+#[derive(Clone, Debug)]
+pub struct TensorValue {
+    dtype: TensorType,
+    shape: Shape,
+    data: AlignedBytes,
+}
+
+impl TensorValue {
+    /// A tensor of zeros (of no strings, for strings).
+    ///
+    /// # Errors
+    /// When the size does not fit in memory's address range.
+    pub fn zeros(dtype: TensorType, shape: Shape) -> Result<Self, OpError> {
+        let mut value = Self { dtype, shape: Shape::scalar(), data: AlignedBytes::default() };
+        value.reset(dtype, shape)?;
+        Ok(value)
+    }
+
+    /// A tensor with a copy of `bytes`; strings in the string-tensor layout of the schema.
+    ///
+    /// # Errors
+    /// When the number of bytes is not the shape's.
+    pub fn from_bytes(dtype: TensorType, shape: Shape, bytes: &[u8]) -> Result<Self, OpError> {
+        if dtype != TensorType::String {
+            let want = byte_len(dtype, &shape)?;
+            if want != bytes.len() {
+                return Err(OpError::invalid(format!(
+                    "a {dtype} tensor of shape {shape} has {want} bytes, {} were given",
+                    bytes.len()
+                )));
+            }
+        }
+        Ok(Self { dtype, shape, data: AlignedBytes::copy_of(bytes) })
+    }
+
+    /// A tensor with a copy of `elements`.
+    ///
+    /// # Errors
+    /// When the number of elements is not the shape's.
+    pub fn from_elements<T: Element>(shape: Shape, elements: &[T]) -> Result<Self, OpError> {
+        Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(elements))
+    }
+
+    /// Gives the tensor a type and shape; its memory is reused where it can be, its content is then unspecified.
+    ///
+    /// # Errors
+    /// When the size does not fit in memory's address range.
+    pub fn reset(&mut self, dtype: TensorType, shape: Shape) -> Result<(), OpError> {
+        let len = byte_len(dtype, &shape)?;
+        self.data.resize(len);
+        if dtype == TensorType::String {
+            self.data = AlignedBytes::copy_of(&crate::strings::encode_empty(shape.num_elements()?));
+        }
+        self.dtype = dtype;
+        self.shape = shape;
+        Ok(())
+    }
+
+    /// Gives the tensor a copy of another's type, shape and content.
+    pub fn assign(&mut self, dtype: TensorType, shape: &[usize], bytes: &[u8]) {
+        self.dtype = dtype;
+        self.shape = Shape::new(shape);
+        self.data.resize(bytes.len());
+        self.data.as_mut_slice().copy_from_slice(bytes);
+    }
+
+    /// Element type.
+    #[must_use]
+    pub fn dtype(&self) -> TensorType {
+        self.dtype
+    }
+
+    /// Dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The content as little-endian bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.data.as_slice()
+    }
+
+    /// The content, writable.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.data.as_mut_slice()
+    }
+
+    /// The elements.
+    ///
+    /// # Errors
+    /// When the tensor's type is not `T`'s.
+    pub fn elements<T: Element>(&self) -> Result<&[T], OpError> {
+        T::check(self.dtype)?;
+        Ok(bytemuck::cast_slice(self.bytes()))
+    }
+
+    /// The elements, writable.
+    ///
+    /// # Errors
+    /// When the tensor's type is not `T`'s.
+    pub fn elements_mut<T: Element>(&mut self) -> Result<&mut [T], OpError> {
+        T::check(self.dtype)?;
+        Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
+    }
+}
+
+fn byte_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
+    if dtype == TensorType::String {
+        return Ok(0);
+    }
+    dtype
+        .byte_len(shape.num_elements()?)
+        .filter(|&n| n <= isize::MAX as usize)
+        .ok_or_else(|| OpError::invalid(format!("a {dtype} tensor of shape {shape} is larger than memory")))
+}
