@@ -1,1 +1,25 @@
 //! Graph rewriting, memory planning and kernel choice of Ferrolite.
+//!
+//! A [`Graph`] is a subgraph of a model with its operators' specs; [`rewrite`] simplifies it once, [`compile()`] plans
+//! a [`Segment`] of it for given shapes. Most graphs are one segment; shapes that depend on data split them.
+#![forbid(unsafe_code)]
+
+pub mod arena;
+pub mod backend;
+
+mod compile;
+mod describe;
+mod error;
+mod graph;
+mod infer;
+mod memory;
+mod rewrite;
+mod segment;
+
+pub use compile::{CompileOptions, compile};
+pub use describe::describe;
+pub use error::{Error, ErrorKind, Place as ErrorPlace};
+pub use graph::{Content, Graph, GraphNode, GraphTensor, unsupported_operators};
+pub use infer::Known;
+pub use rewrite::rewrite;
+pub use segment::{Place, Segment, Step, StepOperand};

@@ -1,0 +1,411 @@
+//! Planning a segment: inference, partitioning, memory, lowering.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::TensorType;
+use ferrolite_ops::{LowerCx, Node, Operand, PackCache, Shape, TensorInfo};
+
+use crate::arena::{self, Block};
+use crate::backend::{Backend, BackendNode, Partition};
+use crate::error::{Error, ErrorKind};
+use crate::graph::{Content, Graph};
+use crate::infer::{Inferred, Known, infer};
+use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
+use crate::segment::{Place, Segment, Step, StepOperand};
+
+/// Choices that hold for all segments of an interpreter.
+#[derive(Clone)]
+pub struct CompileOptions {
+    /// The instruction set of the kernels.
+    pub cpu: Cpu,
+    /// Threads that will run the plan.
+    pub threads: usize,
+    /// Give every tensor memory of its own, so that all can be read after a run.
+    pub preserve_all: bool,
+    /// Devices that are offered nodes, in order of preference.
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// Largest arena in bytes.
+    pub max_arena_bytes: usize,
+}
+
+/// Plans the segment that starts at node `start`.
+///
+/// # Errors
+/// Those of shape functions and lowerings with the operator's place; a limit that is reached.
+pub fn compile(
+    graph: &Graph,
+    start: usize,
+    known: &Known<'_>,
+    packs: &PackCache,
+    options: &CompileOptions,
+) -> Result<Segment, Error> {
+    let inferred = infer(graph, start, known, options.cpu)?;
+    let compiler = Compiler { graph, inferred: &inferred, packs, options };
+    let units = compiler.units();
+    let pinned = compiler.pinned();
+    let assigner =
+        Assigner { graph, inferred: &inferred, units: &units, pinned: pinned.clone(), share: !options.preserve_all };
+    let mut layout = assigner.run();
+    let mut steps = Vec::with_capacity(units.len());
+    let mut scratch_blocks = Vec::with_capacity(units.len());
+    for (u, unit) in units.iter().enumerate() {
+        if layout.sharing[u] == Sharing::Alias {
+            continue;
+        }
+        let step = compiler.step(unit, layout.sharing[u])?;
+        let scratch = step.kernel.scratch_bytes();
+        layout.blocks.push(Block { size: scratch, first: u, last: u });
+        scratch_blocks.push((layout.blocks.len() - 1, scratch));
+        steps.push(step);
+    }
+    let (offsets, arena_bytes) = arena::layout(&layout.blocks)
+        .filter(|(_, total)| *total <= options.max_arena_bytes)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Limit,
+                format!("the arena would exceed {} bytes: raise the limit or use smaller inputs", options.max_arena_bytes),
+            )
+        })?;
+    for (step, (block, len)) in steps.iter_mut().zip(scratch_blocks) {
+        step.scratch = (offsets[block], len);
+        compiler.place(step, &layout, &offsets);
+        check_disjoint(step).map_err(|e| graph.locate(&graph.nodes[step.nodes[0]], e))?;
+    }
+    let allocate = compiler.allocations(&pinned);
+    let (constants, fill) = compiler.constants(&pinned);
+    let shape_deps = compiler.shape_deps(&units);
+    let Inferred { end, infos, value_deps, .. } = inferred;
+    Ok(Segment { start, end, steps, infos, constants, allocate, fill, arena_bytes, shape_deps, value_deps })
+}
+
+struct Compiler<'a> {
+    graph: &'a Graph,
+    inferred: &'a Inferred,
+    packs: &'a PackCache,
+    options: &'a CompileOptions,
+}
+
+impl Compiler<'_> {
+    fn info(&self, t: usize) -> Option<&TensorInfo> {
+        self.inferred.infos[t].as_ref()
+    }
+
+    fn operands(&self, n: usize) -> Vec<Option<Operand<'_>>> {
+        let value = |t: usize| {
+            self.inferred.folded[t].as_ref().map(|v| v.bytes()).or_else(|| self.graph.constant(t)).or_else(|| {
+                let dep = self.inferred.value_deps.iter().find(|(d, _)| *d == t);
+                dep.map(|(_, value)| value.bytes())
+            })
+        };
+        self.graph.nodes[n]
+            .inputs
+            .iter()
+            .map(|t| {
+                let t = (*t)?;
+                Some(Operand { info: self.info(t)?, value: value(t), source: self.graph.source(t) })
+            })
+            .collect()
+    }
+
+    fn outputs(&self, n: usize) -> Vec<TensorInfo> {
+        self.graph.nodes[n].outputs.iter().filter_map(|&t| self.info(t).cloned()).collect()
+    }
+
+    /// Groups nodes into steps, offering each to the backends.
+    fn units(&self) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::with_capacity(self.inferred.nodes.len());
+        for &n in &self.inferred.nodes {
+            let (backend, refusal) = self.claim(n);
+            match units.last_mut() {
+                Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
+                _ => units.push(Unit { nodes: vec![n], inputs: Vec::new(), outputs: Vec::new(), backend, refusal }),
+            }
+        }
+        let units = units.into_iter().flat_map(|unit| self.split_small(unit)).collect();
+        self.with_operands(units)
+    }
+
+    /// The first backend that takes a node, or why none does.
+    fn claim(&self, n: usize) -> (Option<usize>, Option<String>) {
+        if self.options.backends.is_empty() {
+            return (None, None);
+        }
+        let (operands, outputs) = (self.operands(n), self.outputs(n));
+        let mut reasons = Vec::new();
+        for (b, backend) in self.options.backends.iter().enumerate() {
+            if self.graph.nodes[n].outputs.iter().any(|&t| self.inferred.dynamic[t]) {
+                reasons.push(format!("{}: the output's shape is known only while running", backend.name()));
+                continue;
+            }
+            match backend.supports(&self.backend_node(n, &operands, &outputs)) {
+                Ok(()) => return (Some(b), None),
+                Err(why) => reasons.push(format!("{}: {why}", backend.name())),
+            }
+        }
+        (None, Some(reasons.join("; ")))
+    }
+
+    fn backend_node<'b>(
+        &'b self,
+        n: usize,
+        operands: &'b [Option<Operand<'b>>],
+        outputs: &'b [TensorInfo],
+    ) -> BackendNode<'b> {
+        let node = &self.graph.nodes[n];
+        BackendNode {
+            node: Node {
+                operator: self.graph.operator(node),
+                inputs: operands,
+                outputs,
+                intermediates: &node.intermediates,
+            },
+            inputs: &node.inputs,
+            outputs: &node.outputs,
+            activation: node.activation,
+        }
+    }
+
+    /// Gives runs that are too short for their backend back to the CPU.
+    fn split_small(&self, unit: Unit) -> Vec<Unit> {
+        let Some(backend) = unit.backend.map(|b| &self.options.backends[b]) else { return vec![unit] };
+        if unit.nodes.len() >= backend.min_nodes() {
+            return vec![unit];
+        }
+        let why = format!("{}: a run of {} steps is too short to move its data", backend.name(), unit.nodes.len());
+        unit.nodes
+            .iter()
+            .map(|&n| Unit {
+                nodes: vec![n],
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                backend: None,
+                refusal: Some(why.clone()),
+            })
+            .collect()
+    }
+
+    /// Fills in what each unit reads and writes.
+    fn with_operands(&self, mut units: Vec<Unit>) -> Vec<Unit> {
+        let mut outside: Vec<usize> = vec![0; self.graph.tensors.len()];
+        let pinned = self.pinned();
+        for &n in &self.inferred.nodes {
+            for &t in self.graph.nodes[n].inputs.iter().flatten() {
+                outside[t] += 1;
+            }
+        }
+        for unit in &mut units {
+            if unit.backend.is_none() {
+                let node = &self.graph.nodes[unit.nodes[0]];
+                unit.inputs = node.inputs.clone();
+                unit.outputs = node.outputs.clone();
+                continue;
+            }
+            let nodes = || unit.nodes.iter().map(|&n| &self.graph.nodes[n]);
+            let written: Vec<usize> = nodes().flat_map(|n| n.outputs.iter().copied()).collect();
+            let mut inputs: Vec<Option<usize>> = Vec::new();
+            let mut inner = vec![0usize; self.graph.tensors.len()];
+            for &t in nodes().flat_map(|n| n.inputs.iter().flatten()) {
+                inner[t] += 1;
+                let constant = self.inferred.folded[t].is_some() || self.graph.constant(t).is_some();
+                if !constant && !written.contains(&t) && !inputs.contains(&Some(t)) {
+                    inputs.push(Some(t));
+                }
+            }
+            unit.outputs = written.into_iter().filter(|&t| pinned[t] || outside[t] > inner[t]).collect();
+            unit.inputs = inputs;
+        }
+        units
+    }
+
+    /// Tensors that need a slot: they outlive the segment, or their size is not known now.
+    fn pinned(&self) -> Vec<bool> {
+        let mut pinned = self.inferred.dynamic.clone();
+        for &t in &self.graph.outputs {
+            pinned[t] = true;
+        }
+        for node in &self.graph.nodes[self.inferred.end..] {
+            for &t in node.inputs.iter().flatten() {
+                pinned[t] = true;
+            }
+        }
+        for (t, tensor) in self.graph.tensors.iter().enumerate() {
+            pinned[t] |= self.options.preserve_all || tensor.info.dtype == TensorType::String;
+        }
+        pinned
+    }
+
+    fn step(&self, unit: &Unit, sharing: Sharing) -> Result<Step, Error> {
+        let first = &self.graph.nodes[unit.nodes[0]];
+        let kernel = match unit.backend {
+            Some(b) => self.backend_kernel(unit, &*self.options.backends[b])?,
+            None => {
+                let (operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
+                let node = Node {
+                    operator: self.graph.operator(first),
+                    inputs: &operands,
+                    outputs: &outputs,
+                    intermediates: &first.intermediates,
+                };
+                let cx = LowerCx {
+                    cpu: self.options.cpu,
+                    threads: self.options.threads,
+                    activation: first.activation,
+                    packs: self.packs,
+                };
+                (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?
+            }
+        };
+        let state_inputs: &[usize] = if unit.backend.is_some() { &[] } else { first.spec.memory.states };
+        let mut inputs: Vec<StepOperand> = unit.inputs.iter().map(|t| self.operand(*t)).collect();
+        let mut states = Vec::new();
+        for &i in state_inputs {
+            if let Some(input) = inputs.get_mut(i) {
+                states.push(input.clone());
+                // The kernel reaches it through its states alone.
+                input.place = Place::Absent;
+                input.tensor = None;
+            }
+        }
+        if let Sharing::InPlace(i) = sharing {
+            inputs[i].place = Place::InPlace(0);
+        }
+        Ok(Step {
+            nodes: unit.nodes.clone(),
+            kernel,
+            inputs,
+            outputs: unit.outputs.iter().map(|&t| self.operand(Some(t))).collect(),
+            states,
+            scratch: (0, 0),
+            backend: unit.backend.map(|b| self.options.backends[b].name().to_owned()),
+            refusal: unit.refusal.clone(),
+        })
+    }
+
+    fn backend_kernel(&self, unit: &Unit, backend: &dyn Backend) -> Result<Box<dyn ferrolite_ops::Kernel>, Error> {
+        let operands: Vec<_> = unit.nodes.iter().map(|&n| self.operands(n)).collect();
+        let outputs: Vec<_> = unit.nodes.iter().map(|&n| self.outputs(n)).collect();
+        let nodes = unit.nodes.iter().enumerate().map(|(i, &n)| self.backend_node(n, &operands[i], &outputs[i])).collect();
+        let partition = Partition {
+            nodes,
+            inputs: unit.inputs.iter().copied().flatten().collect(),
+            outputs: unit.outputs.clone(),
+        };
+        backend.compile(&partition).map_err(|e| Error::new(ErrorKind::Backend, format!("{}: {e}", backend.name())))
+    }
+
+    fn operand(&self, t: Option<usize>) -> StepOperand {
+        let Some((t, info)) = t.and_then(|t| Some((t, self.info(t)?))) else {
+            return StepOperand {
+                tensor: None,
+                dtype: TensorType::Float32,
+                shape: Shape::scalar(),
+                place: Place::Absent,
+                dynamic: false,
+            };
+        };
+        let dynamic = self.inferred.dynamic[t] || info.dtype == TensorType::String;
+        StepOperand { tensor: Some(t), dtype: info.dtype, shape: info.shape.clone(), place: Place::Slot(t), dynamic }
+    }
+
+    /// Turns homes into places now that blocks have offsets.
+    fn place(&self, step: &mut Step, layout: &Layout, offsets: &[usize]) {
+        let place = |t: usize| match layout.homes[t] {
+            Home::Block(b) => {
+                let len = self.info(t).and_then(|i| i.byte_len().ok()).unwrap_or(0);
+                Place::Arena { offset: offsets[b], len }
+            }
+            Home::Slot(s) => Place::Slot(s),
+            Home::None => match self.folded_index(t) {
+                Some(index) => Place::Folded(index),
+                None => Place::Constant(t),
+            },
+        };
+        let Step { inputs, outputs, states, .. } = step;
+        for operand in inputs.iter_mut().chain(outputs).chain(states) {
+            if let (Some(t), Place::Slot(_)) = (operand.tensor, &operand.place) {
+                operand.place = place(t);
+            }
+        }
+    }
+
+    fn folded_index(&self, t: usize) -> Option<usize> {
+        self.inferred.folded[t].as_ref()?;
+        Some(self.inferred.folded[..t].iter().flatten().count())
+    }
+
+    /// Folded constants in the order of [`Compiler::folded_index`], and the slots that constants fill.
+    fn constants(&self, pinned: &[bool]) -> (Vec<Arc<ferrolite_ops::TensorValue>>, Vec<(usize, Place)>) {
+        let constants = self.inferred.folded.iter().flatten().cloned().collect();
+        let mut fill = Vec::new();
+        for t in (0..pinned.len()).filter(|&t| pinned[t]) {
+            if let Some(index) = self.folded_index(t) {
+                fill.push((t, Place::Folded(index)));
+            } else if self.graph.outputs.contains(&t) && self.graph.constant(t).is_some() {
+                fill.push((t, Place::Constant(t)));
+            }
+        }
+        (constants, fill)
+    }
+
+    /// Slots that this segment's steps write with a planned shape.
+    fn allocations(&self, pinned: &[bool]) -> Vec<(usize, TensorType, Shape)> {
+        let written = self.inferred.nodes.iter().flat_map(|&n| &self.graph.nodes[n].outputs);
+        written
+            .filter(|&&t| pinned[t] && !self.inferred.dynamic[t])
+            .filter_map(|&t| self.info(t).map(|i| (t, i.dtype, i.shape.clone())))
+            .collect()
+    }
+
+    fn shape_deps(&self, units: &[Unit]) -> Vec<(usize, Shape)> {
+        let written: Vec<usize> = units.iter().flat_map(|u| u.outputs.iter().copied()).collect();
+        let mut seen = vec![false; self.graph.tensors.len()];
+        // Nodes folded away depended on shapes too, so every slot with an info counts, not only what steps read.
+        let folded = |t: usize| self.inferred.folded[t].is_some();
+        let mut deps = Vec::new();
+        for t in 0..self.graph.tensors.len() {
+            let from_outside = matches!(self.graph.tensors[t].content, Content::Computed)
+                && !written.contains(&t)
+                && !folded(t)
+                && !self.inferred.nodes.iter().any(|&n| self.graph.nodes[n].outputs.contains(&t));
+            if let Some(info) = self.info(t).filter(|_| from_outside && !seen[t]) {
+                seen[t] = true;
+                deps.push((t, info.shape.clone()));
+            }
+        }
+        deps
+    }
+}
+
+/// Makes sure that no operand that a step writes overlaps another one of its operands.
+///
+/// The runtime's views of memory rest on this, so it is checked for every step rather than trusted.
+fn check_disjoint(step: &Step) -> Result<(), Error> {
+    let range = |o: &StepOperand| match o.place {
+        Place::Arena { offset, len } => Some((offset, offset + len)),
+        _ => None,
+    };
+    let clash = |a: &StepOperand, b: &StepOperand| match (range(a), range(b)) {
+        (Some((s, e)), Some((s2, e2))) => s < e2 && s2 < e,
+        _ => matches!((&a.place, &b.place), (Place::Slot(x), Place::Slot(y)) if x == y),
+    };
+    let written: Vec<&StepOperand> = step.outputs.iter().chain(&step.states).collect();
+    let scratch = (step.scratch.0, step.scratch.0 + step.scratch.1);
+    for (i, w) in written.iter().enumerate() {
+        let overlaps_scratch = range(w).is_some_and(|(s, e)| s < scratch.1 && scratch.0 < e);
+        if overlaps_scratch
+            || step.inputs.iter().any(|r| clash(w, r))
+            || written[i + 1..].iter().any(|other| clash(w, other))
+        {
+            return Err(Error::new(
+                ErrorKind::BadModel,
+                "the operator writes a tensor that it also reads: each output and state must be a tensor of its own",
+            ));
+        }
+    }
+    let scratch_clash = step.inputs.iter().any(|r| range(r).is_some_and(|(s, e)| s < scratch.1 && scratch.0 < e));
+    if scratch_clash {
+        return Err(Error::new(ErrorKind::BadModel, "scratch memory overlaps an input"));
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The graph of one subgraph: the operators with their specs, the tensors with what is known of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Tensor};
+use ferrolite_ops::{ConstSource, OpSpec, Registry, Shape, TensorInfo, TensorValue};
+
+use crate::error::{Error, ErrorKind};
+
+/// Where a tensor's content comes from.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// An operator or the caller writes it.
+    Computed,
+    /// It is the model file's.
+    Constant,
+    /// It was computed from constants, or copied because the file's bytes are not aligned for their type.
+    Folded(Arc<TensorValue>),
+    /// A variable tensor: zero at first, kept between runs.
+    Variable,
+}
+
+/// A tensor of a graph.
+#[derive(Clone, Debug)]
+pub struct GraphTensor {
+    /// Type, declared shape, quantization.
+    pub info: TensorInfo,
+    /// Content.
+    pub content: Content,
+}
+
+/// An operator of a graph.
+#[derive(Clone)]
+pub struct GraphNode {
+    /// Its index among the subgraph's operators.
+    pub index: usize,
+    /// Its entry of the operator table.
+    pub spec: OpSpec,
+    /// Input tensors.
+    pub inputs: Vec<Option<usize>>,
+    /// Output tensors.
+    pub outputs: Vec<usize>,
+    /// Quantization of inner values.
+    pub intermediates: Vec<TensorInfo>,
+    /// An activation operator fused behind it.
+    pub activation: Option<BuiltinOperator>,
+}
+
+/// A subgraph, ready to be planned for any input shapes.
+pub struct Graph {
+    /// The model it belongs to.
+    pub model: Arc<Model>,
+    /// Its index in the model.
+    pub subgraph: usize,
+    /// Tensors, by the file's indices.
+    pub tensors: Vec<GraphTensor>,
+    /// Operators in execution order.
+    pub nodes: Vec<GraphNode>,
+    /// Input tensors.
+    pub inputs: Vec<usize>,
+    /// Output tensors.
+    pub outputs: Vec<usize>,
+}
+
+impl Graph {
+    /// Reads a subgraph of a verified model.
+    ///
+    /// # Errors
+    /// One error that lists all operators without a spec; an index that the model does not have.
+    pub fn new(model: &Arc<Model>, subgraph: usize, registry: &Registry) -> Result<Self, Error> {
+        let source = model.subgraph(subgraph).ok_or_else(|| {
+            Error::new(ErrorKind::BadModel, format!("the model has no subgraph {subgraph}, which one of its operators calls"))
+        })?;
+        report_unsupported(&unsupported_operators(model, registry))?;
+        let infos: Vec<TensorInfo> = source.tensors.iter().map(tensor_info).collect();
+        let mut nodes = Vec::with_capacity(source.operators.len());
+        for (index, operator) in source.operators.iter().enumerate() {
+            let Some(spec) = registry.find(&operator.code).copied() else { continue };
+            let intermediates = operator.intermediates.iter().filter_map(|&t| infos.get(t).cloned()).collect();
+            nodes.push(GraphNode {
+                index,
+                spec,
+                inputs: operator.inputs.clone(),
+                outputs: operator.outputs.clone(),
+                intermediates,
+                activation: None,
+            });
+        }
+        let tensors = source
+            .tensors
+            .iter()
+            .zip(infos)
+            .map(|(tensor, info)| Ok(GraphTensor { content: content(model, tensor, &info)?, info }))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            model: model.clone(),
+            subgraph,
+            tensors,
+            nodes,
+            inputs: source.inputs.clone(),
+            outputs: source.outputs.clone(),
+        })
+    }
+
+    /// The operator behind a node, as the file has it.
+    #[must_use]
+    pub fn operator(&self, node: &GraphNode) -> &Operator {
+        &self.model.subgraphs()[self.subgraph].operators[node.index]
+    }
+
+    /// The bytes of a constant tensor.
+    #[must_use]
+    pub fn constant(&self, tensor: usize) -> Option<&[u8]> {
+        match &self.tensors[tensor].content {
+            Content::Folded(value) => Some(value.bytes()),
+            Content::Constant => self.model.tensor_data(&self.model.subgraphs()[self.subgraph].tensors[tensor]),
+            Content::Computed | Content::Variable => None,
+        }
+    }
+
+    /// The identity under which things packed from a constant tensor are shared.
+    #[must_use]
+    pub fn source(&self, tensor: usize) -> Option<ConstSource> {
+        match self.tensors[tensor].content {
+            Content::Constant | Content::Folded(_) => {
+                Some(ConstSource { subgraph: self.subgraph as u32, tensor: tensor as u32 })
+            }
+            Content::Computed | Content::Variable => None,
+        }
+    }
+
+    /// Adds the operator's place to an error.
+    #[must_use]
+    pub fn locate(&self, node: &GraphNode, error: impl Into<Error>) -> Error {
+        error.into().at_operator(self.subgraph, node.index, &self.operator(node).code)
+    }
+}
+
+fn tensor_info(tensor: &Tensor) -> TensorInfo {
+    TensorInfo {
+        name: Arc::from(tensor.name.as_str()),
+        dtype: tensor.dtype,
+        shape: Shape::new(&tensor.shape),
+        quantization: tensor.quantization.clone(),
+    }
+}
+
+fn content(model: &Model, tensor: &Tensor, info: &TensorInfo) -> Result<Content, Error> {
+    if tensor.is_variable {
+        return Ok(Content::Variable);
+    }
+    let Some(bytes) = model.tensor_data(tensor) else { return Ok(Content::Computed) };
+    // Kernels read constants in place; 16 is the alignment of the largest element.
+    if bytes.as_ptr().addr().is_multiple_of(16) || bytes.is_empty() {
+        return Ok(Content::Constant);
+    }
+    Ok(Content::Folded(Arc::new(TensorValue::from_bytes(info.dtype, info.shape.clone(), bytes)?)))
+}
+
+/// The operators of a model that have no spec, with how often they occur.
+#[must_use]
+pub fn unsupported_operators(model: &Model, registry: &Registry) -> Vec<(OpCode, usize)> {
+    let mut missing: BTreeMap<String, (OpCode, usize)> = BTreeMap::new();
+    for operator in model.subgraphs().iter().flat_map(|s| &s.operators) {
+        if registry.find(&operator.code).is_none() {
+            missing.entry(operator.code.to_string()).or_insert_with(|| (operator.code.clone(), 0)).1 += 1;
+        }
+    }
+    missing.into_values().collect()
+}
+
+fn report_unsupported(missing: &[(OpCode, usize)]) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = missing.iter().map(|(code, count)| format!("{code} ({count})")).collect();
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("the model uses operators that are not supported: {}", list.join(", ")),
+    ))
+}

@@ -1,0 +1,248 @@
+//! First pass of planning: shapes of all tensors, constants that follow from shapes, and where the segment must end.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_ops::eval::{Argument, Detached, evaluate};
+use ferrolite_ops::{InferError, LowerCx, Node, Operand, OutputShape, PackCache, TensorInfo, TensorValue};
+
+use crate::error::{Error, ErrorKind};
+use crate::graph::{Content, Graph, GraphNode};
+
+/// What the first pass finds.
+pub(crate) struct Inferred {
+    /// One past the last node of the segment.
+    pub end: usize,
+    /// Info of every tensor that is known by now.
+    pub infos: Vec<Option<TensorInfo>>,
+    /// For each tensor, the constant computed for it.
+    pub folded: Vec<Option<Arc<TensorValue>>>,
+    /// Nodes that still are to be run, in order.
+    pub nodes: Vec<usize>,
+    /// Tensors whose shape the kernel of their node gives.
+    pub dynamic: Vec<bool>,
+    /// Contents of slots that shapes depend on.
+    pub value_deps: Vec<(usize, TensorValue)>,
+}
+
+/// What is known when a segment starts.
+pub struct Known<'a> {
+    /// The interpreter's slots; those of graph inputs, variables and tensors computed by earlier segments are meaningful.
+    pub slots: &'a [TensorValue],
+    /// Whether slots hold content that shapes may be derived from: true only once the caller has set the inputs.
+    pub contents: bool,
+}
+
+struct Walk<'a> {
+    graph: &'a Graph,
+    known: &'a Known<'a>,
+    cpu: Cpu,
+    out: Inferred,
+    /// Slots with content that has been asked for.
+    asked: Vec<bool>,
+    /// Tensors written by this segment.
+    written: Vec<bool>,
+}
+
+/// Infers from node `start` on.
+///
+/// # Errors
+/// Those of shape functions, with the operator's place.
+pub(crate) fn infer(graph: &Graph, start: usize, known: &Known<'_>, cpu: Cpu) -> Result<Inferred, Error> {
+    let count = graph.tensors.len();
+    let mut walk = Walk {
+        graph,
+        known,
+        cpu,
+        out: Inferred {
+            end: graph.nodes.len(),
+            infos: initial_infos(graph, start, known),
+            folded: vec![None; count],
+            nodes: Vec::new(),
+            dynamic: vec![false; count],
+            value_deps: Vec::new(),
+        },
+        asked: vec![false; count],
+        written: vec![false; count],
+    };
+    for n in start..graph.nodes.len() {
+        match walk.node(n)? {
+            Flow::Continue => {}
+            Flow::EndBefore => {
+                walk.out.end = n;
+                break;
+            }
+            Flow::EndAfter => {
+                walk.out.end = n + 1;
+                break;
+            }
+        }
+    }
+    Ok(walk.out)
+}
+
+enum Flow {
+    Continue,
+    EndBefore,
+    EndAfter,
+}
+
+/// Infos of constants, variables, graph inputs and everything earlier segments computed.
+fn initial_infos(graph: &Graph, start: usize, known: &Known<'_>) -> Vec<Option<TensorInfo>> {
+    let mut infos: Vec<Option<TensorInfo>> = graph
+        .tensors
+        .iter()
+        .map(|t| match t.content {
+            Content::Computed => None,
+            Content::Constant | Content::Folded(_) | Content::Variable => Some(t.info.clone()),
+        })
+        .collect();
+    let computed = graph.nodes[..start].iter().flat_map(|n| &n.outputs);
+    for &t in graph.inputs.iter().chain(computed) {
+        let slot = &known.slots[t];
+        infos[t] = Some(TensorInfo { shape: slot.shape().clone(), ..graph.tensors[t].info.clone() });
+    }
+    infos
+}
+
+impl Walk<'_> {
+    fn node(&mut self, n: usize) -> Result<Flow, Error> {
+        let node = &self.graph.nodes[n];
+        let locate = |e: Error| self.graph.locate(node, e);
+        // Tensors that a folded-away or earlier dynamic node leaves without info cannot be met: graphs are verified to be
+        // in execution order.
+        for &t in node.inputs.iter().flatten() {
+            if self.out.infos[t].is_none() {
+                return Err(locate(Error::new(
+                    ErrorKind::BadModel,
+                    format!("input '{}' is used before it is computed", self.graph.tensors[t].info.name),
+                )));
+            }
+        }
+        let shapes = loop {
+            let operands = self.operands(node);
+            let declared: Vec<TensorInfo> =
+                node.outputs.iter().map(|&t| self.graph.tensors[t].info.clone()).collect();
+            let view = Node {
+                operator: self.graph.operator(node),
+                inputs: &operands,
+                outputs: &declared,
+                intermediates: &node.intermediates,
+            };
+            node.spec.check(&view).map_err(|e| locate(e.into()))?;
+            match (node.spec.infer)(&view) {
+                Ok(shapes) => break shapes,
+                Err(InferError::Op(e)) => return Err(locate(e.into())),
+                Err(InferError::NeedsValue(i)) => {
+                    let tensor = node.inputs.get(i).copied().flatten();
+                    if !self.ask(tensor) {
+                        return Ok(Flow::EndBefore);
+                    }
+                }
+            }
+        };
+        if shapes.len() != node.outputs.len() {
+            return Err(locate(Error::new(
+                ErrorKind::BadModel,
+                format!("the operator gives {} outputs, the file lists {}", shapes.len(), node.outputs.len()),
+            )));
+        }
+        let mut flow = Flow::Continue;
+        for (&t, shape) in node.outputs.iter().zip(shapes) {
+            let mut info = self.graph.tensors[t].info.clone();
+            match shape {
+                OutputShape::Known(shape) => info.shape = shape,
+                OutputShape::Dynamic => {
+                    self.out.dynamic[t] = true;
+                    flow = Flow::EndAfter;
+                }
+            }
+            info.byte_len().map_err(|e| locate(e.into()))?;
+            self.out.infos[t] = Some(info);
+            self.written[t] = true;
+        }
+        if !self.fold(node)? {
+            self.out.nodes.push(n);
+        }
+        Ok(flow)
+    }
+
+    fn operands(&self, node: &GraphNode) -> Vec<Option<Operand<'_>>> {
+        node.inputs
+            .iter()
+            .map(|t| {
+                t.and_then(|t| {
+                    let info = self.out.infos[t].as_ref()?;
+                    Some(Operand { info, value: self.value(t), source: self.graph.source(t) })
+                })
+            })
+            .collect()
+    }
+
+    fn value(&self, t: usize) -> Option<&[u8]> {
+        if let Some(value) = &self.out.folded[t] {
+            return Some(value.bytes());
+        }
+        if self.asked[t] {
+            return Some(self.known.slots[t].bytes());
+        }
+        self.graph.constant(t)
+    }
+
+    /// Makes the content of a slot count as known; false when it is not to be had before the segment runs.
+    fn ask(&mut self, tensor: Option<usize>) -> bool {
+        let Some(t) = tensor else { return false };
+        let variable = matches!(self.graph.tensors[t].content, Content::Variable);
+        if !self.known.contents || self.written[t] || self.asked[t] || variable {
+            return false;
+        }
+        self.asked[t] = true;
+        self.out.value_deps.push((t, self.known.slots[t].clone()));
+        true
+    }
+
+    /// Computes a node whose outputs follow from constants or from shapes alone.
+    fn fold(&mut self, node: &GraphNode) -> Result<bool, Error> {
+        let traits = node.spec.traits;
+        // Contents that were merely asked for do not count: computing from them belongs to running.
+        let constant = |t: &usize| self.out.folded[*t].is_some() || self.graph.constant(*t).is_some();
+        let foldable = traits.shape_only
+            || (!traits.stateful
+                && node.spec.memory.states.is_empty()
+                && !node.inputs.is_empty()
+                && node.inputs.iter().flatten().all(constant)
+                && node.outputs.iter().all(|&t| self.is_small(t)));
+        if !foldable || node.outputs.iter().any(|&t| self.out.dynamic[t]) {
+            return Ok(false);
+        }
+        let packs = PackCache::default();
+        let cx = LowerCx { cpu: self.cpu, threads: 1, activation: node.activation, packs: &packs };
+        let arguments: Vec<Argument<'_>> = node
+            .inputs
+            .iter()
+            .map(|t| t.and_then(|t| Some((self.out.infos[t].as_ref()?, self.value(t)))))
+            .collect();
+        let outputs: Vec<TensorInfo> = node.outputs.iter().filter_map(|&t| self.out.infos[t].clone()).collect();
+        let operator = self.graph.operator(node);
+        let values = evaluate(
+            &node.spec,
+            operator,
+            &arguments,
+            &outputs,
+            &node.intermediates,
+            &mut [],
+            &cx,
+            &mut Detached::default(),
+        )
+        .map_err(|e| self.graph.locate(node, e))?;
+        for (&t, value) in node.outputs.iter().zip(values) {
+            self.out.folded[t] = Some(Arc::new(value));
+        }
+        Ok(true)
+    }
+
+    fn is_small(&self, t: usize) -> bool {
+        const LIMIT: usize = 64 << 10;
+        self.out.infos[t].as_ref().and_then(|i| i.byte_len().ok()).is_some_and(|len| len <= LIMIT)
+    }
+}

@@ -1,0 +1,205 @@
+//! Second pass of planning: which tensors share memory, and where it lies.
+
+use ferrolite_model::TensorType;
+use ferrolite_ops::TensorInfo;
+
+use crate::arena::Block;
+use crate::graph::{Content, Graph};
+use crate::infer::Inferred;
+
+/// Where a tensor lives before the arena is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// Nothing writes it in this segment.
+    None,
+    /// A block of the arena.
+    Block(usize),
+    /// The slot of this tensor.
+    Slot(usize),
+}
+
+/// Nodes that become one step.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// The nodes; several when a backend takes them.
+    pub nodes: Vec<usize>,
+    /// Tensors read.
+    pub inputs: Vec<Option<usize>>,
+    /// Tensors written.
+    pub outputs: Vec<usize>,
+    /// The backend's index.
+    pub backend: Option<usize>,
+    /// Why no backend took it.
+    pub refusal: Option<String>,
+}
+
+/// How a unit's result gets its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Memory of its own.
+    Own,
+    /// It is its input under another shape: no step at all.
+    Alias,
+    /// Output 0 overwrites this input.
+    InPlace(usize),
+}
+
+/// The result of the pass.
+pub(crate) struct Layout {
+    /// Home of every tensor.
+    pub homes: Vec<Home>,
+    /// Blocks of the arena; lifetimes count units.
+    pub blocks: Vec<Block>,
+    /// For every unit, how it shares memory.
+    pub sharing: Vec<Sharing>,
+}
+
+/// Assigns memory to the tensors of a segment's units.
+pub(crate) struct Assigner<'a> {
+    pub graph: &'a Graph,
+    pub inferred: &'a Inferred,
+    pub units: &'a [Unit],
+    /// Tensors that must have a slot.
+    pub pinned: Vec<bool>,
+    /// Whether tensors may share memory at all.
+    pub share: bool,
+}
+
+impl Assigner<'_> {
+    pub fn run(&self) -> Layout {
+        let mut layout = Layout {
+            homes: vec![Home::None; self.graph.tensors.len()],
+            blocks: Vec::new(),
+            sharing: Vec::with_capacity(self.units.len()),
+        };
+        let last_use = self.last_uses();
+        for t in 0..self.graph.tensors.len() {
+            let lives_outside =
+                self.graph.inputs.contains(&t) || matches!(self.graph.tensors[t].content, Content::Variable);
+            if lives_outside || self.computed_before(t) {
+                layout.homes[t] = Home::Slot(t);
+            }
+        }
+        for (u, unit) in self.units.iter().enumerate() {
+            let sharing = if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
+            layout.sharing.push(sharing);
+            for (i, &t) in unit.outputs.iter().enumerate() {
+                if i == 0 && sharing != Sharing::Own {
+                    continue;
+                }
+                layout.homes[t] = if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
+            }
+            // Whatever is read or written here is alive here.
+            for &t in unit.inputs.iter().flatten().chain(&unit.outputs) {
+                if let Home::Block(b) = layout.homes[t] {
+                    layout.blocks[b].last = layout.blocks[b].last.max(u);
+                }
+            }
+        }
+        layout
+    }
+
+    fn computed_before(&self, t: usize) -> bool {
+        // A tensor with an info that no unit writes and that is no constant came from an earlier segment.
+        self.inferred.infos[t].is_some()
+            && matches!(self.graph.tensors[t].content, Content::Computed)
+            && self.inferred.folded[t].is_none()
+            && !self.units.iter().any(|u| u.outputs.contains(&t))
+    }
+
+    fn last_uses(&self) -> Vec<usize> {
+        let mut last = vec![0; self.graph.tensors.len()];
+        for (u, unit) in self.units.iter().enumerate() {
+            for &t in unit.inputs.iter().flatten() {
+                last[t] = u;
+            }
+        }
+        last
+    }
+
+    fn info(&self, t: usize) -> Option<&TensorInfo> {
+        self.inferred.infos[t].as_ref()
+    }
+
+    fn byte_len(&self, t: usize) -> usize {
+        self.info(t).and_then(|i| i.byte_len().ok()).unwrap_or(0)
+    }
+
+    fn new_block(&self, layout: &mut Layout, t: usize, u: usize) -> Home {
+        layout.blocks.push(Block { size: self.byte_len(t), first: u, last: u });
+        Home::Block(layout.blocks.len() - 1)
+    }
+
+    /// Decides on sharing for output 0 of a unit, and gives it its home if it shares.
+    fn sharing(&self, u: usize, unit: &Unit, layout: &mut Layout, last_use: &[usize]) -> Sharing {
+        let ([node], [output]) = (unit.nodes.as_slice(), unit.outputs.as_slice()) else { return Sharing::Own };
+        let node = &self.graph.nodes[*node];
+        let output = *output;
+        if unit.backend.is_some() || self.inferred.dynamic[output] {
+            return Sharing::Own;
+        }
+        if let Some(input) = node.spec.memory.alias.and_then(|i| unit.inputs.get(i).copied().flatten())
+            && self.alias(input, output, layout)
+        {
+            return Sharing::Alias;
+        }
+        for &i in node.spec.memory.in_place {
+            if let Some(input) = unit.inputs.get(i).copied().flatten()
+                && self.may_overwrite(u, unit, input, output, layout, last_use)
+            {
+                layout.homes[output] = layout.homes[input];
+                return Sharing::InPlace(i);
+            }
+        }
+        Sharing::Own
+    }
+
+    fn alias(&self, input: usize, output: usize, layout: &mut Layout) -> bool {
+        if self.info(input).is_none_or(|i| i.dtype == TensorType::String)
+            || self.byte_len(input) != self.byte_len(output)
+        {
+            return false;
+        }
+        match (layout.homes[input], self.pinned[output]) {
+            (Home::Block(b), false) => {
+                layout.homes[output] = Home::Block(b);
+                true
+            }
+            // The block's tensors move into the slot that the output must have anyway.
+            (Home::Block(b), true) => {
+                for home in &mut layout.homes {
+                    if *home == Home::Block(b) {
+                        *home = Home::Slot(output);
+                    }
+                }
+                layout.blocks[b].size = 0;
+                layout.homes[output] = Home::Slot(output);
+                true
+            }
+            (Home::Slot(s), false) if !matches!(self.graph.tensors[s].content, Content::Variable) => {
+                layout.homes[output] = Home::Slot(s);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn may_overwrite(
+        &self,
+        u: usize,
+        unit: &Unit,
+        input: usize,
+        output: usize,
+        layout: &Layout,
+        last_use: &[usize],
+    ) -> bool {
+        let home @ Home::Block(_) = layout.homes[input] else { return false };
+        if self.pinned[output] || self.byte_len(input) != self.byte_len(output) || self.byte_len(output) == 0 {
+            return false;
+        }
+        // Nobody may read the block afterwards, under whatever name, and no other operand of this unit may lie in it.
+        let read_later = (0..last_use.len()).any(|t| layout.homes[t] == home && last_use[t] > u);
+        let readers = unit.inputs.iter().flatten().filter(|&&t| layout.homes[t] == home).count();
+        !read_later && readers == 1
+    }
+}
