@@ -1,0 +1,290 @@
+//! An interpreter's engine: one instance per subgraph in use, the variables they share, and calls between them.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::par::Par;
+use ferrolite_ops::{Context, OpError, OpErrorKind, Resources, Shape, TensorValue};
+use ferrolite_plan::{Error, ErrorKind, describe};
+
+use crate::cancel::CancelToken;
+use crate::instance::Instance;
+use crate::options::Options;
+use crate::pool::Pool;
+use crate::profile::{Profile, StepProfile};
+use crate::shared::SharedModel;
+
+/// Runs the subgraphs of a model.
+pub struct Executor {
+    shared: Arc<SharedModel>,
+    options: Options,
+    pool: Pool,
+    cancel: CancelToken,
+    world: World,
+}
+
+/// What subgraphs share while they run.
+#[derive(Default)]
+struct World {
+    /// By subgraph; a running instance is taken out of its place.
+    instances: Vec<Option<Box<Instance>>>,
+    resources: Resources,
+    ran_once: Vec<usize>,
+    depth: usize,
+}
+
+impl Executor {
+    /// An engine over a model; nothing is planned yet.
+    ///
+    /// # Errors
+    /// When the thread pool cannot be started.
+    pub fn new(shared: Arc<SharedModel>, options: Options) -> Result<Self, Error> {
+        let pool = Pool::new(options.threads)?;
+        let mut world = World::default();
+        world.instances.resize_with(shared.model().subgraphs().len(), || None);
+        Ok(Self { shared, options, pool, cancel: CancelToken::new(), world })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<SharedModel> {
+        &self.shared
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The token that stops runs of this engine.
+    #[must_use]
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// The variables.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.world.resources
+    }
+
+    /// The variables, writable.
+    pub fn resources_mut(&mut self) -> &mut Resources {
+        &mut self.world.resources
+    }
+
+    fn instance(&mut self, subgraph: usize) -> Result<&mut Instance, Error> {
+        let missing = || Error::new(ErrorKind::BadModel, format!("the model has no subgraph {subgraph}"));
+        let slot = self.world.instances.get_mut(subgraph).ok_or_else(missing)?;
+        match slot {
+            Some(instance) => Ok(instance),
+            None => Ok(slot.insert(Box::new(Instance::new(&self.shared, subgraph, &self.options)?))),
+        }
+    }
+
+    /// Plans a subgraph for the shapes its inputs now have.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub fn allocate(&mut self, subgraph: usize) -> Result<(), Error> {
+        self.instance(subgraph)?;
+        let (shared, options) = (self.shared.clone(), self.options.clone());
+        self.instance(subgraph)?.allocate(&shared, &options)
+    }
+
+    /// Gives an input tensor another shape.
+    ///
+    /// # Errors
+    /// When the shape is larger than memory.
+    pub fn resize(&mut self, subgraph: usize, tensor: usize, shape: Shape) -> Result<(), Error> {
+        self.instance(subgraph)?.resize(tensor, shape)
+    }
+
+    /// The tensor with this index, if it has memory of its own: inputs, outputs, variables; all with `preserve_all`.
+    pub fn slot(&self, subgraph: usize, tensor: usize) -> Option<&TensorValue> {
+        self.world.instances.get(subgraph)?.as_ref()?.slots.get(tensor)
+    }
+
+    /// The same, writable.
+    pub fn slot_mut(&mut self, subgraph: usize, tensor: usize) -> Option<&mut TensorValue> {
+        self.world.instances.get_mut(subgraph)?.as_mut()?.slots.get_mut(tensor)
+    }
+
+    /// Type, shape and content of a tensor after a run.
+    #[must_use]
+    pub fn tensor(&self, subgraph: usize, tensor: usize) -> Option<(ferrolite_model::TensorType, &[usize], &[u8])> {
+        self.world.instances.get(subgraph)?.as_ref()?.tensor(tensor)
+    }
+
+    /// Zeroes all variable tensors and forgets all resource variables, so that initialisers run again.
+    pub fn reset_variables(&mut self) {
+        for instance in self.world.instances.iter_mut().flatten() {
+            instance.reset_variables();
+        }
+        self.world.resources.clear();
+        self.world.ran_once.clear();
+    }
+
+    /// Runs a subgraph on what its inputs hold.
+    ///
+    /// # Errors
+    /// Those of planning and of kernels; [`ErrorKind::Cancelled`] when the token was cancelled.
+    pub fn run(&mut self, subgraph: usize) -> Result<(), Error> {
+        self.instance(subgraph)?;
+        let Self { shared, options, pool, cancel, world } = self;
+        let threads = options.threads;
+        pool.install(|| {
+            let mut context = RunContext { shared, options, cancel, world, par: Par::new(threads) };
+            context.run(subgraph)
+        })
+    }
+
+    /// The plans of all subgraphs in use, as text.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut out = format!("kernels for {}, {} threads\n", self.options.cpu.name(), self.options.threads);
+        for instance in self.world.instances.iter().flatten() {
+            let name = self.shared.model().subgraph(instance.graph.subgraph).and_then(|s| s.name.as_deref());
+            out.push_str(&format!("subgraph {} {}\n", instance.graph.subgraph, name.unwrap_or_default()));
+            out.push_str(&describe(&instance.graph, &instance.segments));
+        }
+        out
+    }
+
+    /// Time per step so far; empty unless the option `profile` is set.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        let mut profile = Profile::default();
+        for instance in self.world.instances.iter().flatten() {
+            for (s, segment) in instance.segments.iter().enumerate() {
+                let Some(times) = instance.times(s) else { continue };
+                for (i, step) in segment.steps.iter().enumerate() {
+                    let (total, calls) = times.get(i);
+                    let operators: Vec<String> = step
+                        .nodes
+                        .iter()
+                        .map(|&n| instance.graph.operator(&instance.graph.nodes[n]).code.to_string())
+                        .collect();
+                    let shapes = |operands: &[ferrolite_plan::StepOperand]| -> String {
+                        let shapes: Vec<String> =
+                            operands.iter().filter(|o| o.tensor.is_some()).map(|o| o.shape.to_string()).collect();
+                        shapes.join(" ")
+                    };
+                    profile.steps.push(StepProfile {
+                        operator: operators.join("+"),
+                        kernel: step.kernel.name().into_owned(),
+                        shapes: format!("{} -> {}", shapes(&step.inputs), shapes(&step.outputs)),
+                        total,
+                        calls,
+                        ops: step.kernel.cost().ops,
+                    });
+                }
+            }
+        }
+        profile
+    }
+
+    /// Bytes of all arenas.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.world.instances.iter().flatten().map(|i| i.arena_bytes()).sum()
+    }
+}
+
+struct RunContext<'a> {
+    shared: &'a SharedModel,
+    options: &'a Options,
+    cancel: &'a CancelToken,
+    world: &'a mut World,
+    par: Par,
+}
+
+impl RunContext<'_> {
+    /// Runs `work` on a subgraph's instance, which is out of its place meanwhile.
+    fn with_instance<R>(
+        &mut self,
+        subgraph: usize,
+        work: impl FnOnce(&mut Instance, &mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let slot = self.world.instances.get_mut(subgraph).ok_or_else(|| {
+            Error::new(ErrorKind::BadModel, format!("an operator calls subgraph {subgraph}, which the model lacks"))
+        })?;
+        let mut instance = match slot.take() {
+            Some(instance) => instance,
+            None => Box::new(Instance::new(self.shared, subgraph, self.options)?),
+        };
+        if self.world.depth >= self.options.limits.nesting {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("subgraph calls nest deeper than {}: raise the limit", self.options.limits.nesting),
+            ));
+        }
+        self.world.depth += 1;
+        let result = work(&mut instance, self);
+        self.world.depth -= 1;
+        self.world.instances[subgraph] = Some(instance);
+        result
+    }
+
+    fn run(&mut self, subgraph: usize) -> Result<(), Error> {
+        self.with_instance(subgraph, |instance, cx| instance.run(cx.shared, cx.options, cx))
+    }
+
+    fn call_with(&mut self, subgraph: usize, inputs: &[&TensorValue]) -> Result<Vec<TensorValue>, Error> {
+        self.with_instance(subgraph, |instance, cx| {
+            let targets = instance.graph.inputs.clone();
+            if targets.len() != inputs.len() {
+                return Err(Error::new(
+                    ErrorKind::BadModel,
+                    format!("subgraph {subgraph} takes {} inputs, {} are passed", targets.len(), inputs.len()),
+                ));
+            }
+            for (&t, value) in targets.iter().zip(inputs) {
+                if instance.slots[t].dtype() != value.dtype() {
+                    return Err(Error::new(
+                        ErrorKind::BadModel,
+                        format!("subgraph {subgraph} takes {}, {} is passed", instance.slots[t].dtype(), value.dtype()),
+                    ));
+                }
+                instance.slots[t].assign(value.dtype(), value.shape(), value.bytes());
+            }
+            instance.run(cx.shared, cx.options, cx)?;
+            Ok(instance.graph.outputs.iter().map(|&t| output_value(instance, t)).collect())
+        })
+    }
+}
+
+/// A copy of an output; outputs that are constants have no slot.
+fn output_value(instance: &Instance, t: usize) -> TensorValue {
+    instance.slots[t].clone()
+}
+
+impl Context for RunContext<'_> {
+    fn par(&self) -> Par {
+        self.par
+    }
+
+    fn check_cancelled(&self) -> Result<(), OpError> {
+        if self.cancel.is_cancelled() {
+            return Err(OpError::new(OpErrorKind::Cancelled, "the run was cancelled; reset the token to run again"));
+        }
+        Ok(())
+    }
+
+    fn resources(&mut self) -> &mut Resources {
+        &mut self.world.resources
+    }
+
+    fn call(&mut self, subgraph: usize, inputs: &[&TensorValue]) -> Result<Vec<TensorValue>, OpError> {
+        self.call_with(subgraph, inputs).map_err(Error::into_op_error)
+    }
+
+    fn call_once(&mut self, subgraph: usize) -> Result<(), OpError> {
+        if self.world.ran_once.contains(&subgraph) {
+            return Ok(());
+        }
+        self.run(subgraph).map_err(Error::into_op_error)?;
+        self.world.ran_once.push(subgraph);
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! One subgraph of an interpreter: its tensors' memory, its plan, and the loop that runs it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ferrolite_model::TensorType;
+use ferrolite_ops::{AlignedBytes, Context, Inputs, Io, Outputs, Shape, TensorValue};
+use ferrolite_plan::{Content, Error, ErrorKind, Graph, Known, Place, Segment, Step, compile};
+
+use crate::arena::Memory;
+use crate::options::Options;
+use crate::profile::StepTimes;
+use crate::shared::SharedModel;
+
+/// A subgraph with memory of its own.
+pub(crate) struct Instance {
+    pub graph: Arc<Graph>,
+    /// One per tensor; empty for those that live in the arena or are constants.
+    pub slots: Vec<TensorValue>,
+    pub segments: Vec<Segment>,
+    arena: AlignedBytes,
+    times: Vec<StepTimes>,
+    /// Slots have their sizes and contents for the first segment.
+    prepared: bool,
+}
+
+impl Instance {
+    pub fn new(shared: &SharedModel, subgraph: usize, options: &Options) -> Result<Self, Error> {
+        let graph = shared.graph(subgraph, options.cpu, options.preserve_all)?;
+        let mut slots = Vec::with_capacity(graph.tensors.len());
+        for (t, tensor) in graph.tensors.iter().enumerate() {
+            let has_memory = graph.inputs.contains(&t) || matches!(tensor.content, Content::Variable);
+            let shape = if has_memory { tensor.info.shape.clone() } else { Shape::from([0]) };
+            let mut value = TensorValue::zeros(tensor.info.dtype, shape)?;
+            // A graph input that the file gives content starts with it.
+            if let Some(bytes) = graph.constant(t).filter(|_| has_memory) {
+                value.assign(tensor.info.dtype, &tensor.info.shape, bytes);
+            }
+            slots.push(value);
+        }
+        Ok(Self { graph, slots, segments: Vec::new(), arena: AlignedBytes::default(), times: Vec::new(), prepared: false })
+    }
+
+    /// Plans as far as shapes can be known before the inputs have content.
+    pub fn allocate(&mut self, shared: &SharedModel, options: &Options) -> Result<(), Error> {
+        let known = Known { slots: &self.slots, contents: false };
+        if self.segments.first().is_some_and(|s| s.fits(&self.slots)) {
+            return Ok(());
+        }
+        self.segments.clear();
+        self.times.clear();
+        let segment = compile(&self.graph, 0, &known, shared.packs(), &options.compile_options())?;
+        self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
+        prepare(&self.graph, &segment, &mut self.slots)?;
+        self.prepared = true;
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// Gives a graph input another shape; content is lost, plans are made anew when needed.
+    pub fn resize(&mut self, tensor: usize, shape: Shape) -> Result<(), Error> {
+        let dtype = self.slots[tensor].dtype();
+        if self.slots[tensor].shape() != &shape {
+            self.slots[tensor] = TensorValue::zeros(dtype, shape)?;
+        }
+        Ok(())
+    }
+
+    /// Zeroes the variable tensors.
+    pub fn reset_variables(&mut self) {
+        for (tensor, slot) in self.graph.tensors.iter().zip(&mut self.slots) {
+            if matches!(tensor.content, Content::Variable) {
+                slot.bytes_mut().fill(0);
+            }
+        }
+    }
+
+    /// Runs the subgraph on what its input slots hold.
+    pub fn run(&mut self, shared: &SharedModel, options: &Options, context: &mut dyn Context) -> Result<(), Error> {
+        let total = self.graph.nodes.len();
+        let (mut start, mut index) = (0, 0);
+        loop {
+            let fits = self.segments.get(index).is_some_and(|s| {
+                // A plan made before the inputs had content may end where their content now allows to go on.
+                let stuck = s.end == s.start && s.start < total;
+                !stuck && s.fits(&self.slots)
+            });
+            if !fits {
+                self.segments.truncate(index);
+                self.times.truncate(index);
+                let known = Known { slots: &self.slots, contents: true };
+                let segment = compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
+                if segment.end == start && start < total {
+                    let node = &self.graph.nodes[start];
+                    let e = Error::new(ErrorKind::Unsupported, "the operator's shape depends on content that is not to be had before it runs");
+                    return Err(self.graph.locate(node, e));
+                }
+                self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
+                self.segments.push(segment);
+                self.prepared = false;
+            }
+            if index > 0 || !self.prepared {
+                prepare(&self.graph, &self.segments[index], &mut self.slots)?;
+                // With a single segment its slots stay as they are from run to run.
+                self.prepared = index == 0;
+            }
+            self.run_segment(index, options.profile, context)?;
+            start = self.segments[index].end;
+            index += 1;
+            if start >= total {
+                break;
+            }
+            self.prepared = false;
+        }
+        self.segments.truncate(index);
+        Ok(())
+    }
+
+    fn run_segment(&mut self, index: usize, profile: bool, context: &mut dyn Context) -> Result<(), Error> {
+        let segment = &self.segments[index];
+        if profile && self.times.len() <= index {
+            self.times.resize_with(index + 1, StepTimes::default);
+        }
+        let memory = Memory::new(&self.graph, segment, self.arena.as_mut_slice(), &mut self.slots);
+        let mut inputs = Vec::with_capacity(8);
+        let mut outputs = Vec::with_capacity(4);
+        let mut states = Vec::new();
+        for (s, step) in segment.steps.iter().enumerate() {
+            context.check_cancelled().map_err(|e| locate(&self.graph, step, e.into()))?;
+            let begun = profile.then(Instant::now);
+            // SAFETY: these are the operands of one step of this segment, whose written ones the planner has checked to
+            // overlap nothing else, and the views are dropped before the next step's are made.
+            let result = unsafe {
+                run_step(&memory, step, &mut inputs, &mut outputs, &mut states, context)
+            };
+            result.map_err(|e| locate(&self.graph, step, e.into()))?;
+            if let Some(begun) = begun {
+                self.times[index].add(s, begun.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a tensor after a run, if it has memory of its own or is a constant.
+    pub fn tensor(&self, t: usize) -> Option<(TensorType, &[usize], &[u8])> {
+        let tensor = self.graph.tensors.get(t)?;
+        if let Some(bytes) = self.graph.constant(t) {
+            return Some((tensor.info.dtype, &tensor.info.shape, bytes));
+        }
+        let slot = &self.slots[t];
+        Some((slot.dtype(), slot.shape(), slot.bytes()))
+    }
+
+    /// Time of every step so far.
+    pub fn times(&self, segment: usize) -> Option<&StepTimes> {
+        self.times.get(segment)
+    }
+
+    /// Size of the arena in bytes.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.as_slice().len()
+    }
+}
+
+fn locate(graph: &Graph, step: &Step, error: Error) -> Error {
+    match step.nodes.first() {
+        Some(&n) => graph.locate(&graph.nodes[n], error),
+        None => error,
+    }
+}
+
+/// Gives the slots that a segment writes their shapes, and constants that are needed as slots their content.
+fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Result<(), Error> {
+    for (t, dtype, shape) in &segment.allocate {
+        if slots[*t].shape() != shape || *dtype == TensorType::String {
+            slots[*t].reset(*dtype, shape.clone())?;
+        }
+    }
+    for (t, place) in &segment.fill {
+        match place {
+            Place::Folded(i) => {
+                let value = &segment.constants[*i];
+                slots[*t].assign(value.dtype(), value.shape(), value.bytes());
+            }
+            Place::Constant(c) => {
+                let info = &graph.tensors[*c].info;
+                slots[*t].assign(info.dtype, &info.shape, graph.constant(*c).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes the views of a step's operands and runs its kernel. The vectors are given back empty, for reuse of their memory.
+///
+/// # Safety
+/// `step` belongs to the segment that `memory` was made for, and no views of that memory are alive.
+unsafe fn run_step<'m>(
+    memory: &'m Memory<'m>,
+    step: &'m Step,
+    inputs: &mut Vec<ferrolite_ops::InputView<'m>>,
+    outputs: &mut Vec<ferrolite_ops::OutputView<'m>>,
+    states: &mut Vec<ferrolite_ops::OutputView<'m>>,
+    context: &mut dyn Context,
+) -> Result<(), ferrolite_ops::OpError> {
+    // SAFETY: the caller's promise, for each operand of this one step.
+    unsafe {
+        inputs.extend(step.inputs.iter().map(|o| memory.input(o)));
+        outputs.extend(step.outputs.iter().map(|o| memory.output(o)));
+        states.extend(step.states.iter().map(|o| memory.output(o)));
+    }
+    // SAFETY: as above; scratch is checked against all operands.
+    let scratch = unsafe { memory.scratch(step.scratch) };
+    let result = {
+        let mut io =
+            Io { inputs: Inputs::new(inputs), outputs: Outputs::new(outputs), states: Outputs::new(states), scratch };
+        step.kernel.run(&mut io, context)
+    };
+    inputs.clear();
+    outputs.clear();
+    states.clear();
+    result
+}

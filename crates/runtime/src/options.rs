@@ -1,0 +1,70 @@
+//! Options of an interpreter.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_plan::CompileOptions;
+use ferrolite_plan::backend::Backend;
+
+/// Everything that can be chosen when an interpreter is built.
+#[derive(Clone)]
+pub struct Options {
+    /// Threads that run kernels, at least 1.
+    pub threads: usize,
+    /// Instruction set of the kernels.
+    pub cpu: Cpu,
+    /// Keep every tensor readable after a run, for debugging: nothing is fused and no memory is reused.
+    pub preserve_all: bool,
+    /// Measure the time of every step.
+    pub profile: bool,
+    /// Backends that are offered parts of the graph, in order of preference.
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// Limits on what a model may ask for.
+    pub limits: Limits,
+}
+
+/// Limits on what a model may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest arena in bytes.
+    pub arena_bytes: usize,
+    /// Deepest nesting of subgraph calls.
+    pub nesting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { arena_bytes: 8 << 30, nesting: 64 }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: default_threads(),
+            cpu: Cpu::detect(),
+            preserve_all: false,
+            profile: false,
+            backends: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn compile_options(&self) -> CompileOptions {
+        CompileOptions {
+            cpu: self.cpu,
+            threads: self.threads,
+            preserve_all: self.preserve_all,
+            backends: self.backends.clone(),
+            max_arena_bytes: self.limits.arena_bytes,
+        }
+    }
+}
+
+/// As many threads as the machine runs at once.
+#[must_use]
+pub fn default_threads() -> usize {
+    if cfg!(feature = "threads") { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 }
+}

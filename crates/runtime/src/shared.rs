@@ -1,0 +1,66 @@
+//! What all interpreters of one model share: the verified file, the rewritten graphs, the packed weights.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::{Model, OpCode};
+use ferrolite_ops::{PackCache, Registry};
+use ferrolite_plan::{Error, Graph, rewrite, unsupported_operators};
+
+/// A model ready for interpreters, immutable from outside and shareable between threads.
+pub struct SharedModel {
+    model: Arc<Model>,
+    registry: Registry,
+    packs: PackCache,
+    graphs: Mutex<HashMap<GraphKey, Arc<Graph>>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct GraphKey {
+    subgraph: usize,
+    preserve_all: bool,
+}
+
+impl SharedModel {
+    /// Takes a verified model.
+    #[must_use]
+    pub fn new(model: Model, registry: Registry) -> Self {
+        Self { model: Arc::new(model), registry, packs: PackCache::default(), graphs: Mutex::default() }
+    }
+
+    /// The model file.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The store of packed weights.
+    #[must_use]
+    pub fn packs(&self) -> &PackCache {
+        &self.packs
+    }
+
+    /// Operators that are not supported, with how often they occur.
+    #[must_use]
+    pub fn unsupported_operators(&self) -> Vec<(OpCode, usize)> {
+        unsupported_operators(&self.model, &self.registry)
+    }
+
+    /// The rewritten graph of a subgraph, made on first use. Constants folded in it are shared through it.
+    ///
+    /// # Errors
+    /// Those of [`Graph::new`].
+    pub fn graph(&self, subgraph: usize, cpu: Cpu, preserve_all: bool) -> Result<Arc<Graph>, Error> {
+        let key = GraphKey { subgraph, preserve_all };
+        let mut graphs = self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(graph) = graphs.get(&key) {
+            return Ok(graph.clone());
+        }
+        let mut graph = Graph::new(&self.model, subgraph, &self.registry)?;
+        rewrite(&mut graph, cpu, preserve_all);
+        let graph = Arc::new(graph);
+        graphs.insert(key, graph.clone());
+        Ok(graph)
+    }
+}
