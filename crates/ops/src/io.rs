@@ -274,6 +274,12 @@ impl OutputData<'_> {
 }
 
 impl OutputView<'_> {
+    /// A view of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { dtype: TensorType::Float32, shape: &[], data: OutputData::Bytes(&mut []) }
+    }
+
     /// The elements.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! One operator of a graph as its shape function and its lowering see it.
 
-use ferrolite_model::options::OptionsTable;
-use ferrolite_model::{Operator, TensorType};
+use ferrolite_model::options::OptionTable;
+use ferrolite_model::{Operator, Options, TensorType};
 use smallvec::SmallVec;
 
 use crate::element::Element;
@@ -127,10 +127,16 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// When the file carries another table.
-    pub fn options<T: OptionsTable + Default>(&self) -> Result<T, OpError> {
-        self.operator.options_or_default::<T>().ok_or_else(|| {
-            OpError::invalid(format!("the operator carries another options table than {}", core::any::type_name::<T>()))
-        })
+    pub fn options<T: OptionTable + Clone>(&self) -> Result<T, OpError> {
+        match (&self.operator.options, self.operator.options::<T>()) {
+            (_, Some(table)) => Ok(table.clone()),
+            (Options::None, None) => Ok(T::default()),
+            (other, None) => Err(OpError::invalid(format!(
+                "the operator carries {} where it takes {}",
+                other.table_name().unwrap_or("no options"),
+                T::NAME
+            ))),
+        }
     }
 
     /// The elements of input `i` when it is known while planning.

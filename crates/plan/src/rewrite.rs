@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
+use ferrolite_model::{BuiltinOperator, OpCode, Operator, TensorType};
 use ferrolite_ops::eval::{Argument, Detached, evaluate};
 use ferrolite_ops::{LowerCx, PackCache, Shape};
 
@@ -91,7 +91,7 @@ fn fuse_activations(graph: &mut Graph) {
             && node.activation.is_none()
             && node.outputs.len() == 1
             && graph.tensors[node.outputs[0]].info.dtype == TensorType::Float32
-            && !graph.operator(node).has_fused_activation()
+            && !has_fused_activation(graph.operator(node))
         {
             producer[node.outputs[0]] = Some(n);
         }
@@ -111,6 +111,19 @@ fn fusible_activation(graph: &Graph, n: usize) -> Option<BuiltinOperator> {
         OpCode::Builtin(op) if FUSIBLE.contains(&op) => Some(op),
         _ => None,
     }
+}
+
+/// Whether the operator's own options already name an activation.
+fn has_fused_activation(operator: &Operator) -> bool {
+    use ferrolite_model::options::{
+        ActivationFunctionType, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT, TransposeConvOptionsT,
+    };
+    let activation = None
+        .or_else(|| operator.options::<Conv2DOptionsT>().map(|o| o.fused_activation_function))
+        .or_else(|| operator.options::<DepthwiseConv2DOptionsT>().map(|o| o.fused_activation_function))
+        .or_else(|| operator.options::<FullyConnectedOptionsT>().map(|o| o.fused_activation_function))
+        .or_else(|| operator.options::<TransposeConvOptionsT>().map(|o| o.fused_activation_function));
+    activation.is_some_and(|a| a != ActivationFunctionType::NONE)
 }
 
 /// Removes nodes whose outputs nobody reads.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ferrolite_model::TensorType;
-use ferrolite_ops::{AlignedBytes, Context, Inputs, Io, Outputs, Shape, TensorValue};
+use ferrolite_ops::{AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue};
+use smallvec::SmallVec;
+
 use ferrolite_plan::{Content, Error, ErrorKind, Graph, Known, Place, Segment, Step, compile};
 
 use crate::arena::Memory;
@@ -43,12 +45,12 @@ impl Instance {
 
     /// Plans as far as shapes can be known before the inputs have content.
     pub fn allocate(&mut self, shared: &SharedModel, options: &Options) -> Result<(), Error> {
-        let known = Known { slots: &self.slots, contents: false };
         if self.segments.first().is_some_and(|s| s.fits(&self.slots)) {
             return Ok(());
         }
         self.segments.clear();
         self.times.clear();
+        let known = Known { slots: &self.slots, contents: false };
         let segment = compile(&self.graph, 0, &known, shared.packs(), &options.compile_options())?;
         self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
         prepare(&self.graph, &segment, &mut self.slots)?;
@@ -122,17 +124,12 @@ impl Instance {
             self.times.resize_with(index + 1, StepTimes::default);
         }
         let memory = Memory::new(&self.graph, segment, self.arena.as_mut_slice(), &mut self.slots);
-        let mut inputs = Vec::with_capacity(8);
-        let mut outputs = Vec::with_capacity(4);
-        let mut states = Vec::new();
         for (s, step) in segment.steps.iter().enumerate() {
             context.check_cancelled().map_err(|e| locate(&self.graph, step, e.into()))?;
             let begun = profile.then(Instant::now);
             // SAFETY: these are the operands of one step of this segment, whose written ones the planner has checked to
             // overlap nothing else, and the views are dropped before the next step's are made.
-            let result = unsafe {
-                run_step(&memory, step, &mut inputs, &mut outputs, &mut states, context)
-            };
+            let result = unsafe { run_step(&memory, step, context) };
             result.map_err(|e| locate(&self.graph, step, e.into()))?;
             if let Some(begun) = begun {
                 self.times[index].add(s, begun.elapsed());
@@ -192,33 +189,28 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
     Ok(())
 }
 
-/// Makes the views of a step's operands and runs its kernel. The vectors are given back empty, for reuse of their memory.
+/// Makes the views of a step's operands and runs its kernel.
 ///
 /// # Safety
 /// `step` belongs to the segment that `memory` was made for, and no views of that memory are alive.
-unsafe fn run_step<'m>(
-    memory: &'m Memory<'m>,
-    step: &'m Step,
-    inputs: &mut Vec<ferrolite_ops::InputView<'m>>,
-    outputs: &mut Vec<ferrolite_ops::OutputView<'m>>,
-    states: &mut Vec<ferrolite_ops::OutputView<'m>>,
-    context: &mut dyn Context,
-) -> Result<(), ferrolite_ops::OpError> {
-    // SAFETY: the caller's promise, for each operand of this one step.
-    unsafe {
-        inputs.extend(step.inputs.iter().map(|o| memory.input(o)));
-        outputs.extend(step.outputs.iter().map(|o| memory.output(o)));
-        states.extend(step.states.iter().map(|o| memory.output(o)));
-    }
+unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) -> Result<(), OpError> {
+    // SAFETY (of the closures below): the caller's promise, for each operand of this one step.
+    let inputs: SmallVec<[InputView<'_>; 8]> = step.inputs.iter().map(|o| unsafe { memory.input(o) }).collect();
+    let output = |o| unsafe { memory.output(o) };
+    // Few steps have more outputs or states than fit here without allocating.
+    let mut few: [OutputView<'_>; 4] = core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));
+    let mut many = Vec::new();
+    let outputs = if step.outputs.len() <= few.len() {
+        &mut few[..step.outputs.len()]
+    } else {
+        many.extend(step.outputs.iter().map(output));
+        &mut many[..]
+    };
+    let mut states: [OutputView<'_>; 4] = core::array::from_fn(|i| step.states.get(i).map_or_else(OutputView::empty, output));
+    let states = states.get_mut(..step.states.len()).ok_or_else(|| OpError::invalid("an operator has at most 4 states"))?;
     // SAFETY: as above; scratch is checked against all operands.
     let scratch = unsafe { memory.scratch(step.scratch) };
-    let result = {
-        let mut io =
-            Io { inputs: Inputs::new(inputs), outputs: Outputs::new(outputs), states: Outputs::new(states), scratch };
-        step.kernel.run(&mut io, context)
-    };
-    inputs.clear();
-    outputs.clear();
-    states.clear();
-    result
+    let mut io =
+        Io { inputs: Inputs::new(&inputs), outputs: Outputs::new(outputs), states: Outputs::new(states), scratch };
+    step.kernel.run(&mut io, context)
 }
