@@ -6,9 +6,9 @@ use ferrolite_kernels::isa::Cpu;
 use ferrolite_plan::backend::Backend;
 use ferrolite_runtime::{Limits, Options};
 
+use crate::Result;
 use crate::interpreter::Interpreter;
 use crate::model::Model;
-use crate::Result;
 
 /// Builds an [`Interpreter`]; every option has a default.
 #[derive(Clone)]

@@ -31,7 +31,9 @@ impl Entry {
             Error::new(crate::ErrorKind::BadModel, format!("the model has no subgraph {subgraph} to run"))
         })?;
         let metas = |list: &[usize]| {
-            list.iter().filter_map(|&t| graph.tensors.get(t).map(|tensor| TensorMeta::new(t, tensor))).collect()
+            list.iter()
+                .filter_map(|&t| graph.tensors.get(t).map(|tensor| TensorMeta::new(t, tensor)))
+                .collect()
         };
         Ok(Self { subgraph, inputs: metas(&graph.inputs), outputs: metas(&graph.outputs) })
     }
@@ -149,7 +151,8 @@ impl Interpreter {
     }
 
     fn output_value(&self, i: usize) -> Result<&TensorValue> {
-        let meta = self.main.outputs.get(i).ok_or_else(|| out_of_range("output", i, self.main.outputs.len()))?;
+        let meta =
+            self.main.outputs.get(i).ok_or_else(|| out_of_range("output", i, self.main.outputs.len()))?;
         self.executor.slot(self.main.subgraph, meta.index).ok_or_else(|| not_ready(&meta.name))
     }
 

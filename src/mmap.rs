@@ -17,7 +17,9 @@ impl Model {
     /// [`ErrorKind::Io`] when it cannot be mapped, otherwise as [`Model::from_bytes`].
     pub unsafe fn from_mmap(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot map the model {}: {e}", path.display()));
+        let io = |e: std::io::Error| {
+            Error::new(ErrorKind::Io, format!("cannot map the model {}: {e}", path.display()))
+        };
         let file = File::open(path).map_err(io)?;
         // SAFETY: the caller promises that the file stays as it is.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;

@@ -14,7 +14,9 @@ struct Affine<'a> {
 
 impl<'a> Affine<'a> {
     fn new(quantization: Option<&'a Quantization>, shape: &[usize]) -> Result<Self> {
-        let none = || Error::invalid_input("the tensor carries no quantization: read or write its elements as they are");
+        let none = || {
+            Error::invalid_input("the tensor carries no quantization: read or write its elements as they are")
+        };
         let quantization = quantization.filter(|q| !q.scale.is_empty()).ok_or_else(none)?;
         let channels = quantization.scale.len();
         let inner = if channels == 1 {
@@ -27,17 +29,25 @@ impl<'a> Affine<'a> {
 
     fn at(&self, element: usize) -> (f64, f64) {
         let channel = if self.channels == 1 { 0 } else { element / self.inner.max(1) % self.channels };
-        let zero = self.quantization.zero_point.get(channel).or(self.quantization.zero_point.first()).copied();
+        let zero =
+            self.quantization.zero_point.get(channel).or(self.quantization.zero_point.first()).copied();
         (f64::from(self.quantization.scale[channel]), zero.unwrap_or(0) as f64)
     }
 }
 
 /// Quantizes `real` into a tensor, rounding to nearest with ties away from zero and saturating.
-pub(crate) fn write(value: &mut TensorValue, quantization: Option<&Quantization>, real: &[f32]) -> Result<()> {
+pub(crate) fn write(
+    value: &mut TensorValue,
+    quantization: Option<&Quantization>,
+    real: &[f32],
+) -> Result<()> {
     let affine = Affine::new(quantization, value.shape())?;
     let want = value.shape().num_elements()?;
     if real.len() != want {
-        return Err(Error::invalid_input(format!("the tensor has {want} elements, {} were given", real.len())));
+        return Err(Error::invalid_input(format!(
+            "the tensor has {want} elements, {} were given",
+            real.len()
+        )));
     }
     macro_rules! quantize {
         ($t:ty) => {

@@ -61,7 +61,10 @@ impl<'a> SignatureRunner<'a> {
     /// When the signature has no such input or its element type is not `T`.
     pub fn input_mut<T: Element>(&mut self, name: &str) -> Result<&mut [T]> {
         let (ports, meta) = self.input_ports(name)?;
-        ports.value_mut(meta)?.elements_mut().map_err(|e| Error::invalid_input(format!("input '{name}': {e}")))
+        ports
+            .value_mut(meta)?
+            .elements_mut()
+            .map_err(|e| Error::invalid_input(format!("input '{name}': {e}")))
     }
 
     /// Sets an input from little-endian bytes (strings: the layout of [`crate::strings`]).
@@ -147,7 +150,11 @@ impl<'a> SignatureRunner<'a> {
 fn find<'m>(signatures: &'m [Signature], key: &str) -> Result<&'m Signature> {
     signatures.iter().find(|s| s.key == key).ok_or_else(|| {
         let keys: Vec<&str> = signatures.iter().map(|s| s.key.as_str()).collect();
-        let known = if keys.is_empty() { "the model has none".to_owned() } else { format!("the model has {}", keys.join(", ")) };
+        let known = if keys.is_empty() {
+            "the model has none".to_owned()
+        } else {
+            format!("the model has {}", keys.join(", "))
+        };
         Error::invalid_input(format!("there is no signature '{key}': {known}"))
     })
 }

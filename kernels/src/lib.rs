@@ -4,8 +4,8 @@
 //! written once over the [`isa::Isa`] trait and compiled for every instruction set that a token of [`isa::Cpu`]
 //! stands for; work is spread over threads by [`par::Par`].
 
-pub mod inout;
 pub mod cpu;
+pub mod inout;
 pub mod isa;
 pub mod par;
 pub mod reference;

@@ -36,10 +36,8 @@ pub fn evaluate(
     cx: &LowerCx<'_>,
     context: &mut dyn Context,
 ) -> Result<Vec<TensorValue>, OpError> {
-    let operands: Vec<Option<Operand<'_>>> = arguments
-        .iter()
-        .map(|a| a.map(|(info, value)| Operand { info, value, source: None }))
-        .collect();
+    let operands: Vec<Option<Operand<'_>>> =
+        arguments.iter().map(|a| a.map(|(info, value)| Operand { info, value, source: None })).collect();
     let mut infos = outputs.to_vec();
     let shapes = {
         let node = Node { operator, inputs: &operands, outputs: &infos, intermediates };
@@ -62,9 +60,11 @@ pub fn evaluate(
     let inputs: Vec<InputView<'_>> = arguments
         .iter()
         .map(|a| match a {
-            Some((info, value)) => {
-                InputView { dtype: info.dtype, shape: &info.shape, data: InputData::Bytes(value.unwrap_or_default()) }
-            }
+            Some((info, value)) => InputView {
+                dtype: info.dtype,
+                shape: &info.shape,
+                data: InputData::Bytes(value.unwrap_or_default()),
+            },
             None => InputView { dtype: TensorType::Float32, shape: &[], data: InputData::Absent },
         })
         .collect();
@@ -76,7 +76,9 @@ pub fn evaluate(
             dtype: info.dtype,
             shape: &info.shape,
             data: match shape {
-                OutputShape::Known(_) if info.dtype != TensorType::String => OutputData::Bytes(value.bytes_mut()),
+                OutputShape::Known(_) if info.dtype != TensorType::String => {
+                    OutputData::Bytes(value.bytes_mut())
+                }
                 _ => OutputData::Value(value),
             },
         })

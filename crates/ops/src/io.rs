@@ -209,7 +209,11 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// As [`Outputs::get`].
-    pub fn pair<A: Element, B: Element>(&mut self, i: usize, j: usize) -> Result<(&mut [A], &mut [B]), OpError> {
+    pub fn pair<A: Element, B: Element>(
+        &mut self,
+        i: usize,
+        j: usize,
+    ) -> Result<(&mut [A], &mut [B]), OpError> {
         A::check(self.view(i)?.dtype)?;
         B::check(self.view(j)?.dtype)?;
         if i >= j {
@@ -234,7 +238,9 @@ impl<'a> Outputs<'a> {
         match &mut view.data {
             OutputData::Value(value) => value.reset(dtype, shape),
             OutputData::Bytes(_) if *view.shape == *shape => Ok(()),
-            OutputData::Bytes(_) => Err(OpError::runtime(format!("output {i} was planned with another shape than {shape}"))),
+            OutputData::Bytes(_) => {
+                Err(OpError::runtime(format!("output {i} was planned with another shape than {shape}")))
+            }
         }
     }
 
@@ -301,7 +307,9 @@ impl<'a> Io<'a> {
         let out = self.outputs.get::<T>(o)?;
         match view.data {
             InputData::InPlace(shared) if shared == o => Ok(InOut::in_place(out)),
-            InputData::InPlace(_) => Err(OpError::invalid(format!("input {i} shares memory with another output than {o}"))),
+            InputData::InPlace(_) => {
+                Err(OpError::invalid(format!("input {i} shares memory with another output than {o}")))
+            }
             InputData::Absent => Err(OpError::invalid(format!("input {i} is missing"))),
             InputData::Bytes(b) => InOut::apart(cast(b)?, out)
                 .ok_or_else(|| OpError::invalid(format!("input {i} and output {o} differ in size"))),
@@ -310,7 +318,8 @@ impl<'a> Io<'a> {
 }
 
 fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
-    bytemuck::try_cast_slice(bytes).map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))
+    bytemuck::try_cast_slice(bytes)
+        .map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))
 }
 
 fn cast_mut<T: Element>(bytes: &mut [u8]) -> Result<&mut [T], OpError> {

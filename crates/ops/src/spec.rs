@@ -193,8 +193,11 @@ impl OpSpec {
         if self.types.is_empty() || self.types.iter().any(|row| row.accepts(node)) {
             return Ok(());
         }
-        let inputs: Vec<String> =
-            node.inputs.iter().map(|o| o.as_ref().map_or("-".to_owned(), |o| o.info.dtype.to_string())).collect();
+        let inputs: Vec<String> = node
+            .inputs
+            .iter()
+            .map(|o| o.as_ref().map_or("-".to_owned(), |o| o.info.dtype.to_string()))
+            .collect();
         let outputs: Vec<String> = node.outputs.iter().map(|o| o.dtype.to_string()).collect();
         Err(OpError::unsupported(format!(
             "the element types ({}) -> ({}) are not among those the operator is defined for",
@@ -209,7 +212,10 @@ impl TypeRow {
         fn fits(row: &[TensorType], i: usize, dtype: TensorType) -> bool {
             row.get(i).or(row.last()).is_none_or(|&want| want == dtype)
         }
-        node.inputs.iter().enumerate().all(|(i, o)| o.as_ref().is_none_or(|o| fits(self.inputs, i, o.info.dtype)))
+        node.inputs
+            .iter()
+            .enumerate()
+            .all(|(i, o)| o.as_ref().is_none_or(|o| fits(self.inputs, i, o.info.dtype)))
             && node.outputs.iter().enumerate().all(|(i, o)| fits(self.outputs, i, o.dtype))
     }
 }

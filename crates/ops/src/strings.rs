@@ -11,7 +11,8 @@ use crate::error::OpError;
 pub fn encode<S: AsRef<[u8]>>(strings: &[S]) -> Result<Vec<u8>, OpError> {
     let header = 4 * (strings.len() + 2);
     let total = strings.iter().map(|s| s.as_ref().len()).sum::<usize>() + header;
-    let too_large = |_| OpError::runtime("a string tensor holds at most 2 GiB; split it into several tensors");
+    let too_large =
+        |_| OpError::runtime("a string tensor holds at most 2 GiB; split it into several tensors");
     i32::try_from(total).map_err(too_large)?;
     let mut out = Vec::with_capacity(total);
     out.extend_from_slice(&i32::try_from(strings.len()).map_err(too_large)?.to_le_bytes());
@@ -38,7 +39,9 @@ pub fn encode_empty(count: usize) -> Vec<u8> {
 /// # Errors
 /// When counts or offsets leave the buffer.
 pub fn decode(bytes: &[u8]) -> Result<Vec<&[u8]>, OpError> {
-    let bad = || OpError::invalid("a string tensor's offsets leave its buffer: encode strings with strings::encode");
+    let bad = || {
+        OpError::invalid("a string tensor's offsets leave its buffer: encode strings with strings::encode")
+    };
     let word = |i: usize| -> Result<usize, OpError> {
         let start = i.checked_mul(4).ok_or_else(bad)?;
         let raw = bytes.get(start..start + 4).and_then(|b| b.try_into().ok()).ok_or_else(bad)?;

@@ -31,9 +31,9 @@ impl TensorInfo {
             return Ok(0);
         }
         let n = self.shape.num_elements()?;
-        self.dtype
-            .byte_len(n)
-            .ok_or_else(|| OpError::invalid(format!("tensor '{}' {} is larger than memory", self.name, self.shape)))
+        self.dtype.byte_len(n).ok_or_else(|| {
+            OpError::invalid(format!("tensor '{}' {} is larger than memory", self.name, self.shape))
+        })
     }
 
     /// The scale and zero point of a per-tensor quantized tensor.

@@ -40,7 +40,13 @@ pub fn layout(blocks: &[Block]) -> Option<(Vec<usize>, usize)> {
     Some((offsets, total))
 }
 
-fn best_gap(blocks: &[Block], offsets: &[usize], placed: &[usize], block: Block, size: usize) -> Option<usize> {
+fn best_gap(
+    blocks: &[Block],
+    offsets: &[usize],
+    placed: &[usize],
+    block: Block,
+    size: usize,
+) -> Option<usize> {
     let mut end = 0usize;
     let mut best: Option<(usize, usize)> = None;
     for &p in placed {

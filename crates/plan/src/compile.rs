@@ -44,8 +44,13 @@ pub fn compile(
     let compiler = Compiler { graph, inferred: &inferred, packs, options };
     let units = compiler.units();
     let pinned = compiler.pinned();
-    let assigner =
-        Assigner { graph, inferred: &inferred, units: &units, pinned: pinned.clone(), share: !options.preserve_all };
+    let assigner = Assigner {
+        graph,
+        inferred: &inferred,
+        units: &units,
+        pinned: pinned.clone(),
+        share: !options.preserve_all,
+    };
     let mut layout = assigner.run();
     let mut steps = Vec::with_capacity(units.len());
     let mut scratch_blocks = Vec::with_capacity(units.len());
@@ -64,7 +69,10 @@ pub fn compile(
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::Limit,
-                format!("the arena would exceed {} bytes: raise the limit or use smaller inputs", options.max_arena_bytes),
+                format!(
+                    "the arena would exceed {} bytes: raise the limit or use smaller inputs",
+                    options.max_arena_bytes
+                ),
             )
         })?;
     for (step, (block, len)) in steps.iter_mut().zip(scratch_blocks) {
@@ -93,10 +101,12 @@ impl Compiler<'_> {
 
     fn operands(&self, n: usize) -> Vec<Option<Operand<'_>>> {
         let value = |t: usize| {
-            self.inferred.folded[t].as_ref().map(|v| v.bytes()).or_else(|| self.graph.constant(t)).or_else(|| {
-                let dep = self.inferred.value_deps.iter().find(|(d, _)| *d == t);
-                dep.map(|(_, value)| value.bytes())
-            })
+            self.inferred.folded[t].as_ref().map(|v| v.bytes()).or_else(|| self.graph.constant(t)).or_else(
+                || {
+                    let dep = self.inferred.value_deps.iter().find(|(d, _)| *d == t);
+                    dep.map(|(_, value)| value.bytes())
+                },
+            )
         };
         self.graph.nodes[n]
             .inputs
@@ -119,7 +129,13 @@ impl Compiler<'_> {
             let (backend, refusal) = self.claim(n);
             match units.last_mut() {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
-                _ => units.push(Unit { nodes: vec![n], inputs: Vec::new(), outputs: Vec::new(), backend, refusal }),
+                _ => units.push(Unit {
+                    nodes: vec![n],
+                    inputs: Vec::new(),
+                    outputs: Vec::new(),
+                    backend,
+                    refusal,
+                }),
             }
         }
         let units = units.into_iter().flat_map(|unit| self.split_small(unit)).collect();
@@ -172,7 +188,8 @@ impl Compiler<'_> {
         if unit.nodes.len() >= backend.min_nodes() {
             return vec![unit];
         }
-        let why = format!("{}: a run of {} steps is too short to move its data", backend.name(), unit.nodes.len());
+        let why =
+            format!("{}: a run of {} steps is too short to move its data", backend.name(), unit.nodes.len());
         unit.nodes
             .iter()
             .map(|&n| Unit {
@@ -282,16 +299,27 @@ impl Compiler<'_> {
         })
     }
 
-    fn backend_kernel(&self, unit: &Unit, backend: &dyn Backend) -> Result<Box<dyn ferrolite_ops::Kernel>, Error> {
+    fn backend_kernel(
+        &self,
+        unit: &Unit,
+        backend: &dyn Backend,
+    ) -> Result<Box<dyn ferrolite_ops::Kernel>, Error> {
         let operands: Vec<_> = unit.nodes.iter().map(|&n| self.operands(n)).collect();
         let outputs: Vec<_> = unit.nodes.iter().map(|&n| self.outputs(n)).collect();
-        let nodes = unit.nodes.iter().enumerate().map(|(i, &n)| self.backend_node(n, &operands[i], &outputs[i])).collect();
+        let nodes = unit
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(i, &n)| self.backend_node(n, &operands[i], &outputs[i]))
+            .collect();
         let partition = Partition {
             nodes,
             inputs: unit.inputs.iter().copied().flatten().collect(),
             outputs: unit.outputs.clone(),
         };
-        backend.compile(&partition).map_err(|e| Error::new(ErrorKind::Backend, format!("{}: {e}", backend.name())))
+        backend
+            .compile(&partition)
+            .map_err(|e| Error::new(ErrorKind::Backend, format!("{}: {e}", backend.name())))
     }
 
     fn operand(&self, t: Option<usize>) -> StepOperand {
@@ -305,7 +333,13 @@ impl Compiler<'_> {
             };
         };
         let dynamic = self.inferred.dynamic[t] || info.dtype == TensorType::String;
-        StepOperand { tensor: Some(t), dtype: info.dtype, shape: info.shape.clone(), place: Place::Slot(t), dynamic }
+        StepOperand {
+            tensor: Some(t),
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            place: Place::Slot(t),
+            dynamic,
+        }
     }
 
     /// Turns homes into places now that blocks have offsets.
@@ -403,7 +437,8 @@ fn check_disjoint(step: &Step) -> Result<(), Error> {
             ));
         }
     }
-    let scratch_clash = step.inputs.iter().any(|r| range(r).is_some_and(|(s, e)| s < scratch.1 && scratch.0 < e));
+    let scratch_clash =
+        step.inputs.iter().any(|r| range(r).is_some_and(|(s, e)| s < scratch.1 && scratch.0 < e));
     if scratch_clash {
         return Err(Error::new(ErrorKind::BadModel, "scratch memory overlaps an input"));
     }

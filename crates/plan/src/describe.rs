@@ -11,7 +11,13 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
     let mut out = String::new();
     for (s, segment) in segments.iter().enumerate() {
         if segments.len() > 1 || segment.end < graph.nodes.len() {
-            let _ = writeln!(out, "segment {s}: nodes {}..{} of {}", segment.start, segment.end, graph.nodes.len());
+            let _ = writeln!(
+                out,
+                "segment {s}: nodes {}..{} of {}",
+                segment.start,
+                segment.end,
+                graph.nodes.len()
+            );
         }
         let _ = writeln!(out, "arena: {} bytes, {} steps", segment.arena_bytes, segment.steps.len());
         for (i, step) in segment.steps.iter().enumerate() {
@@ -28,7 +34,8 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
                 .filter(|_| step.nodes.len() == 1)
                 .map(|a| format!("+{}", a.variant_name().unwrap_or("activation")))
                 .collect();
-            let inputs: Vec<String> = step.inputs.iter().filter(|o| o.tensor.is_some()).map(operand).collect();
+            let inputs: Vec<String> =
+                step.inputs.iter().filter(|o| o.tensor.is_some()).map(operand).collect();
             let outputs: Vec<String> = step.outputs.iter().map(operand).collect();
             let _ = write!(
                 out,

@@ -70,14 +70,18 @@ impl Graph {
     /// One error that lists all operators without a spec; an index that the model does not have.
     pub fn new(model: &Arc<Model>, subgraph: usize, registry: &Registry) -> Result<Self, Error> {
         let source = model.subgraph(subgraph).ok_or_else(|| {
-            Error::new(ErrorKind::BadModel, format!("the model has no subgraph {subgraph}, which one of its operators calls"))
+            Error::new(
+                ErrorKind::BadModel,
+                format!("the model has no subgraph {subgraph}, which one of its operators calls"),
+            )
         })?;
         report_unsupported(&unsupported_operators(model, registry))?;
         let infos: Vec<TensorInfo> = source.tensors.iter().map(tensor_info).collect();
         let mut nodes = Vec::with_capacity(source.operators.len());
         for (index, operator) in source.operators.iter().enumerate() {
             let Some(spec) = registry.find(&operator.code).copied() else { continue };
-            let intermediates = operator.intermediates.iter().filter_map(|&t| infos.get(t).cloned()).collect();
+            let intermediates =
+                operator.intermediates.iter().filter_map(|&t| infos.get(t).cloned()).collect();
             nodes.push(GraphNode {
                 index,
                 spec,
@@ -114,7 +118,9 @@ impl Graph {
     pub fn constant(&self, tensor: usize) -> Option<&[u8]> {
         match &self.tensors[tensor].content {
             Content::Folded(value) => Some(value.bytes()),
-            Content::Constant => self.model.tensor_data(&self.model.subgraphs()[self.subgraph].tensors[tensor]),
+            Content::Constant => {
+                self.model.tensor_data(&self.model.subgraphs()[self.subgraph].tensors[tensor])
+            }
             Content::Computed | Content::Variable => None,
         }
     }

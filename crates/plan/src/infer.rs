@@ -222,7 +222,8 @@ impl Walk<'_> {
             .iter()
             .map(|t| t.and_then(|t| Some((self.out.infos[t].as_ref()?, self.value(t)))))
             .collect();
-        let outputs: Vec<TensorInfo> = node.outputs.iter().filter_map(|&t| self.out.infos[t].clone()).collect();
+        let outputs: Vec<TensorInfo> =
+            node.outputs.iter().filter_map(|&t| self.out.infos[t].clone()).collect();
         let operator = self.graph.operator(node);
         let values = evaluate(
             &node.spec,

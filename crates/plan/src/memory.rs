@@ -81,13 +81,15 @@ impl Assigner<'_> {
             }
         }
         for (u, unit) in self.units.iter().enumerate() {
-            let sharing = if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
+            let sharing =
+                if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
             layout.sharing.push(sharing);
             for (i, &t) in unit.outputs.iter().enumerate() {
                 if i == 0 && sharing != Sharing::Own {
                     continue;
                 }
-                layout.homes[t] = if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
+                layout.homes[t] =
+                    if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
             }
             // Whatever is read or written here is alive here.
             for &t in unit.inputs.iter().flatten().chain(&unit.outputs) {
@@ -132,7 +134,9 @@ impl Assigner<'_> {
 
     /// Decides on sharing for output 0 of a unit, and gives it its home if it shares.
     fn sharing(&self, u: usize, unit: &Unit, layout: &mut Layout, last_use: &[usize]) -> Sharing {
-        let ([node], [output]) = (unit.nodes.as_slice(), unit.outputs.as_slice()) else { return Sharing::Own };
+        let ([node], [output]) = (unit.nodes.as_slice(), unit.outputs.as_slice()) else {
+            return Sharing::Own;
+        };
         let node = &self.graph.nodes[*node];
         let output = *output;
         if unit.backend.is_some() || self.inferred.dynamic[output] {
@@ -194,7 +198,8 @@ impl Assigner<'_> {
         last_use: &[usize],
     ) -> bool {
         let home @ Home::Block(_) = layout.homes[input] else { return false };
-        if self.pinned[output] || self.byte_len(input) != self.byte_len(output) || self.byte_len(output) == 0 {
+        if self.pinned[output] || self.byte_len(input) != self.byte_len(output) || self.byte_len(output) == 0
+        {
             return false;
         }
         // Nobody may read the block afterwards, under whatever name, and no other operand of this unit may lie in it.

@@ -29,13 +29,18 @@ fn fold_constants(graph: &mut Graph, cpu: Cpu) {
     for n in 0..graph.nodes.len() {
         let node = &graph.nodes[n];
         let all_constant = node.inputs.iter().flatten().all(|&t| graph.constant(t).is_some());
-        if node.spec.traits.stateful || !node.spec.memory.states.is_empty() || node.inputs.is_empty() || !all_constant {
+        if node.spec.traits.stateful
+            || !node.spec.memory.states.is_empty()
+            || node.inputs.is_empty()
+            || !all_constant
+        {
             continue;
         }
         let arguments: Vec<Argument<'_>> =
             node.inputs.iter().map(|t| t.map(|t| (&graph.tensors[t].info, graph.constant(t)))).collect();
         let outputs: Vec<_> = node.outputs.iter().map(|&t| graph.tensors[t].info.clone()).collect();
-        let budget = SMALL_RESULT + 4 * arguments.iter().flatten().filter_map(|a| a.1).map(<[u8]>::len).sum::<usize>();
+        let budget =
+            SMALL_RESULT + 4 * arguments.iter().flatten().filter_map(|a| a.1).map(<[u8]>::len).sum::<usize>();
         let declared: usize = outputs.iter().map(|o| o.byte_len().unwrap_or(usize::MAX)).sum();
         if declared > budget {
             continue;
@@ -116,7 +121,8 @@ fn fusible_activation(graph: &Graph, n: usize) -> Option<BuiltinOperator> {
 /// Whether the operator's own options already name an activation.
 fn has_fused_activation(operator: &Operator) -> bool {
     use ferrolite_model::options::{
-        ActivationFunctionType, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT, TransposeConvOptionsT,
+        ActivationFunctionType, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT,
+        TransposeConvOptionsT,
     };
     let activation = None
         .or_else(|| operator.options::<Conv2DOptionsT>().map(|o| o.fused_activation_function))

@@ -22,7 +22,12 @@ pub(crate) struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     /// Takes the arena and the slots for as long as views are made.
-    pub fn new(graph: &'a Graph, segment: &'a Segment, arena: &'a mut [u8], slots: &'a mut [TensorValue]) -> Self {
+    pub fn new(
+        graph: &'a Graph,
+        segment: &'a Segment,
+        arena: &'a mut [u8],
+        slots: &'a mut [TensorValue],
+    ) -> Self {
         Self {
             arena: arena.as_mut_ptr(),
             arena_len: arena.len(),
@@ -35,7 +40,10 @@ impl<'a> Memory<'a> {
     }
 
     fn arena_range(&self, offset: usize, len: usize) -> *mut u8 {
-        assert!(offset.checked_add(len).is_some_and(|end| end <= self.arena_len), "an operand lies outside the arena");
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.arena_len),
+            "an operand lies outside the arena"
+        );
         // SAFETY: `offset <= arena_len`, checked above, so the pointer stays within the arena or one past its end.
         unsafe { self.arena.add(offset) }
     }
@@ -82,16 +90,18 @@ impl<'a> Memory<'a> {
     pub unsafe fn output<'v>(&'v self, operand: &'v StepOperand) -> OutputView<'v> {
         let data = match operand.place {
             // SAFETY: within the arena (checked), initialised bytes, no other view (the caller's promise).
-            Place::Arena { offset, len } => {
-                OutputData::Bytes(unsafe { core::slice::from_raw_parts_mut(self.arena_range(offset, len), len) })
-            }
+            Place::Arena { offset, len } => OutputData::Bytes(unsafe {
+                core::slice::from_raw_parts_mut(self.arena_range(offset, len), len)
+            }),
             Place::Slot(t) => {
                 // SAFETY: a valid slot (checked), no other view (the caller's promise).
                 let value: &mut TensorValue = unsafe { &mut *self.slot(t) };
                 if operand.dynamic { OutputData::Value(value) } else { OutputData::Bytes(value.bytes_mut()) }
             }
             // The planner gives outputs no other place; a kernel that writes here would only miss its bytes.
-            Place::Constant(_) | Place::Folded(_) | Place::InPlace(_) | Place::Absent => OutputData::Bytes(&mut []),
+            Place::Constant(_) | Place::Folded(_) | Place::InPlace(_) | Place::Absent => {
+                OutputData::Bytes(&mut [])
+            }
         };
         OutputView { dtype: operand.dtype, shape: &operand.shape, data }
     }

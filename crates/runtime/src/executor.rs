@@ -112,7 +112,11 @@ impl Executor {
 
     /// Type, shape and content of a tensor after a run.
     #[must_use]
-    pub fn tensor(&self, subgraph: usize, tensor: usize) -> Option<(ferrolite_model::TensorType, &[usize], &[u8])> {
+    pub fn tensor(
+        &self,
+        subgraph: usize,
+        tensor: usize,
+    ) -> Option<(ferrolite_model::TensorType, &[usize], &[u8])> {
         self.world.instances.get(subgraph)?.as_ref()?.tensor(tensor)
     }
 
@@ -166,8 +170,11 @@ impl Executor {
                         .map(|&n| instance.graph.operator(&instance.graph.nodes[n]).code.to_string())
                         .collect();
                     let shapes = |operands: &[ferrolite_plan::StepOperand]| -> String {
-                        let shapes: Vec<String> =
-                            operands.iter().filter(|o| o.tensor.is_some()).map(|o| o.shape.to_string()).collect();
+                        let shapes: Vec<String> = operands
+                            .iter()
+                            .filter(|o| o.tensor.is_some())
+                            .map(|o| o.shape.to_string())
+                            .collect();
                         shapes.join(" ")
                     };
                     profile.steps.push(StepProfile {
@@ -207,7 +214,10 @@ impl RunContext<'_> {
         work: impl FnOnce(&mut Instance, &mut Self) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let slot = self.world.instances.get_mut(subgraph).ok_or_else(|| {
-            Error::new(ErrorKind::BadModel, format!("an operator calls subgraph {subgraph}, which the model lacks"))
+            Error::new(
+                ErrorKind::BadModel,
+                format!("an operator calls subgraph {subgraph}, which the model lacks"),
+            )
         })?;
         let mut instance = match slot.take() {
             Some(instance) => instance,
@@ -236,14 +246,22 @@ impl RunContext<'_> {
             if targets.len() != inputs.len() {
                 return Err(Error::new(
                     ErrorKind::BadModel,
-                    format!("subgraph {subgraph} takes {} inputs, {} are passed", targets.len(), inputs.len()),
+                    format!(
+                        "subgraph {subgraph} takes {} inputs, {} are passed",
+                        targets.len(),
+                        inputs.len()
+                    ),
                 ));
             }
             for (&t, value) in targets.iter().zip(inputs) {
                 if instance.slots[t].dtype() != value.dtype() {
                     return Err(Error::new(
                         ErrorKind::BadModel,
-                        format!("subgraph {subgraph} takes {}, {} is passed", instance.slots[t].dtype(), value.dtype()),
+                        format!(
+                            "subgraph {subgraph} takes {}, {} is passed",
+                            instance.slots[t].dtype(),
+                            value.dtype()
+                        ),
                     ));
                 }
                 instance.slots[t].assign(value.dtype(), value.shape(), value.bytes());
@@ -266,7 +284,10 @@ impl Context for RunContext<'_> {
 
     fn check_cancelled(&self) -> Result<(), OpError> {
         if self.cancel.is_cancelled() {
-            return Err(OpError::new(OpErrorKind::Cancelled, "the run was cancelled; reset the token to run again"));
+            return Err(OpError::new(
+                OpErrorKind::Cancelled,
+                "the run was cancelled; reset the token to run again",
+            ));
         }
         Ok(())
     }

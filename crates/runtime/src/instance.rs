@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ferrolite_model::TensorType;
-use ferrolite_ops::{AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue};
+use ferrolite_ops::{
+    AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue,
+};
 use smallvec::SmallVec;
 
 use ferrolite_plan::{Content, Error, ErrorKind, Graph, Known, Place, Segment, Step, compile};
@@ -40,7 +42,14 @@ impl Instance {
             }
             slots.push(value);
         }
-        Ok(Self { graph, slots, segments: Vec::new(), arena: AlignedBytes::default(), times: Vec::new(), prepared: false })
+        Ok(Self {
+            graph,
+            slots,
+            segments: Vec::new(),
+            arena: AlignedBytes::default(),
+            times: Vec::new(),
+            prepared: false,
+        })
     }
 
     /// Plans as far as shapes can be known before the inputs have content.
@@ -78,7 +87,12 @@ impl Instance {
     }
 
     /// Runs the subgraph on what its input slots hold.
-    pub fn run(&mut self, shared: &SharedModel, options: &Options, context: &mut dyn Context) -> Result<(), Error> {
+    pub fn run(
+        &mut self,
+        shared: &SharedModel,
+        options: &Options,
+        context: &mut dyn Context,
+    ) -> Result<(), Error> {
         let total = self.graph.nodes.len();
         let (mut start, mut index) = (0, 0);
         loop {
@@ -91,10 +105,14 @@ impl Instance {
                 self.segments.truncate(index);
                 self.times.truncate(index);
                 let known = Known { slots: &self.slots, contents: true };
-                let segment = compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
+                let segment =
+                    compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
                 if segment.end == start && start < total {
                     let node = &self.graph.nodes[start];
-                    let e = Error::new(ErrorKind::Unsupported, "the operator's shape depends on content that is not to be had before it runs");
+                    let e = Error::new(
+                        ErrorKind::Unsupported,
+                        "the operator's shape depends on content that is not to be had before it runs",
+                    );
                     return Err(self.graph.locate(node, e));
                 }
                 self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
@@ -195,10 +213,12 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
 /// `step` belongs to the segment that `memory` was made for, and no views of that memory are alive.
 unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) -> Result<(), OpError> {
     // SAFETY (of the closures below): the caller's promise, for each operand of this one step.
-    let inputs: SmallVec<[InputView<'_>; 8]> = step.inputs.iter().map(|o| unsafe { memory.input(o) }).collect();
+    let inputs: SmallVec<[InputView<'_>; 8]> =
+        step.inputs.iter().map(|o| unsafe { memory.input(o) }).collect();
     let output = |o| unsafe { memory.output(o) };
     // Few steps have more outputs or states than fit here without allocating.
-    let mut few: [OutputView<'_>; 4] = core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));
+    let mut few: [OutputView<'_>; 4] =
+        core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));
     let mut many = Vec::new();
     let outputs = if step.outputs.len() <= few.len() {
         &mut few[..step.outputs.len()]
@@ -206,11 +226,18 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         many.extend(step.outputs.iter().map(output));
         &mut many[..]
     };
-    let mut states: [OutputView<'_>; 4] = core::array::from_fn(|i| step.states.get(i).map_or_else(OutputView::empty, output));
-    let states = states.get_mut(..step.states.len()).ok_or_else(|| OpError::invalid("an operator has at most 4 states"))?;
+    let mut states: [OutputView<'_>; 4] =
+        core::array::from_fn(|i| step.states.get(i).map_or_else(OutputView::empty, output));
+    let states = states
+        .get_mut(..step.states.len())
+        .ok_or_else(|| OpError::invalid("an operator has at most 4 states"))?;
     // SAFETY: as above; scratch is checked against all operands.
     let scratch = unsafe { memory.scratch(step.scratch) };
-    let mut io =
-        Io { inputs: Inputs::new(&inputs), outputs: Outputs::new(outputs), states: Outputs::new(states), scratch };
+    let mut io = Io {
+        inputs: Inputs::new(&inputs),
+        outputs: Outputs::new(outputs),
+        states: Outputs::new(states),
+        scratch,
+    };
     step.kernel.run(&mut io, context)
 }

@@ -25,7 +25,10 @@ impl Pool {
             return Ok(Self { inner: Some(pool) });
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
-            Error::new(ferrolite_plan::ErrorKind::Runtime, format!("{threads} threads could not be started: {e}"))
+            Error::new(
+                ferrolite_plan::ErrorKind::Runtime,
+                format!("{threads} threads could not be started: {e}"),
+            )
         })?;
         let pool = std::sync::Arc::new(pool);
         pools.insert(threads, std::sync::Arc::downgrade(&pool));

@@ -27,8 +27,13 @@ fn infer_reshape(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     let wanted: Ints = match node.optional(1) {
         Some(_) => node.ints(1)?,
         None => {
-            let from_option: Ints =
-                node.options::<ReshapeOptionsT>()?.new_shape.unwrap_or_default().into_iter().map(i64::from).collect();
+            let from_option: Ints = node
+                .options::<ReshapeOptionsT>()?
+                .new_shape
+                .unwrap_or_default()
+                .into_iter()
+                .map(i64::from)
+                .collect();
             if from_option.as_slice() == [0] { Ints::new() } else { from_option }
         }
     };
@@ -57,7 +62,9 @@ fn resolve_wildcard(input: &Shape, wanted: &[i64]) -> Result<Shape, OpError> {
 }
 
 fn mismatch(input: &Shape, wanted: &[i64]) -> OpError {
-    OpError::invalid(format!("a tensor of shape {input} cannot be reshaped to {wanted:?}: the element counts differ"))
+    OpError::invalid(format!(
+        "a tensor of shape {input} cannot be reshaped to {wanted:?}: the element counts differ"
+    ))
 }
 
 /// Drops the listed dimensions of size 1, or all of them if none is listed.
@@ -69,7 +76,10 @@ fn infer_squeeze(node: &Node<'_>) -> Result<OutputShapes, InferError> {
         drop[resolve_axis(i64::from(axis), input.rank())?] = true;
     }
     if !axes.is_empty() && input.iter().zip(&drop).any(|(&d, &drop)| drop && d != 1) {
-        return Err(OpError::invalid(format!("{input} has a dimension other than 1 among the squeezed ones {axes:?}")).into());
+        return Err(OpError::invalid(format!(
+            "{input} has a dimension other than 1 among the squeezed ones {axes:?}"
+        ))
+        .into());
     }
     Ok(one(input.iter().zip(&drop).filter(|&(&d, &drop)| !(drop && d == 1)).map(|(&d, _)| d).collect()))
 }
