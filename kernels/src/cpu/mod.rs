@@ -3,3 +3,4 @@
 pub mod movement;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
