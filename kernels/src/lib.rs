@@ -9,3 +9,4 @@ pub mod inout;
 pub mod isa;
 pub mod par;
 pub mod reference;
+pub mod scratch;

@@ -2,5 +2,6 @@
 
 pub mod movement;
 pub mod pool;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;

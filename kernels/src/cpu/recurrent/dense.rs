@@ -1,0 +1,226 @@
+//! Products of a weight matrix with a few vectors: the inner loop of recurrent layers.
+//!
+//! Weights stay in the row-major layout of the model, one row per output unit, so a matrix that is not constant
+//! needs no packing. A row is read once for up to [`VECTORS`] vectors.
+
+use crate::isa::{Cpu, Isa, Kernel};
+
+/// Rows of weights and vectors that one tile of the float product keeps in registers.
+const ROWS: usize = 4;
+const VECTORS: usize = 2;
+
+/// Vectors of `len` elements, `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors<'a, T> {
+    /// Memory, starting with the first vector.
+    pub data: &'a [T],
+    /// Elements of a vector.
+    pub len: usize,
+    /// Elements from one vector to the next.
+    pub stride: usize,
+    /// Number of vectors.
+    pub count: usize,
+}
+
+impl<'a, T> Vectors<'a, T> {
+    /// `count` vectors one after the other in `data`.
+    #[must_use]
+    pub fn dense(data: &'a [T], len: usize, count: usize) -> Self {
+        Self { data, len, stride: len, count }
+    }
+
+    /// Vector `i`.
+    ///
+    /// # Panics
+    /// When the memory does not hold vector `i`.
+    #[must_use]
+    #[inline(always)]
+    pub fn get(&self, i: usize) -> &'a [T] {
+        &self.data[i * self.stride..][..self.len]
+    }
+}
+
+/// Calls `emit(vector, row, product)` for the product of every row of `weights` with every vector.
+///
+/// `weights` has `vectors.len` columns; a vector of no elements gives zeros for `rows` rows.
+///
+/// # Panics
+/// When `weights` or the vectors are shorter than the dimensions say.
+pub fn products_f32(
+    cpu: Cpu,
+    weights: &[f32],
+    rows: usize,
+    vectors: Vectors<'_, f32>,
+    emit: impl FnMut(usize, usize, f32),
+) {
+    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
+    cpu.dispatch(ProductsF32 { weights, rows, vectors, emit });
+}
+
+struct ProductsF32<'a, F> {
+    weights: &'a [f32],
+    rows: usize,
+    vectors: Vectors<'a, f32>,
+    emit: F,
+}
+
+impl<F: FnMut(usize, usize, f32)> Kernel for ProductsF32<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, isa: S) {
+        let mut row = 0;
+        while row + ROWS <= self.rows {
+            self.rows_block::<S, ROWS>(isa, row);
+            row += ROWS;
+        }
+        while row < self.rows {
+            self.rows_block::<S, 1>(isa, row);
+            row += 1;
+        }
+    }
+}
+
+impl<F: FnMut(usize, usize, f32)> ProductsF32<'_, F> {
+    /// `R` rows from `row` on, times every vector.
+    #[inline(always)]
+    fn rows_block<S: Isa, const R: usize>(&mut self, isa: S, row: usize) {
+        let mut first = 0;
+        while first + VECTORS <= self.vectors.count {
+            self.tile::<S, R, VECTORS>(isa, row, first);
+            first += VECTORS;
+        }
+        while first < self.vectors.count {
+            self.tile::<S, R, 1>(isa, row, first);
+            first += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Isa, const R: usize, const V: usize>(&mut self, isa: S, row: usize, first: usize) {
+        let len = self.vectors.len;
+        let w: [&[f32]; R] = core::array::from_fn(|r| &self.weights[(row + r) * len..][..len]);
+        let x: [&[f32]; V] = core::array::from_fn(|v| self.vectors.get(first + v));
+        let mut sums = [[isa.zero(); V]; R];
+        let whole = len - len % S::LANES;
+        let mut k = 0;
+        while k < whole {
+            // SAFETY: every row and vector has `len >= k + LANES` elements.
+            let xs: [S::F; V] = core::array::from_fn(|v| unsafe { isa.load_ptr(x[v].as_ptr().add(k)) });
+            for (sums, w) in sums.iter_mut().zip(&w) {
+                // SAFETY: as above.
+                let ws = unsafe { isa.load_ptr(w.as_ptr().add(k)) };
+                for (sum, &x) in sums.iter_mut().zip(&xs) {
+                    *sum = isa.fma(ws, x, *sum);
+                }
+            }
+            k += S::LANES;
+        }
+        if whole < len {
+            let xs: [S::F; V] = core::array::from_fn(|v| isa.load_part(&x[v][whole..]));
+            for (sums, w) in sums.iter_mut().zip(&w) {
+                let ws = isa.load_part(&w[whole..]);
+                for (sum, &x) in sums.iter_mut().zip(&xs) {
+                    *sum = isa.fma(ws, x, *sum);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                (self.emit)(first + v, row + r, isa.reduce_add(sum));
+            }
+        }
+    }
+}
+
+/// Calls `emit(vector, row, product)` for the product of every row of 8-bit `weights` with every vector.
+///
+/// The vectors hold quantized values with their zero point already taken off, which is why they have 16 bits. Sums
+/// wrap around 32 bits.
+///
+/// # Panics
+/// When `weights` or the vectors are shorter than the dimensions say.
+pub fn products_i8(
+    cpu: Cpu,
+    weights: &[i8],
+    rows: usize,
+    vectors: Vectors<'_, i16>,
+    emit: impl FnMut(usize, usize, i32),
+) {
+    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
+    cpu.dispatch(ProductsI8 { weights, rows, vectors, emit });
+}
+
+struct ProductsI8<'a, F> {
+    weights: &'a [i8],
+    rows: usize,
+    vectors: Vectors<'a, i16>,
+    emit: F,
+}
+
+impl<F: FnMut(usize, usize, i32)> Kernel for ProductsI8<'_, F> {
+    type Output = ();
+
+    /// The loop is plain: compiled for the instruction set, it becomes that set's widening multiply-add of pairs.
+    #[inline(always)]
+    fn run<S: Isa>(mut self, _: S) {
+        let len = self.vectors.len;
+        for row in 0..self.rows {
+            let w = &self.weights[row * len..][..len];
+            for v in 0..self.vectors.count {
+                let x = self.vectors.get(v);
+                let mut sum = 0i32;
+                for (&w, &x) in w.iter().zip(x) {
+                    sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+                }
+                (self.emit)(v, row, sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, exact in float, so that any order of summation gives the same product.
+    fn number(i: usize) -> i8 {
+        ((i * 37 + 11) % 23) as i8 - 11
+    }
+
+    #[test]
+    fn products_equal_plain_loops() {
+        let mut wrong = Vec::new();
+        for cpu in Cpu::all() {
+            for (rows, len, count, gap) in
+                [(0, 3, 1, 0), (1, 0, 2, 0), (3, 1, 1, 0), (4, 8, 2, 3), (9, 17, 3, 0), (5, 33, 5, 7)]
+            {
+                let stride = len + gap;
+                let weights: Vec<i8> = (0..rows * len).map(number).collect();
+                let data: Vec<i8> = (0..count * stride).map(|i| number(i + 5)).collect();
+                let mut want = vec![0; rows * count];
+                for v in 0..count {
+                    for r in 0..rows {
+                        for k in 0..len {
+                            want[v * rows + r] +=
+                                i32::from(weights[r * len + k]) * i32::from(data[v * stride + k]);
+                        }
+                    }
+                }
+                let wide: Vec<i16> = data.iter().map(|&x| i16::from(x)).collect();
+                let mut got = vec![i32::MIN; rows * count];
+                let vectors = Vectors { data: &wide, len, stride, count };
+                products_i8(cpu, &weights, rows, vectors, |v, r, p| got[v * rows + r] = p);
+                let floats: Vec<f32> = data.iter().map(|&x| f32::from(x)).collect();
+                let float_weights: Vec<f32> = weights.iter().map(|&x| f32::from(x)).collect();
+                let mut got_f32 = vec![f32::NAN; rows * count];
+                let vectors = Vectors { data: &floats, len, stride, count };
+                products_f32(cpu, &float_weights, rows, vectors, |v, r, p| got_f32[v * rows + r] = p);
+                if got != want || got_f32 != want.iter().map(|&w| w as f32).collect::<Vec<_>>() {
+                    wrong.push(format!("{} {rows}x{len}, {count} vectors", cpu.name()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}

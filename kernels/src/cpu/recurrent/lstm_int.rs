@@ -1,0 +1,323 @@
+//! Long short-term memory in integers: 8-bit inputs, outputs and weights, 16-bit cells.
+//!
+//! Gates before activation are 16-bit numbers with 12 fractional bits (or of the given scale before a layer
+//! normalization), activated gates have 15. The cell's scale is a power of two.
+
+use super::dense::{Vectors, products_i8};
+use super::fixed::{
+    Multiplier, reciprocal_sqrt, rounding_shift_right, saturate_i8, saturate_i16, sigmoid_q3, tanh_all,
+};
+use super::lstm::{LstmSize, LstmState};
+use super::sequence::{OutputRows, Sequence};
+use crate::isa::Cpu;
+use crate::scratch::{Scratch, ScratchSize};
+
+/// Fractional bits of an activated gate.
+const GATE_BITS: i32 = 15;
+/// Integer bits of a gate before activation.
+const GATE_INTEGER_BITS: i32 = 3;
+
+/// 8-bit weights and the factor that brings their products to the scale of the result.
+#[derive(Clone, Copy, Debug)]
+pub struct IntMatrix<'a> {
+    /// The weights, row-major.
+    pub weights: &'a [i8],
+    /// The factor.
+    pub factor: Multiplier,
+}
+
+/// Integer layer normalization.
+#[derive(Clone, Copy, Debug)]
+pub struct IntNorm<'a> {
+    /// Coefficients, `[cells]`.
+    pub weights: &'a [i16],
+    /// Their scale.
+    pub factor: Multiplier,
+    /// Variance that takes the place of one below 1.
+    pub least_variance: i32,
+}
+
+/// The parameters of a gate.
+#[derive(Clone, Copy, Debug)]
+pub struct IntGate<'a> {
+    /// Weights of the input, `[cells, inputs]`.
+    pub input: IntMatrix<'a>,
+    /// Weights of the previous output, `[cells, outputs]`.
+    pub recurrent: IntMatrix<'a>,
+    /// Weights of the cell state, `[cells]`, and their factor.
+    pub peephole: Option<(&'a [i16], Multiplier)>,
+    /// Layer normalization.
+    pub norm: Option<IntNorm<'a>>,
+    /// Bias, `[cells]`; added to the input's products or, with a layer normalization, in that.
+    pub bias: &'a [i32],
+}
+
+/// A linear layer between the gated cell and the output.
+#[derive(Clone, Copy, Debug)]
+pub struct IntProjection<'a> {
+    /// Weights, `[outputs, cells]`.
+    pub matrix: IntMatrix<'a>,
+    /// Bias, `[outputs]`.
+    pub bias: Option<&'a [i32]>,
+    /// Bound of the magnitude; 0 for none.
+    pub clip: i8,
+}
+
+/// A layer.
+#[derive(Clone, Copy, Debug)]
+pub struct IntLstm<'a> {
+    /// Sizes; there is no auxiliary input.
+    pub size: LstmSize,
+    /// The input gate; `None` couples it to the forget gate.
+    pub input: Option<IntGate<'a>>,
+    /// The forget gate.
+    pub forget: IntGate<'a>,
+    /// The cell gate.
+    pub cell: IntGate<'a>,
+    /// The output gate.
+    pub output: IntGate<'a>,
+    /// The projection.
+    pub projection: Option<IntProjection<'a>>,
+    /// Zero point of the input.
+    pub input_zero_point: i32,
+    /// Zero point of the output and of the hidden state.
+    pub output_zero_point: i32,
+    /// Zero point of the gated cells before the projection, or of the output without one.
+    pub hidden_zero_point: i32,
+    /// The factor from the product of output gate and activated cell to the gated cells.
+    pub hidden_factor: Multiplier,
+    /// The binary logarithm of the cell's scale, -15 to -9.
+    pub cell_exponent: i32,
+    /// Bound of the cell's magnitude; 0 for none.
+    pub cell_clip: i16,
+}
+
+/// The typed parts of the scratch memory.
+struct Workspace<'a> {
+    /// One input row, zero point taken off, for each sequence.
+    input: &'a mut [i16],
+    /// Hidden states, zero point taken off.
+    hidden: &'a mut [i16],
+    /// Gates: forget, cell, output, input; each `[batch, cells]`.
+    gates: [&'a mut [i16]; 4],
+    /// Activated, then gated cells.
+    gated: &'a mut [i16],
+}
+
+impl LstmSize {
+    /// Bytes of scratch memory that [`IntLstm::run`] needs.
+    #[must_use]
+    pub fn int_scratch_bytes(&self, sequence: &Sequence) -> usize {
+        let cells = sequence.batch * self.cells;
+        let mut size = ScratchSize::new()
+            .with::<i16>(sequence.batch * self.inputs)
+            .with::<i16>(sequence.batch * self.outputs)
+            .with::<i16>(cells);
+        for _ in 0..4 {
+            size = size.with::<i16>(cells);
+        }
+        size.bytes()
+    }
+}
+
+impl IntLstm<'_> {
+    /// Runs the layer over a batch of sequences; `input` has `[rows, inputs]` elements in the row order of `sequence`.
+    ///
+    /// # Panics
+    /// When a slice is shorter than the sizes say.
+    pub fn run(
+        &self,
+        cpu: Cpu,
+        sequence: &Sequence,
+        input: &[i8],
+        state: LstmState<'_, i8, i16>,
+        mut output: OutputRows<'_, i8>,
+        scratch: &mut [u8],
+    ) {
+        let LstmSize { inputs, cells, outputs, .. } = self.size;
+        let mut scratch = Scratch::new(scratch);
+        let mut work = Workspace {
+            input: scratch.take(sequence.batch * inputs),
+            hidden: scratch.take(sequence.batch * outputs),
+            gated: scratch.take(sequence.batch * cells),
+            gates: core::array::from_fn(|_| scratch.take(sequence.batch * cells)),
+        };
+        let peephole_width = if sequence.time_major { outputs } else { cells };
+        for t in sequence.walk(0..sequence.steps) {
+            for b in 0..sequence.batch {
+                let row = &input[sequence.row(t, b) * inputs..][..inputs];
+                for (to, &x) in work.input[b * inputs..].iter_mut().zip(row) {
+                    *to = i16::from(x) - self.input_zero_point as i16;
+                }
+            }
+            self.step(cpu, sequence.batch, peephole_width, &mut work, state.hidden, state.cell);
+            for b in 0..sequence.batch {
+                output.write(sequence.row(t, b), &state.hidden[b * outputs..][..outputs]);
+            }
+        }
+    }
+
+    fn step(
+        &self,
+        cpu: Cpu,
+        batch: usize,
+        peephole_width: usize,
+        work: &mut Workspace<'_>,
+        hidden: &mut [i8],
+        cell_state: &mut [i16],
+    ) {
+        let LstmSize { inputs, cells, outputs, .. } = self.size;
+        let cell_state = &mut cell_state[..batch * cells];
+        for (to, &h) in work.hidden.iter_mut().zip(&*hidden) {
+            *to = i16::from(h) - self.output_zero_point as i16;
+        }
+        let x = Vectors::dense(&*work.input, inputs, batch);
+        let h = Vectors::dense(&*work.hidden, outputs, batch);
+        let [forget, cell, out, input] = &mut work.gates;
+        self.forget.run(cpu, cells, x, h, cell_state, peephole_width, forget);
+        sigmoid_all(forget);
+        self.cell.run(cpu, cells, x, h, cell_state, peephole_width, cell);
+        tanh_in_place(GATE_INTEGER_BITS, cell, work.gated);
+        if let Some(gate) = &self.input {
+            gate.run(cpu, cells, x, h, cell_state, peephole_width, input);
+            sigmoid_all(input);
+        } else {
+            for (i, &f) in input.iter_mut().zip(&**forget) {
+                *i = i16::MAX.wrapping_sub(f);
+            }
+        }
+        update_cells(cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
+        self.output.run(cpu, cells, x, h, cell_state, peephole_width, out);
+        sigmoid_all(out);
+        let known = tanh_all(15 + self.cell_exponent, cell_state, work.gated);
+        assert!(known, "the cell's scale is out of range");
+        self.project(cpu, batch, work, hidden);
+    }
+
+    /// Multiplies the activated cells with the output gate and projects them.
+    fn project(&self, cpu: Cpu, batch: usize, work: &mut Workspace<'_>, hidden: &mut [i8]) {
+        let LstmSize { cells, outputs, .. } = self.size;
+        let hidden = &mut hidden[..batch * outputs];
+        let [.., out, spare] = &mut work.gates;
+        let gated = work
+            .gated
+            .iter()
+            .zip(&**out)
+            .map(|(&a, &o)| self.hidden_factor.apply(i32::from(a) * i32::from(o)));
+        let Some(projection) = &self.projection else {
+            for (h, value) in hidden.iter_mut().zip(gated) {
+                *h = saturate_i8(value + self.hidden_zero_point);
+            }
+            return;
+        };
+        for (to, value) in spare.iter_mut().zip(gated) {
+            *to = i16::from(saturate_i8(value - self.hidden_zero_point)) + self.hidden_zero_point as i16;
+        }
+        let vectors = Vectors::dense(spare, cells, batch);
+        let IntMatrix { weights, factor } = projection.matrix;
+        products_i8(cpu, weights, outputs, vectors, |b, row, sum| {
+            let bias = projection.bias.map_or(0, |bias| bias[row]);
+            hidden[b * outputs + row] =
+                saturate_i8(factor.apply(sum.wrapping_add(bias)) + self.output_zero_point);
+        });
+        if projection.clip > 0 {
+            for h in hidden {
+                *h = (*h).clamp(-projection.clip, projection.clip);
+            }
+        }
+    }
+}
+
+impl IntGate<'_> {
+    /// Computes the gate before activation.
+    ///
+    /// The peephole reaches `peephole_width` cells of each sequence, laid end to end: the reference counts outputs, not
+    /// cells, where it takes all sequences at once, which matters when a projection makes these numbers differ.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a gate")]
+    fn run(
+        &self,
+        cpu: Cpu,
+        cells: usize,
+        x: Vectors<'_, i16>,
+        h: Vectors<'_, i16>,
+        cell_state: &[i16],
+        peephole_width: usize,
+        gate: &mut [i16],
+    ) {
+        let gate = &mut gate[..x.count * cells];
+        let bias = if self.norm.is_some() { &[] } else { self.bias };
+        let IntMatrix { weights, factor } = self.input;
+        products_i8(cpu, weights, cells, x, |b, row, sum| {
+            let sum = sum.wrapping_add(bias.get(row).copied().unwrap_or(0));
+            gate[b * cells + row] = saturate_i16(factor.apply(sum));
+        });
+        let IntMatrix { weights, factor } = self.recurrent;
+        products_i8(cpu, weights, cells, h, |b, row, sum| {
+            let gate = &mut gate[b * cells + row];
+            *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
+        });
+        if let Some((weights, factor)) = self.peephole {
+            for (i, (g, &c)) in gate.iter_mut().zip(cell_state).take(x.count * peephole_width).enumerate() {
+                let product = factor.apply(i32::from(weights[i % peephole_width]) * i32::from(c));
+                *g = saturate_i16(product.saturating_add(i32::from(*g)));
+            }
+        }
+        if let Some(norm) = &self.norm {
+            for values in gate.chunks_exact_mut(cells.max(1)) {
+                norm.run(self.bias, values);
+            }
+        }
+    }
+}
+
+impl IntNorm<'_> {
+    /// Normalizes one row: mean and variance with 10 more fractional bits than the values.
+    fn run(&self, bias: &[i32], values: &mut [i16]) {
+        let n = values.len() as i64;
+        let sum: i64 = values.iter().map(|&v| i64::from(v)).sum();
+        let square_sum: i64 = values.iter().map(|&v| i64::from(v) * i64::from(v)).sum();
+        let mean = (sum * 1024 / n) as i32;
+        let variance = square_sum * ((1 << 20) / n) - i64::from(mean) * i64::from(mean);
+        let variance = (variance / (1 << 20)) as i32;
+        let variance = if variance < 1 { self.least_variance } else { variance };
+        let scale = reciprocal_sqrt(variance);
+        let factor = Multiplier { exponent: self.factor.exponent + 12, ..self.factor };
+        for ((v, &weight), &bias) in values.iter_mut().zip(self.weights).zip(bias) {
+            let normal = scale.apply((1024 * i32::from(*v)).wrapping_sub(mean));
+            let weighted = i64::from(normal.wrapping_mul(i32::from(weight)).wrapping_add(bias));
+            let rounded = (if weighted > 0 { weighted + 512 } else { weighted - 512 }) / 1024;
+            *v = saturate_i16(factor.apply(rounded as i32));
+        }
+    }
+}
+
+/// `c = f c + i g`, with saturation and clipping.
+pub(super) fn update_cells(
+    c: &mut [i16],
+    forget: &[i16],
+    input: &[i16],
+    cell: &[i16],
+    cell_exponent: i32,
+    clip: i16,
+) {
+    for (((c, &f), &i), &g) in c.iter_mut().zip(forget).zip(input).zip(cell) {
+        let kept = rounding_shift_right(i32::from(f) * i32::from(*c), GATE_BITS) as i16;
+        let added = rounding_shift_right(i32::from(i) * i32::from(g), 2 * GATE_BITS + cell_exponent) as i16;
+        *c = saturate_i16(i32::from(kept) + i32::from(added));
+        if clip > 0 {
+            *c = (*c).clamp(-clip, clip);
+        }
+    }
+}
+
+fn sigmoid_all(values: &mut [i16]) {
+    for v in values {
+        *v = sigmoid_q3(*v);
+    }
+}
+
+fn tanh_in_place(integer_bits: i32, values: &mut [i16], buffer: &mut [i16]) {
+    buffer[..values.len()].copy_from_slice(values);
+    let known = tanh_all(integer_bits, buffer, values);
+    debug_assert!(known);
+}

@@ -1,0 +1,25 @@
+//! Recurrent layers: LSTM, plain RNN and SVDF, in float, with 8-bit weights, and in integers.
+//!
+//! Layers borrow the weights in the model's own row-major layout. The products with the inputs of a whole block of
+//! steps are computed together; only those with the state are left for the steps themselves.
+
+mod activation;
+mod dense;
+pub mod fixed;
+mod linear;
+mod lstm;
+mod lstm_int;
+mod quantize;
+mod rnn;
+mod sequence;
+mod svdf;
+
+pub use activation::Activation;
+pub use dense::{Vectors, products_f32, products_i8};
+pub use linear::{Matrix, Operand};
+pub use lstm::{Gate, Lstm, LstmSize, LstmState, Peephole, Projection};
+pub use lstm_int::{IntGate, IntLstm, IntMatrix, IntNorm, IntProjection};
+pub use quantize::quantize_vector;
+pub use rnn::{Rnn, RnnSize};
+pub use sequence::{OutputRows, Sequence};
+pub use svdf::{IntSvdf, Svdf, SvdfSize, TimeWeights};
