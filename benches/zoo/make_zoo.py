@@ -23,7 +23,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from networks import NETWORKS
 
 FORMATS = ("f32", "f16", "dyn", "int8", "int16x8")
-CALIBRATION_SAMPLES = 8
+CALIBRATION_SAMPLES = 12
 
 
 def converter_for(network, function, fmt):
@@ -53,6 +53,14 @@ def converter_for(network, function, fmt):
     return converter
 
 
+def converted(network):
+    """Makes the network once; returns the function that converts it to a format."""
+    tf.keras.utils.set_random_seed(1)
+    _module, function = network.make()  # the module keeps the variables alive until they are constants
+    function = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    return lambda fmt: converter_for(network, function, fmt).convert()
+
+
 def build(network, formats, out):
     """Writes the missing formats of one network into `out`; returns the names of those that failed."""
     paths = {fmt: os.path.join(out, f"{network.name}_{fmt}.tflite") for fmt in formats}
@@ -60,13 +68,11 @@ def build(network, formats, out):
     if not missing:
         return []
     failed = []
-    tf.keras.utils.set_random_seed(1)
-    _module, function = network.make()  # the module keeps the variables alive until they are constants
-    function = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    convert = network.direct or converted(network)
     for fmt in missing:
         start = time.time()
         try:
-            content = converter_for(network, function, fmt).convert()
+            content = convert(fmt)
         except Exception:  # one format that the converter refuses must not cost the others
             traceback.print_exc()
             failed.append(f"{network.name}_{fmt}")

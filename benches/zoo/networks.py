@@ -6,7 +6,7 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from recurrent import fused_lstm
+from lstm import lstm_stack
 
 keras = tf.keras
 ALL = ("f32", "f16", "dyn", "int8")
@@ -14,23 +14,28 @@ ALL = ("f32", "f16", "dyn", "int8")
 
 @dataclass(frozen=True)
 class Network:
-    """One network: `make` returns a trackable module and its concrete function, `sample(rng, n)` a batch of n inputs."""
+    """One network: `make` returns a trackable module and its concrete function, `sample(rng, n)` a batch of n inputs.
+
+    Where the converter has no part in it, `direct(format)` returns the model file's bytes instead.
+    """
 
     name: str
-    make: Callable
-    sample: Callable
+    make: Callable = None
+    sample: Callable = None
     formats: tuple = ALL
+    direct: Callable = None
     quantized_io: bool = True
 
 
 def pictures(size, low, high):
-    """A sampler of smooth random colour pictures, `size` by `size`, with values in [low, high]."""
+    """A sampler of random pictures, `size` by `size`, with values in [low, high]: smooth ones and pure noise by turns."""
 
     def sample(rng, count):
         coarse = rng.uniform(0, 1, (count, 12, 12, 3)).astype(np.float32)
         smooth = tf.image.resize(coarse, (size, size), method="bicubic").numpy()
-        noisy = smooth + rng.normal(0, 0.08, smooth.shape)
-        return (low + (high - low) * np.clip(noisy, 0, 1)).astype(np.float32)
+        grain = np.where(rng.random((count, 1, 1, 1)) < 0.5, 0.05, 1.0)
+        mixed = (1 - grain) * smooth + grain * rng.uniform(0, 1, smooth.shape)
+        return (low + (high - low) * np.clip(mixed, 0, 1)).astype(np.float32)
 
     return sample
 
@@ -50,10 +55,12 @@ def settle_batch_norms(model, batch):
         layer.momentum = momentum
 
 
-def sharpen_classifier(model, factor):
-    """Scales the last weights so that the probabilities differ clearly from one class to the next."""
+def spread_logits(model, batch, spread=2.5):
+    """Scales the last weights so that the logits over `batch` have this standard deviation: clear, unsaturated answers."""
     layer = next(layer for layer in reversed(model.layers) if layer.weights)
-    layer.kernel.assign(layer.kernel * factor)
+    layer.kernel.assign(layer.kernel * 1e-3)  # far from saturation, log(softmax) varies exactly as the logits do
+    logits = np.log(model(batch, training=False).numpy().astype(np.float64))
+    layer.kernel.assign(layer.kernel * (spread / logits.std(axis=-1).mean()))
 
 
 def concrete(model, spec):
@@ -67,8 +74,9 @@ def picture_network(name, application, size, low=-1.0, high=1.0, formats=ALL, **
 
     def make():
         model = application(weights=None, input_shape=(size, size, 3), **options)
-        settle_batch_norms(model, sample(np.random.default_rng(5), 8))
-        sharpen_classifier(model, 3.0)
+        batch = sample(np.random.default_rng(5), 12)
+        settle_batch_norms(model, batch)
+        spread_logits(model, batch)
         return model, concrete(model, tf.TensorSpec((1, size, size, 3), tf.float32, name="image"))
 
     return Network(name, make, sample, formats)
@@ -90,8 +98,9 @@ def digits_network():
         x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
         x = layers.GlobalAveragePooling2D()(x)
         model = keras.Model(image, layers.Dense(10, activation="softmax")(x))
-        settle_batch_norms(model, sample(np.random.default_rng(5), 32))
-        sharpen_classifier(model, 3.0)
+        batch = sample(np.random.default_rng(5), 32)
+        settle_batch_norms(model, batch)
+        spread_logits(model, batch)
         return model, concrete(model, tf.TensorSpec((1, 28, 28, 1), tf.float32, name="digit"))
 
     return Network("digits", make, sample)
@@ -128,8 +137,8 @@ def bert_network(tokens=128, depth=4, width=256, heads=4, vocabulary=8192):
     return Network("bert_mini", make, sample, quantized_io=False)
 
 
-def lstm_network(steps=50, features=40, widths=(128, 128), classes=12):
-    """Stacked LSTM layers over a sequence of feature frames, the last state classified."""
+def loop_network(steps=20, features=16, width=24, classes=5):
+    """A hand-written recurrent cell over a sequence, which the converter turns into WHILE with its two subgraphs."""
 
     def sample(rng, count):
         return rng.normal(0, 1, (count, steps, features)).astype(np.float32)
@@ -137,29 +146,25 @@ def lstm_network(steps=50, features=40, widths=(128, 128), classes=12):
     def make():
         rng = np.random.default_rng(3)
         module = tf.Module()
-        module.cells = []
-        width_in = features
-        for width in widths:
-            scale = 1.5 / np.sqrt(width_in + width)
-            module.cells.append(
-                [
-                    tf.Variable(rng.normal(0, scale, (width_in, 4 * width)).astype(np.float32)),
-                    tf.Variable(rng.normal(0, scale, (width, 4 * width)).astype(np.float32)),
-                    tf.Variable(rng.normal(0, 0.2, (4 * width,)).astype(np.float32)),
-                ]
-            )
-            width_in = width
-        module.head = tf.Variable(rng.normal(0, 0.3, (width_in, classes)).astype(np.float32))
+        module.kernel = tf.Variable(rng.normal(0, 0.3, (features + width, 4 * width)).astype(np.float32))
+        module.bias = tf.Variable(rng.normal(0, 0.2, (4 * width,)).astype(np.float32))
+        module.head = tf.Variable(rng.normal(0, 0.5, (width, classes)).astype(np.float32))
+
+        def step(state, x):
+            hidden, cell = state
+            i, f, g, o = tf.split(tf.concat([x, hidden], -1) @ module.kernel + module.bias, 4, axis=-1)
+            cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
+            return tf.sigmoid(o) * tf.tanh(cell), cell
 
         @tf.function
         def classify(x):
-            for kernel, recurrent, bias in module.cells:
-                x = fused_lstm(x, kernel, recurrent, bias)
-            return tf.nn.softmax(x[:, -1] @ module.head)
+            zeros = tf.zeros((1, width))
+            hidden, _ = tf.scan(step, tf.transpose(x, (1, 0, 2)), initializer=(zeros, zeros))
+            return tf.nn.softmax(hidden[-1] @ module.head)
 
         return module, classify.get_concrete_function(tf.TensorSpec((1, steps, features), tf.float32, name="frames"))
 
-    return Network("lstm_stack", make, sample)
+    return Network("lstm_loop", make, sample, formats=("f32", "f16", "dyn"))
 
 
 _apps = keras.applications
@@ -171,7 +176,8 @@ NETWORKS = {
         picture_network("mobilenet_v1", _apps.MobileNet, 224),
         picture_network("mobilenet_v3_small", _apps.MobileNetV3Small, 224, include_preprocessing=False),
         picture_network("mobilenet_v3_large", _apps.MobileNetV3Large, 224, include_preprocessing=False),
-        lstm_network(),
+        Network("lstm_stack", direct=lstm_stack),
+        loop_network(),
         bert_network(),
         picture_network("efficientnet_b0", _apps.EfficientNetB0, 224, low=0.0, high=255.0),
         picture_network("resnet50", _apps.ResNet50, 224),

@@ -1,11 +1,12 @@
 """Convolutions: CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, in float, hybrid and integer arithmetic."""
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from cases import ACTIVATIONS, HYBRID, PADDING, add, label
 from onebuild import Quant
 
-# A flavour is (activation type, filter type, bias type, filter scales per channel, float16 filter).
+# A flavour is (activation type, filter type, bias type, whether the filter has a scale per channel).
 FLAVOURS = {
     "f32": ("FLOAT32", "FLOAT32", "FLOAT32", False),
     "f16w": ("FLOAT32", "FLOAT16", "FLOAT32", False),
@@ -57,6 +58,11 @@ def bias(case, flavour, channels, input_quant, quant):
     return case.graph.const(dtype, values, Quant(scales, 0))
 
 
+def bias_option(flavour):
+    """The option by which int16 kernels learn that the bias is not int64."""
+    return {"quantizedBiasType": schema.TensorType.INT32} if (FLAVOURS[flavour][0], FLAVOURS[flavour][2]) == ("INT16", "INT32") else {}
+
+
 def output_span(flavour, terms):
     """About the range the sums of `terms` products of inputs in [-4, 4) with weights in [-1, 1) take."""
     return max(2.0, 4.0 * np.sqrt(terms))
@@ -82,6 +88,7 @@ def convolution(op, flavour, shape, channels, kernel, padding="same", stride=(1,
         options = dict(
             padding=PADDING[padding], strideH=stride[0], strideW=stride[1], dilationHFactor=dilation[0],
             dilationWFactor=dilation[1], fusedActivationFunction=ACTIVATIONS[activation],
+            **(bias_option(flavour) if op == "CONV_2D" else {}),
         )
         if op == "DEPTHWISE_CONV_2D":
             options["depthMultiplier"] = multiplier
@@ -163,7 +170,7 @@ def transposed(flavour, shape, channels, kernel, padding, stride, activation="no
         operands = [out_shape, w, x] + ([bias(case, flavour, channels, input_quant, quant)] if with_bias else [])
         y = graph.output(dtype, case.quant(dtype, output_span(flavour, shape[3] * kernel[0] * kernel[1] / 2)))
         graph.op("TRANSPOSE_CONV", operands, [y], padding=PADDING[padding], strideH=stride[0], strideW=stride[1],
-                 fusedActivationFunction=ACTIVATIONS[activation])
+                 fusedActivationFunction=ACTIVATIONS[activation], **bias_option(flavour))
         if flavour.startswith("hybrid"):
             case.tolerance = HYBRID
 

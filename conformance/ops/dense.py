@@ -4,7 +4,7 @@ import numpy as np
 
 from cases import ACTIVATIONS, HYBRID, add, label
 from onebuild import Quant
-from ops.conv import FLAVOURS, bias, output_span, weights
+from ops.conv import FLAVOURS, bias, bias_option, output_span, weights
 
 FLAVOURS.update(
     {
@@ -38,7 +38,7 @@ def fully_connected(flavour, shape, units, activation="none", with_bias=True, ke
         b = bias(case, flavour, units, input_quant, quant) if with_bias else None
         y = graph.output(output or dtype, case.quant(output or dtype, output_span(flavour, depth)))
         graph.op("FULLY_CONNECTED", [x, w, b], [y], keepNumDims=keep, asymmetricQuantizeInputs=asymmetric,
-                 fusedActivationFunction=ACTIVATIONS[activation])
+                 fusedActivationFunction=ACTIVATIONS[activation], **bias_option(flavour))
         if flavour.startswith("hybrid"):
             case.tolerance = HYBRID
 
