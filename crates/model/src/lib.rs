@@ -4,6 +4,8 @@
 //! the rest of the project would have to distrust: after it every index is in range, every shape has a size, every
 //! constant has exactly its bytes, and operators stand in an order in which they can run. Constants are not copied: they
 //! point into the file's [`Bytes`], which may be a memory map.
+//!
+//! [`ModelBuilder`] makes models in memory from the same types, and [`Model::to_bytes`] writes them.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -16,6 +18,7 @@
     )
 )]
 
+mod builder;
 mod bytes;
 mod error;
 mod graph;
@@ -26,7 +29,9 @@ mod quantization;
 mod read;
 mod sparsity;
 mod tensor_type;
+mod write;
 
+pub use builder::ModelBuilder;
 pub use bytes::Bytes;
 pub use error::{ModelError, ModelErrorKind, Place};
 pub use ferrolite_schema::tflite::BuiltinOperator;
@@ -40,3 +45,4 @@ pub use options::{OptionTable, Options};
 pub use quantization::{Quantization, QuantizationDetails};
 pub use sparsity::{SparseIndices, SparseLevel, Sparsity};
 pub use tensor_type::TensorType;
+pub use write::Layout;
