@@ -5,6 +5,7 @@
 //! stands for; work is spread over threads by [`par::Par`].
 
 pub mod cpu;
+pub mod fixed_point;
 pub mod inout;
 pub mod isa;
 pub mod par;

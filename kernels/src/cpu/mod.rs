@@ -1,5 +1,6 @@
 //! CPU kernels by operator family.
 
+pub mod elementwise;
 pub mod movement;
 pub mod pool;
 pub mod recurrent;

@@ -1,0 +1,64 @@
+//! Functions of narrow integers through tables.
+
+use crate::inout::InOut;
+use crate::isa::Cpu;
+use crate::par::Par;
+
+use super::unary::map_in_out;
+
+/// A function of 8-bit values, indexed by their bits as `u8`.
+pub type Table8 = [u8; 256];
+
+/// The table of `f`, which is given the bits of an input and gives the bits of an output.
+pub fn table8(f: impl Fn(u8) -> u8) -> Table8 {
+    core::array::from_fn(|bits| f(bits as u8))
+}
+
+/// Replaces each byte by its entry in the table.
+pub fn apply8(cpu: Cpu, par: Par, io: InOut<'_, u8>, table: &Table8) {
+    map_in_out(cpu, par, io, |x| table[usize::from(x)]);
+}
+
+/// A function of `i16` at 513 points, 128 apart, between which it is interpolated.
+pub type Table16 = [i16; 513];
+
+/// Replaces each value by the interpolated function of it: with `h` the upper nine bits of the value as an index and
+/// `l` the lower seven, `t[h] + round(l (t[h + 1] - t[h]) / 128)`.
+pub fn apply16(cpu: Cpu, par: Par, io: InOut<'_, i16>, table: &Table16) {
+    map_in_out(cpu, par, io, |x| lookup16(table, x));
+}
+
+/// One value through [`apply16`].
+#[inline(always)]
+#[must_use]
+pub fn lookup16(table: &Table16, x: i16) -> i16 {
+    let index = ((x >> 7) + 256) as usize;
+    let low = i32::from(x & 0x7f);
+    let (base, next) = (i32::from(table[index]), i32::from(table[index + 1]));
+    (base + (((next - base) * low + 64) >> 7)) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_bytes() {
+        let table = table8(|x| x.wrapping_mul(7) ^ 3);
+        let input: Vec<u8> = (0..1000).map(|i| (i % 256) as u8).collect();
+        for cpu in Cpu::all() {
+            let mut out = input.clone();
+            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &table);
+            assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3), "{}", cpu.name());
+        }
+    }
+
+    #[test]
+    fn interpolation_is_exact_at_points_and_for_lines() {
+        let line: Table16 = core::array::from_fn(|i| (i as i16 - 256) * 64);
+        let rows = [(0i16, 0), (128, 64), (-128, -64), (2, 1), (3, 2), (-32768, -16384), (32767, 16384)];
+        for (x, want) in rows {
+            assert_eq!(lookup16(&line, x), want, "{x}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Kernels that compute each output element from the elements at the same place of their operands.
+//!
+//! - [`broadcast`] plans how operands of different shapes are walked together; [`binary`] and [`select`] run over it;
+//! - [`unary`] maps one operand, with closures that the compiler vectorizes or with the functions of [`math`];
+//! - [`lut`] maps through tables, which is how all 8-bit functions run;
+//! - [`quantized`] holds the fixed-point and float-scale arithmetic of quantized tensors;
+//! - [`softmax`] works on rows.
+
+pub mod binary;
+pub mod broadcast;
+pub mod lut;
+pub mod math;
+pub mod quantized;
+pub mod select;
+pub mod softmax;
+pub mod unary;
+
+use core::ops::Range;
+
+use crate::par::Par;
+
+/// Elements of one tile of work: small enough for a core's cache, large enough to be worth handing out.
+const TILE: usize = 16 * 1024;
+
+/// Splits `0..len` into tiles and runs them on the threads of `par`.
+fn for_each_range(par: Par, len: usize, run: impl Fn(Range<usize>) + Send + Sync) {
+    par.for_each_tile(len.div_ceil(TILE), |tile| run(tile * TILE..len.min((tile + 1) * TILE)));
+}

@@ -1,0 +1,475 @@
+//! Softmax and its logarithm over rows, and L2 normalization.
+//!
+//! A row is the innermost dimension. Rows are independent, so threads share them out and the result does not depend on
+//! their number.
+
+use super::lut::{Table16, lookup16};
+use super::math::exp_negative;
+use super::quantized::Narrow;
+use crate::fixed_point::Multiplier;
+use crate::inout::InOut;
+use crate::isa::{Cpu, Isa, Kernel};
+use crate::par::Par;
+
+/// Elements of the rows that are handed out together.
+const TILE: usize = 16 * 1024;
+
+/// Calls `run` for groups of whole rows: their input and output.
+fn for_each_rows<A: Sync, B: Send>(
+    par: Par,
+    input: &[A],
+    out: &mut [B],
+    row: usize,
+    run: impl Fn(&[A], &mut [B]) + Send + Sync,
+) {
+    assert_eq!(input.len(), out.len());
+    if row == 0 || out.is_empty() {
+        return;
+    }
+    assert_eq!(out.len() % row, 0);
+    let tile = (TILE / row).max(1) * row;
+    par.chunks_mut(out, tile, |index, out| run(&input[index * tile..][..out.len()], out));
+}
+
+/// `e^(β x) / Σ e^(β x)` of each row of `row` elements, relative to the row's maximum.
+///
+/// # Panics
+/// If the length is not a multiple of `row`.
+pub fn softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize, beta: f32) {
+    struct Row(*const f32, *mut f32, usize, f32);
+    impl Kernel for Row {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) {
+            let Self(src, dst, len, beta) = self;
+            // SAFETY: the row has `len` elements on both sides.
+            unsafe {
+                let max = row_max(isa, src, len);
+                let sum = exponentials(isa, src, dst, len, max, beta);
+                let scale = isa.splat(1.0 / sum);
+                each(isa, len, |i, n| {
+                    if n == S::LANES {
+                        isa.store_ptr(isa.mul(isa.load_ptr(dst.add(i)), scale), dst.add(i));
+                    } else {
+                        isa.store_ptr_part(isa.mul(isa.load_ptr_part(dst.add(i), n), scale), dst.add(i), n);
+                    }
+                });
+            }
+        }
+    }
+    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row, beta)));
+}
+
+/// `x - max - ln Σ e^(x - max)` of each row of `row` elements.
+///
+/// # Panics
+/// If the length is not a multiple of `row`.
+pub fn log_softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
+    struct Row(*const f32, *mut f32, usize);
+    impl Kernel for Row {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) {
+            let Self(src, dst, len) = self;
+            // SAFETY: the row has `len` elements on both sides.
+            unsafe {
+                let max = row_max(isa, src, len);
+                let (top, mut sum) = (isa.splat(max), isa.zero());
+                each(isa, len, |i, n| {
+                    if n == S::LANES {
+                        sum = isa.add(sum, exp_negative(isa, isa.sub(isa.load_ptr(src.add(i)), top)));
+                    } else {
+                        let e = exp_negative(isa, isa.sub(isa.load_ptr_part(src.add(i), n), top));
+                        sum = isa.add(sum, keep(isa, e, n));
+                    }
+                });
+                let log = isa.splat(isa.reduce_add(sum).ln());
+                each(isa, len, |i, n| {
+                    if n == S::LANES {
+                        isa.store_ptr(isa.sub(isa.sub(isa.load_ptr(src.add(i)), top), log), dst.add(i));
+                    } else {
+                        let x = isa.load_ptr_part(src.add(i), n);
+                        isa.store_ptr_part(isa.sub(isa.sub(x, top), log), dst.add(i), n);
+                    }
+                });
+            }
+        }
+    }
+    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+}
+
+/// `x / √max(Σ x², 1e-6)` of each row of `row` elements.
+///
+/// # Panics
+/// If the length is not a multiple of `row`.
+pub fn l2_normalize(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
+    struct Row(*const f32, *mut f32, usize);
+    impl Kernel for Row {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) {
+            let Self(src, dst, len) = self;
+            let mut sum = isa.zero();
+            // SAFETY: the row has `len` elements on both sides.
+            unsafe {
+                each(isa, len, |i, n| {
+                    let x = if n == S::LANES {
+                        isa.load_ptr(src.add(i))
+                    } else {
+                        isa.load_ptr_part(src.add(i), n)
+                    };
+                    sum = isa.fma(x, x, sum);
+                });
+                let norm = isa.splat(isa.reduce_add(sum).sqrt().max(1e-6));
+                each(isa, len, |i, n| {
+                    if n == S::LANES {
+                        isa.store_ptr(isa.div(isa.load_ptr(src.add(i)), norm), dst.add(i));
+                    } else {
+                        isa.store_ptr_part(isa.div(isa.load_ptr_part(src.add(i), n), norm), dst.add(i), n);
+                    }
+                });
+            }
+        }
+    }
+    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+}
+
+/// Calls `visit` with the start and length of each vector of `0..len`; only the last is shorter than a vector.
+#[inline(always)]
+fn each<S: Isa>(_: S, len: usize, mut visit: impl FnMut(usize, usize)) {
+    let whole = len - len % S::LANES;
+    for i in (0..whole).step_by(S::LANES) {
+        visit(i, S::LANES);
+    }
+    if whole < len {
+        visit(whole, len - whole);
+    }
+}
+
+/// The first `n` lanes, the others zero.
+#[inline(always)]
+fn keep<S: Isa>(isa: S, x: S::F, n: usize) -> S::F {
+    let mut lanes = [0.0; crate::isa::MAX_LANES];
+    isa.store_part(x, &mut lanes[..n]);
+    isa.load(&lanes)
+}
+
+/// The greatest of `len` elements; negative infinity for none.
+///
+/// # Safety
+/// `src` must be valid for reading `len` elements.
+#[inline(always)]
+unsafe fn row_max<S: Isa>(isa: S, src: *const f32, len: usize) -> f32 {
+    let mut top = isa.splat(f32::NEG_INFINITY);
+    let mut rest = f32::NEG_INFINITY;
+    each(isa, len, |i, n| {
+        if n == S::LANES {
+            // SAFETY: within the row.
+            top = isa.max(top, unsafe { isa.load_ptr(src.add(i)) });
+        } else {
+            for j in i..i + n {
+                // SAFETY: within the row.
+                rest = rest.max(unsafe { *src.add(j) });
+            }
+        }
+    });
+    isa.reduce_max(top).max(rest)
+}
+
+/// Writes `e^(β (x - max))` and gives their sum.
+///
+/// # Safety
+/// `src` and `dst` must be valid for `len` elements, and the same or disjoint.
+#[inline(always)]
+unsafe fn exponentials<S: Isa>(
+    isa: S,
+    src: *const f32,
+    dst: *mut f32,
+    len: usize,
+    max: f32,
+    beta: f32,
+) -> f32 {
+    let (top, beta, mut sum) = (isa.splat(max), isa.splat(beta), isa.zero());
+    each(isa, len, |i, n| {
+        // SAFETY: within the row; elements are read before their places are written.
+        unsafe {
+            if n == S::LANES {
+                let e = exp_negative(isa, isa.mul(isa.sub(isa.load_ptr(src.add(i)), top), beta));
+                sum = isa.add(sum, e);
+                isa.store_ptr(e, dst.add(i));
+            } else {
+                let x = isa.load_ptr_part(src.add(i), n);
+                let e = exp_negative(isa, isa.mul(isa.sub(x, top), beta));
+                sum = isa.add(sum, keep(isa, e, n));
+                isa.store_ptr_part(e, dst.add(i), n);
+            }
+        }
+    });
+    isa.reduce_add(sum)
+}
+
+/// Calls `run` with the start of each row of an operand that may be computed in place.
+fn rows_in_out(
+    par: Par,
+    io: &mut InOut<'_, f32>,
+    row: usize,
+    run: impl Fn(*const f32, *mut f32) + Send + Sync,
+) {
+    /// Addresses that cross threads; each row is touched by one.
+    #[derive(Clone, Copy)]
+    struct Ends(*const f32, *mut f32);
+    // SAFETY: an `InOut` is exclusive access, and the rows handed out are disjoint.
+    unsafe impl Sync for Ends {}
+    // SAFETY: as above.
+    unsafe impl Send for Ends {}
+    if row == 0 || io.is_empty() {
+        return;
+    }
+    assert_eq!(io.len() % row, 0);
+    let rows = io.len() / row;
+    let group = (TILE / row).max(1);
+    let ends = Ends(io.src(), io.dst());
+    par.for_each_tile(rows.div_ceil(group), move |tile| {
+        let ends = ends;
+        for r in tile * group..rows.min((tile + 1) * group) {
+            // SAFETY: row `r` lies within the operand's `rows * row` elements.
+            run(unsafe { ends.0.add(r * row) }, unsafe { ends.1.add(r * row) });
+        }
+    });
+}
+
+/// `e^(-scale d)` for the distances `d` of 8-bit values from the row's greatest.
+pub type ExpTable = [f32; 256];
+
+/// The table for inputs of scale `scale` times `β`.
+#[must_use]
+pub fn exp_table(scale: f32, beta: f32) -> ExpTable {
+    let factor = -scale * beta;
+    core::array::from_fn(|d| (factor * d as f32).exp())
+}
+
+/// How a probability in output steps becomes an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Halves away from zero.
+    Nearest,
+    /// Add one half and cut; the zero point is not looked at.
+    AddHalf,
+}
+
+/// Softmax of 8-bit rows: sums in `f32` of table entries, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizedSoftmax {
+    /// Elements of a row.
+    pub row: usize,
+    /// The output's scale.
+    pub scale: f32,
+    /// The output's zero point.
+    pub zero_point: i32,
+    /// How probabilities are rounded.
+    pub rounding: Rounding,
+}
+
+impl QuantizedSoftmax {
+    /// Computes all rows.
+    ///
+    /// # Panics
+    /// If the lengths differ or are not a multiple of the row.
+    pub fn run<A: Narrow, B: Narrow>(&self, par: Par, table: &ExpTable, input: &[A], out: &mut [B]) {
+        for_each_rows(par, input, out, self.row, |input, out| {
+            for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
+                let top = input.iter().map(|x| x.widen()).max().unwrap_or(0);
+                let entry = |x: A| table[(top - x.widen()) as u8 as usize];
+                let sum = input.iter().fold(0.0f32, |sum, &x| sum + entry(x));
+                let factor = 1.0 / (sum * self.scale);
+                for (o, &x) in out.iter_mut().zip(input) {
+                    let steps = entry(x) * factor;
+                    *o = B::saturate(match self.rounding {
+                        Rounding::Nearest => steps.round() as i32 + self.zero_point,
+                        Rounding::AddHalf => (steps + 0.5) as i32,
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// Logarithm of the softmax of 8-bit rows: sums in `f32` of table entries, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizedLogSoftmax {
+    /// Elements of a row.
+    pub row: usize,
+    /// The input's scale.
+    pub input_scale: f32,
+    /// The output's scale.
+    pub scale: f32,
+    /// The output's zero point.
+    pub zero_point: i32,
+}
+
+impl QuantizedLogSoftmax {
+    /// Computes all rows.
+    ///
+    /// # Panics
+    /// If the lengths differ or are not a multiple of the row.
+    pub fn run<T: Narrow>(&self, par: Par, table: &ExpTable, input: &[T], out: &mut [T]) {
+        for_each_rows(par, input, out, self.row, |input, out| {
+            for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
+                let top = input.iter().map(|x| x.widen()).max().unwrap_or(0);
+                let sum = input.iter().fold(0.0f32, |sum, x| sum + table[(top - x.widen()) as u8 as usize]);
+                let factor = self.input_scale / self.scale;
+                let offset = (self.input_scale * top as f32 + sum.ln()) / self.scale;
+                for (o, x) in out.iter_mut().zip(input) {
+                    let steps = factor * x.widen() as f32 - offset;
+                    *o = T::saturate(steps.round_ties_even() as i32 + self.zero_point);
+                }
+            }
+        });
+    }
+}
+
+/// Softmax of 16-bit rows in fixed point: exponentials and the reciprocal of their sum from interpolated tables.
+#[derive(Clone, Debug)]
+pub struct SoftmaxI16 {
+    /// Elements of a row.
+    pub row: usize,
+    /// From the input's steps times `β` to steps of 10 / 65535.
+    pub factor: Multiplier,
+    /// `e^x` for x from -10 (at -32768) to 0, in Q0.15.
+    pub exp: Table16,
+    /// `1 / (1 + x)` for x from 0 (at -32768) to 1, in Q0.15.
+    pub reciprocal: Table16,
+}
+
+impl SoftmaxI16 {
+    /// Computes all rows.
+    ///
+    /// # Panics
+    /// If the lengths differ or are not a multiple of the row.
+    pub fn run(&self, par: Par, input: &[i16], out: &mut [i16]) {
+        for_each_rows(par, input, out, self.row, |input, out| {
+            for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
+                self.one_row(input, out);
+            }
+        });
+    }
+
+    fn one_row(&self, input: &[i16], out: &mut [i16]) {
+        let top = input.iter().copied().max().map_or(0, i32::from);
+        let mut sum = 0i32;
+        for (o, &x) in out.iter_mut().zip(input) {
+            let distance = self.factor.apply(i32::from(x) - top).wrapping_add(32767);
+            *o = lookup16(&self.exp, distance.clamp(-32768, 32767) as i16);
+            sum = sum.wrapping_add(i32::from(*o));
+        }
+        // The sum as 1.x with 16 bits, then x brought to the table's symmetric range.
+        let leading = (sum as u32).leading_zeros().clamp(1, 31);
+        let shifted = (((i64::from(sum) << (leading - 1)) + (1 << 13)) >> 14) as i32;
+        let x = (shifted - ((1 << 15) + (1 << 16))).clamp(-32768, 32767) as i16;
+        let reciprocal = i64::from(lookup16(&self.reciprocal, x));
+        let right = 31 - leading;
+        let half = if right == 0 { 0 } else { 1i64 << (right - 1) };
+        for o in out {
+            *o = ((i64::from(*o) * reciprocal + half) >> right).clamp(0, 32767) as i16;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::elementwise::quantized::Affine;
+
+    fn rows(count: usize, row: usize) -> Vec<f32> {
+        (0..count * row).map(|i| ((i * 7919) % 1000) as f32 * 0.02 - 10.0).collect()
+    }
+
+    /// Rows of 1 to 70 elements through `run` on every instruction set, apart and in place, against `reference`.
+    fn check(
+        run: impl Fn(Cpu, Par, InOut<'_, f32>, usize),
+        reference: impl Fn(&[f64]) -> Vec<f64>,
+        tolerance: f64,
+    ) {
+        for row in [1, 2, 3, 5, 8, 15, 16, 17, 33, 70] {
+            let input = rows(9, row);
+            let want: Vec<f64> = input
+                .chunks(row)
+                .flat_map(|r| reference(&r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()))
+                .collect();
+            for cpu in Cpu::all() {
+                for par in [Par::serial(), Par::new(3)] {
+                    let mut out = vec![0.0; input.len()];
+                    run(cpu, par, InOut::apart(&input, &mut out).unwrap(), row);
+                    let mut same = input.clone();
+                    run(cpu, par, InOut::in_place(&mut same), row);
+                    assert_eq!(out, same, "row of {row}, {}", cpu.name());
+                    for (&got, &want) in out.iter().zip(&want) {
+                        assert!(
+                            (f64::from(got) - want).abs() <= tolerance * want.abs().max(0.1),
+                            "row of {row}, {}: {got}, want {want}",
+                            cpu.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn float_rows() {
+        let softmax_of = |beta: f64| {
+            move |r: &[f64]| -> Vec<f64> {
+                let top = r.iter().copied().fold(f64::MIN, f64::max);
+                let e: Vec<f64> = r.iter().map(|x| (beta * (x - top)).exp()).collect();
+                let sum: f64 = e.iter().sum();
+                e.iter().map(|e| e / sum).collect()
+            }
+        };
+        check(|c, p, io, row| softmax(c, p, io, row, 1.0), softmax_of(1.0), 2e-6);
+        check(|c, p, io, row| softmax(c, p, io, row, 0.25), softmax_of(0.25), 2e-6);
+        check(log_softmax, |r| softmax_of(1.0)(r).iter().map(|p| p.ln()).collect(), 2e-6);
+        check(
+            l2_normalize,
+            |r| {
+                let norm = r.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-6);
+                r.iter().map(|x| x / norm).collect()
+            },
+            2e-6,
+        );
+    }
+
+    #[test]
+    fn equal_and_extreme_rows() {
+        for cpu in Cpu::all() {
+            let mut row = vec![1e30f32; 5];
+            softmax(cpu, Par::serial(), InOut::in_place(&mut row), 5, 1.0);
+            assert!(row.iter().all(|p| (p - 0.2).abs() < 1e-6), "{}: {row:?}", cpu.name());
+            let mut row = vec![0.0, -1e30, f32::NEG_INFINITY];
+            softmax(cpu, Par::serial(), InOut::in_place(&mut row), 3, 1.0);
+            assert_eq!(row, [1.0, 0.0, 0.0], "{}", cpu.name());
+            softmax(cpu, Par::serial(), InOut::in_place(&mut []), 0, 1.0);
+        }
+    }
+
+    #[test]
+    fn quantized_rows_sum_to_one() {
+        let scale = 0.1f32;
+        let input: Vec<i8> = (0..40).map(|i| (i * 37 % 251 - 125) as i8).collect();
+        let table = exp_table(scale, 1.0);
+        let out_q = Affine { scale: 1.0 / 256.0, zero_point: -128 };
+        for row in [1, 4, 10, 40] {
+            let op =
+                QuantizedSoftmax { row, scale: out_q.scale, zero_point: -128, rounding: Rounding::Nearest };
+            let mut out = vec![0i8; 40];
+            op.run(Par::new(2), &table, &input, &mut out);
+            for (x, p) in input.chunks(row).zip(out.chunks(row)) {
+                let top = f64::from(*x.iter().max().unwrap());
+                let sum: f64 = x.iter().map(|&v| ((f64::from(v) - top) * 0.1).exp()).sum();
+                for (&x, &p) in x.iter().zip(p) {
+                    let want = (256.0 * ((f64::from(x) - top) * 0.1).exp() / sum - 128.0).min(127.0);
+                    assert!((f64::from(p) - want).abs() <= 0.51, "{x}: {p}, want {want}");
+                }
+            }
+        }
+    }
+}
