@@ -1,0 +1,94 @@
+//! Every golden vector of LiteRT through the public API, on every instruction set the machine has.
+//!
+//! `CONFORMANCE=conv_2d cargo test --test conformance -- --nocapture` runs the cases whose name contains the text.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use ferrolite::{Cpu, Interpreter, Model, TensorType};
+use support::{Case, compare, read_cases, vector_files};
+
+/// Type, shape and bytes of every output.
+type Outputs = Vec<(TensorType, Vec<usize>, Vec<u8>)>;
+
+/// Runs a case as often as its vectors say; one list of outputs per run.
+fn run(case: &Case, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String> {
+    let model = Model::from_bytes(case.model.clone()).map_err(|e| format!("load: {e}"))?;
+    let mut interpreter =
+        Interpreter::builder(&model).cpu(cpu).threads(threads).build().map_err(|e| format!("plan: {e}"))?;
+    (0..case.runs)
+        .map(|run| {
+            for (i, bytes) in case.inputs.iter().enumerate() {
+                interpreter
+                    .set_input_bytes(i, case.part(bytes, run))
+                    .map_err(|e| format!("input {i}: {e}"))?;
+            }
+            interpreter.invoke().map_err(|e| format!("invoke: {e}"))?;
+            let output = |o: usize| {
+                let bytes = interpreter.output_bytes(o).map_err(|e| format!("output {o}: {e}"))?;
+                Ok((interpreter.outputs()[o].dtype, interpreter.output_shape(o).to_vec(), bytes.to_vec()))
+            };
+            (0..case.outputs.len()).map(output).collect()
+        })
+        .collect()
+}
+
+fn check(case: &Case, cpu: Cpu) -> Result<(), String> {
+    for (run, outputs) in run(case, cpu, 1)?.into_iter().enumerate() {
+        for (o, (dtype, shape, got)) in outputs.into_iter().enumerate() {
+            if shape != case.output_shapes[o] {
+                return Err(format!("output {o}: shape {shape:?}, expected {:?}", case.output_shapes[o]));
+            }
+            compare(dtype, &got, case.part(&case.outputs[o], run), case.tolerance)
+                .map_err(|e| format!("output {o}, run {run}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_vectors() {
+    let filter = std::env::var("CONFORMANCE").unwrap_or_default();
+    let mut failures = Vec::new();
+    // Operator -> (cases, combinations of types, failed).
+    let mut table: BTreeMap<String, (usize, std::collections::BTreeSet<String>, usize)> = BTreeMap::new();
+    for file in vector_files() {
+        for case in read_cases(&file).iter().filter(|c| c.name.contains(&filter)) {
+            let row = table.entry(case.operator.clone()).or_default();
+            row.0 += 1;
+            row.1.insert(case.types.join(","));
+            for cpu in Cpu::all() {
+                if let Err(why) = check(case, cpu) {
+                    failures.push(format!("{} on {}: {why}", case.name, cpu.name()));
+                    row.2 += 1;
+                }
+            }
+        }
+    }
+    assert!(!table.is_empty(), "no golden vector matches '{filter}'");
+    for (operator, (cases, types, failed)) in &table {
+        println!("{operator:32} {cases:5} cases {:4} type combinations {failed:5} failed", types.len());
+    }
+    let cases: usize = table.values().map(|row| row.0).sum();
+    println!(
+        "{} operators, {cases} cases on {:?}",
+        table.len(),
+        Cpu::all().iter().map(|c| c.name()).collect::<Vec<_>>()
+    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn thread_count_does_not_change_a_bit() {
+    let cpu = Cpu::detect();
+    for file in vector_files() {
+        for case in read_cases(&file) {
+            let Ok(alone) = run(&case, cpu, 1) else { continue };
+            for threads in [2, 4] {
+                let spread = run(&case, cpu, threads);
+                assert!(spread.as_ref() == Ok(&alone), "{} differs on {threads} threads", case.name);
+            }
+        }
+    }
+}
