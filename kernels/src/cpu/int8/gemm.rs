@@ -1,0 +1,288 @@
+//! Matrix multiplication of small integers: rows of activations times packed weights.
+//!
+//! Work is cut into blocks of rows and groups of weight panels. A block packs its rows once (out of a matrix, or
+//! straight out of an image: no im2col matrix exists) and runs them tile by tile against each panel; a tile's
+//! sums never leave the registers before their epilogue.
+
+use core::ops::Range;
+
+use super::dot::{Dot, DotKernel, PanelElement, Sums};
+use super::pack::PackedWeights;
+use super::rows::Rows;
+use super::store::{SPARE, Store};
+use crate::isa::{Isa, IsaNarrow};
+use crate::par::Par;
+
+/// Zero points of the activations, in the numbers that the activation tensor stores.
+#[derive(Copy, Clone, Debug)]
+pub enum Zeros<'a> {
+    /// One for all rows.
+    All(i32),
+    /// One for each run of `rows` rows.
+    Each {
+        /// The zero points.
+        zeros: &'a [i32],
+        /// Rows that share one.
+        rows: usize,
+    },
+}
+
+impl Zeros<'_> {
+    #[inline(always)]
+    fn of(self, row: usize) -> i32 {
+        match self {
+            Self::All(zero) => zero,
+            Self::Each { zeros, rows } => zeros[row / rows],
+        }
+    }
+}
+
+/// What the sums of each column start from.
+#[derive(Clone, Debug)]
+pub struct Bias(Vec<i32>);
+
+impl Bias {
+    /// `bias` has one entry for each of `cols` columns, or none.
+    ///
+    /// # Panics
+    /// On other numbers of entries.
+    pub fn new(bias: &[i32], cols: usize) -> Self {
+        let mut table = vec![0; cols + SPARE];
+        if !bias.is_empty() {
+            table[..cols].copy_from_slice(bias);
+        }
+        Self(table)
+    }
+
+    /// The entries, and room to read a whole vector at the last one.
+    pub(super) fn table(&self) -> &[i32] {
+        &self.0
+    }
+}
+
+/// The most rows a block has; sizes the table of its rows' corrections.
+const MOST_ROWS: usize = 48;
+/// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
+const BLOCK_BYTES: usize = 192 << 10;
+/// Work of a tile below which a thread is not worth waking, in products.
+const LEAST_WORK: usize = 1 << 17;
+
+/// Rows of a block for the given weights.
+fn block_rows(weights: &PackedWeights) -> usize {
+    let row_bytes = weights.col_bytes * element_bytes(weights);
+    let tile = weights.tile_rows;
+    (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
+}
+
+fn element_bytes(weights: &PackedWeights) -> usize {
+    struct Size;
+    impl DotKernel for Size {
+        type Output = usize;
+        #[inline(always)]
+        fn run<D: Dot>(self, _: D) -> usize {
+            size_of::<D::Lhs>()
+        }
+    }
+    weights.dispatch(Size)
+}
+
+/// Bytes of scratch that one thread of [`gemm`] needs.
+pub fn gemm_scratch(weights: &PackedWeights) -> usize {
+    // Room to begin at a multiple of the element's alignment.
+    (block_rows(weights) * weights.col_bytes * element_bytes(weights)).next_multiple_of(64) + 64
+}
+
+/// Multiplies every row of `rows` with every column of `weights`, starting from `bias`, and gives the sums to
+/// `store`. Both sides' zero points are taken off before the multiplication, as far as the result goes.
+///
+/// # Panics
+/// If `scratch` is smaller than [`gemm_scratch`] or a table is too short.
+pub fn gemm(
+    weights: &PackedWeights,
+    rows: &impl Rows,
+    zeros: Zeros<'_>,
+    bias: &Bias,
+    store: &impl Store,
+    par: Par,
+    scratch: &mut [u8],
+) {
+    let count = rows.count();
+    if count == 0 || weights.cols == 0 {
+        return;
+    }
+    assert!(bias.0.len() >= weights.cols + SPARE, "one bias for each column");
+    let block = block_rows(weights).min(count.next_multiple_of(weights.tile_rows));
+    let blocks = count.div_ceil(block);
+    let panels = weights.padded_cols.div_ceil(weights.panel_cols);
+    // Few rows are cut along the columns, each part then packs the rows for itself.
+    let work = count * weights.cols * weights.depth;
+    let parts = if par.threads() == 1 || blocks >= 4 * par.threads() {
+        1
+    } else {
+        (work / LEAST_WORK).clamp(1, (4 * par.threads()).div_ceil(blocks)).min(panels)
+    };
+    let panels_per_part = panels.div_ceil(parts);
+    let parts = panels.div_ceil(panels_per_part);
+    let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
+    par.for_each_tile_with(blocks * parts, scratch, gemm_scratch(weights), |tile, buffer| {
+        let first = tile / parts * block;
+        let panel = tile % parts * panels_per_part;
+        weights.dispatch(Block {
+            weights,
+            rows,
+            zeros,
+            bias,
+            store,
+            range: first..(first + block).min(count),
+            panels: panel..(panel + panels_per_part).min(panels),
+            buffer,
+        });
+    });
+}
+
+/// A block of rows against some panels.
+struct Block<'a, R, E> {
+    weights: &'a PackedWeights,
+    rows: &'a R,
+    zeros: Zeros<'a>,
+    bias: &'a Bias,
+    store: &'a E,
+    range: Range<usize>,
+    panels: Range<usize>,
+    buffer: &'a mut [u8],
+}
+
+impl<R: Rows, E: Store> DotKernel for Block<'_, R, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) {
+        let weights = self.weights;
+        let (_, packed, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(self.buffer);
+        let stride = weights.col_bytes;
+        // What stays of the zero points: of the rows' own times the column sums, and of the weights' times the
+        // sums of the rows.
+        let mut rests = [0; MOST_ROWS];
+        let mut row_terms = [0i32; MOST_ROWS];
+        let local = self.range.len();
+        for (i, row) in self.range.clone().enumerate() {
+            let zero = self.zeros.of(row) - R::OFFSET;
+            let to = &mut packed[i * stride..][..stride];
+            let (body, tail) = to.split_at_mut(weights.depth);
+            self.rows.pack(row, zero, body);
+            tail.fill(D::Lhs::pack(0, 0));
+            rests[i] = D::Lhs::rest(zero);
+            if weights.zero != 0 {
+                let sum = sum(body).wrapping_sub((weights.depth as i32).wrapping_mul(rests[i]));
+                row_terms[i] = sum.wrapping_mul(weights.zero).wrapping_neg();
+            }
+        }
+        let tile = Tile {
+            dot,
+            weights,
+            bias: &self.bias.0,
+            store: self.store,
+            packed: &packed[..local * stride],
+            rests: &rests[..local],
+            row_terms: &row_terms[..local],
+            first_row: self.range.start,
+        };
+        for panel in self.panels {
+            let first = panel * weights.panel_cols;
+            match (weights.padded_cols - first).min(weights.panel_cols) / D::V::LANES {
+                4 => tile.panel::<4>(first),
+                3 => tile.panel::<3>(first),
+                2 => tile.panel::<2>(first),
+                _ => tile.panel::<1>(first),
+            }
+        }
+    }
+}
+
+/// The sum of packed numbers.
+#[inline(always)]
+fn sum<T: PanelElement>(numbers: &[T]) -> i32 {
+    numbers.iter().fold(0i32, |sum, &x| sum.wrapping_add(x.into()))
+}
+
+/// The packed rows of a block and what their sums need.
+struct Tile<'a, D, L, E> {
+    dot: D,
+    weights: &'a PackedWeights,
+    bias: &'a [i32],
+    store: &'a E,
+    packed: &'a [L],
+    rests: &'a [i32],
+    row_terms: &'a [i32],
+    first_row: usize,
+}
+
+impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
+    /// All rows against a panel of `V` vectors that starts at column `first`.
+    #[inline(always)]
+    fn panel<const V: usize>(&self, first: usize) {
+        if V > D::VECTORS {
+            return;
+        }
+        let mut row = 0;
+        while row < self.rests.len() {
+            let left = self.rests.len() - row;
+            row += if D::ROWS >= 12 && left >= 12 {
+                self.rows::<12, V>(row, first)
+            } else if D::ROWS >= 6 && left >= 6 {
+                self.rows::<6, V>(row, first)
+            } else if left >= 4 {
+                self.rows::<4, V>(row, first)
+            } else if left >= 2 {
+                self.rows::<2, V>(row, first)
+            } else {
+                self.rows::<1, V>(row, first)
+            };
+        }
+    }
+
+    /// `R` rows from `row` on against `V` vectors of columns from `first` on; returns `R`.
+    #[inline(always)]
+    fn rows<const R: usize, const V: usize>(&self, row: usize, first: usize) -> usize {
+        let isa = self.dot.isa();
+        let lanes = D::V::LANES;
+        let stride = self.weights.col_bytes;
+        let lhs = &self.packed[row * stride..][..R * stride];
+        let rhs = &self.weights.data[first * stride..][..V * lanes * stride];
+        let starts: [Sums<D>; V] = core::array::from_fn(|v| isa.load_i32(&self.bias[first + v * lanes..]));
+        let column_sums: [Sums<D>; V] =
+            core::array::from_fn(|v| isa.load_i32(&self.weights.sums[first + v * lanes..]));
+        let mut sums: [[Sums<D>; V]; R] = core::array::from_fn(|r| {
+            let rest = isa.splat_i32(self.rests[row + r].wrapping_neg());
+            let term = isa.splat_i32(self.row_terms[row + r]);
+            core::array::from_fn(|v| {
+                let start = isa.add_i32(starts[v], term);
+                isa.add_i32(start, isa.mul_i32(rest, column_sums[v]))
+            })
+        });
+        let (mut a, mut b) = (lhs.as_ptr(), rhs.as_ptr());
+        for _ in 0..stride / D::DEPTH {
+            // SAFETY: `stride` is a multiple of `DEPTH`; the slices hold `R` rows and `V` vectors of columns of
+            // `stride` numbers, of which each step reads the next `DEPTH`.
+            unsafe {
+                let columns: [D::B; V] = core::array::from_fn(|v| self.dot.rhs(b.add(v * lanes * D::DEPTH)));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = self.dot.lhs(a.add(r * stride));
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = self.dot.dot(*sum, x, column);
+                    }
+                }
+                a = a.add(D::DEPTH);
+                b = b.add(V * lanes * D::DEPTH);
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, sums) in sums.into_iter().enumerate() {
+                let col = first + v * lanes;
+                let len = lanes.min(self.weights.cols - col);
+                self.store.store(isa, self.first_row + row + r, col, len, sums);
+            }
+        }
+        R
+    }
+}

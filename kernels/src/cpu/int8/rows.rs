@@ -1,0 +1,166 @@
+//! Where the rows of activations come from: a matrix, or the windows of an image.
+
+use super::dot::PanelElement;
+
+/// The element of an activation tensor.
+pub trait Activation: bytemuck::Pod + Send + Sync {
+    /// How much signed numbers lie below the stored ones: what to take from a zero point.
+    const OFFSET: i32;
+    /// The stored number less [`Activation::OFFSET`].
+    fn signed(self) -> i32;
+}
+
+macro_rules! activations {
+    ($($T:ty: $offset:expr,)*) => {
+        $(impl Activation for $T {
+            const OFFSET: i32 = $offset;
+            #[inline(always)]
+            fn signed(self) -> i32 {
+                i32::from(self) - $offset
+            }
+        })*
+    };
+}
+
+activations! { i8: 0, u8: 128, i16: 0, }
+
+/// A source of rows of activations.
+pub trait Rows: Sync {
+    /// [`Activation::OFFSET`] of the elements.
+    const OFFSET: i32;
+    /// Number of rows.
+    fn count(&self) -> usize;
+    /// Writes row `row`, whose (signed) zero point is `zero`, in the format of packed tiles.
+    fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]);
+}
+
+/// Converts a run of activations.
+#[inline(always)]
+fn convert<X: Activation, T: PanelElement>(from: &[X], zero: i32, to: &mut [T]) {
+    for (to, &x) in to.iter_mut().zip(from) {
+        *to = T::pack(x.signed(), zero);
+    }
+}
+
+/// The rows of a matrix.
+#[derive(Copy, Clone, Debug)]
+pub struct Dense<'a, X> {
+    /// The elements.
+    pub data: &'a [X],
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub depth: usize,
+    /// Distance between rows.
+    pub stride: usize,
+}
+
+impl<X: Activation> Rows for Dense<'_, X> {
+    const OFFSET: i32 = X::OFFSET;
+
+    fn count(&self) -> usize {
+        self.rows
+    }
+
+    #[inline(always)]
+    fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]) {
+        convert(&self.data[row * self.stride..][..self.depth], zero, to);
+    }
+}
+
+/// The geometry of a convolution over images of shape `[batch, height, width, channels]`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Images.
+    pub batch: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Channels of the input.
+    pub channels: usize,
+    /// Height and width of the output.
+    pub output: [usize; 2],
+    /// Height and width of the filter.
+    pub kernel: [usize; 2],
+    /// Distance between windows, down and right.
+    pub stride: [usize; 2],
+    /// Distance between the elements of a window, down and right.
+    pub dilation: [usize; 2],
+    /// Rows of padding above and columns of padding on the left.
+    pub padding: [usize; 2],
+}
+
+impl Window {
+    /// The input row (`axis` 0) or column (`axis` 1) that tap `tap` of output `at` reads; `None` in the padding.
+    #[inline(always)]
+    pub fn source(&self, axis: usize, at: usize, tap: usize) -> Option<usize> {
+        (at * self.stride[axis] + tap * self.dilation[axis])
+            .checked_sub(self.padding[axis])
+            .filter(|&i| i < self.input[axis])
+    }
+
+    /// Whether every window is one pixel and they tile the image: the convolution is a matrix multiplication.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input == self.output
+    }
+
+    /// Output pixels over all images.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.output[0] * self.output[1]
+    }
+}
+
+/// The windows of images, one row each, in the order `[kernel row, kernel column, channel]`.
+#[derive(Copy, Clone, Debug)]
+pub struct Patches<'a, X> {
+    /// The images.
+    pub data: &'a [X],
+    /// Geometry.
+    pub window: Window,
+    /// First channel that is read.
+    pub first_channel: usize,
+    /// Channels that are read: those of a group.
+    pub channels: usize,
+}
+
+impl<X: Activation> Rows for Patches<'_, X> {
+    const OFFSET: i32 = X::OFFSET;
+
+    fn count(&self) -> usize {
+        self.window.pixels()
+    }
+
+    #[inline(always)]
+    fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]) {
+        let w = &self.window;
+        let [height, width] = w.output;
+        let (x, y, image) = (row % width, row / width % height, row / width / height);
+        let pixels = w.input[0] * w.input[1];
+        let image = &self.data[image * pixels * w.channels..][..pixels * w.channels];
+        // Neighbouring taps of a filter row are neighbours in memory too, unless something lies between.
+        let left = x * w.stride[1];
+        let inside = left >= w.padding[1] && left - w.padding[1] + w.kernel[1] <= w.input[1];
+        let whole = w.dilation[1] == 1 && self.channels == w.channels && inside;
+        let padding = T::pack(zero, zero);
+        let row_len = w.kernel[1] * self.channels;
+        for (ky, to) in to.chunks_exact_mut(row_len).take(w.kernel[0]).enumerate() {
+            let Some(sy) = w.source(0, y, ky) else {
+                to.fill(padding);
+                continue;
+            };
+            if whole {
+                let at = (sy * w.input[1] + left - w.padding[1]) * w.channels;
+                convert(&image[at..][..row_len], zero, to);
+                continue;
+            }
+            for (kx, to) in to.chunks_exact_mut(self.channels).enumerate() {
+                match w.source(1, x, kx) {
+                    Some(sx) => {
+                        let at = (sy * w.input[1] + sx) * w.channels + self.first_channel;
+                        convert(&image[at..][..self.channels], zero, to);
+                    }
+                    None => to.fill(padding),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What becomes of a finished sum: the epilogues of the integer kernels.
+
+use crate::isa::{Isa, IsaNarrow};
+use crate::par::SharedMut;
+
+use super::fixed::FixedPoint;
+
+/// Takes the finished sums of a tile while they are in registers.
+pub trait Store: Sync {
+    /// Takes `len <= LANES` sums of row `row`, columns `col..col + len`.
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I);
+}
+
+/// How sums become quantized numbers: `clamp(round_half_even(sum * scale[col]) + zero, low, high)`.
+#[derive(Clone, Debug)]
+pub struct Requantize {
+    scales: Vec<f32>,
+    zero: i32,
+    low: i32,
+    high: i32,
+}
+
+/// Spare elements behind per-column tables, so that whole vectors can be read at any column.
+pub(super) const SPARE: usize = crate::isa::MAX_LANES;
+
+/// A per-column table of `cols` entries, from one entry for all columns or one for each.
+///
+/// # Panics
+/// If there are neither one nor `cols` entries.
+pub(super) fn per_column<T: Copy + Default>(entries: &[T], cols: usize) -> Vec<T> {
+    let mut table = vec![T::default(); cols + SPARE];
+    match entries {
+        [all] => table[..cols].fill(*all),
+        each => table[..cols].copy_from_slice(each),
+    }
+    table
+}
+
+impl Requantize {
+    /// `scales` has one entry or one for each of `cols` columns: the scale of the sums over that of the outputs.
+    /// Outputs lie in `low..=high`.
+    ///
+    /// # Panics
+    /// If there are neither one nor `cols` scales.
+    pub fn new(scales: &[f32], cols: usize, zero: i32, low: i32, high: i32) -> Self {
+        Self { scales: per_column(scales, cols), zero, low, high }
+    }
+
+    #[inline(always)]
+    fn apply<S: Isa>(&self, isa: S, col: usize, sums: S::I) -> S::I {
+        let scaled = isa.mul(isa.to_f32(sums), isa.load(&self.scales[col..]));
+        let low = isa.splat((self.low - self.zero) as f32);
+        let high = isa.splat((self.high - self.zero) as f32);
+        isa.add_i32(isa.to_i32_round(isa.clamp(scaled, low, high)), isa.splat_i32(self.zero))
+    }
+}
+
+/// The destination of a kernel: rows of `stride` elements, shared by the tiles that fill it.
+pub struct Target<'a, T> {
+    out: SharedMut<'a, T>,
+    first: usize,
+    stride: usize,
+}
+
+impl<'a, T> Target<'a, T> {
+    /// Row 0 starts at element `first` of `out`, rows are `stride` apart.
+    pub fn new(out: &'a mut [T], first: usize, stride: usize) -> Self {
+        Self { out: SharedMut::new(out), first, stride }
+    }
+
+    /// The elements of a row from column `col` on.
+    #[expect(clippy::mut_from_ref, reason = "disjointness is the kernels' promise")]
+    #[inline(always)]
+    fn at(&self, row: usize, col: usize, len: usize) -> &mut [T] {
+        // SAFETY: the kernels of this module store each element once, so no two ranges overlap.
+        unsafe { self.out.range(self.first + row * self.stride + col, len) }
+    }
+}
+
+/// Requantized numbers into a tensor of `T`.
+pub struct StoreQuantized<'a, T> {
+    /// Scales and bounds.
+    pub requantize: &'a Requantize,
+    /// Destination.
+    pub target: Target<'a, T>,
+}
+
+macro_rules! store_quantized {
+    ($($T:ty: $store:ident $store_part:ident,)*) => {
+        $(impl Store for StoreQuantized<'_, $T> {
+            #[inline(always)]
+            fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+                let value = self.requantize.apply(isa, col, sums);
+                let to = self.target.at(row, col, len);
+                if len == S::LANES {
+                    isa.$store(value, to);
+                } else {
+                    isa.$store_part(value, to);
+                }
+            }
+        })*
+    };
+}
+
+store_quantized! { i8: store_i8 store_i8_part, u8: store_u8 store_u8_part, }
+
+/// Floats from sums whose rows and columns have scales of their own:
+/// `clamp(sum * row_scale * scale[col] + bias[col], low, high)`.
+pub struct StoreFloat<'a> {
+    /// Scale of the activations, by row divided by `rows_per_scale`.
+    pub row_scales: &'a [f32],
+    /// Rows that share a scale.
+    pub rows_per_scale: usize,
+    /// Scales and biases of the columns.
+    pub columns: &'a FloatColumns,
+    /// Destination.
+    pub target: Target<'a, f32>,
+}
+
+/// The per-column tables of [`StoreFloat`].
+#[derive(Clone, Debug)]
+pub struct FloatColumns {
+    scales: Vec<f32>,
+    bias: Vec<f32>,
+    low: f32,
+    high: f32,
+}
+
+impl FloatColumns {
+    /// `scales` has one entry or one for each of `cols` columns, `bias` none or one for each.
+    ///
+    /// # Panics
+    /// On other numbers of entries.
+    pub fn new(scales: &[f32], bias: &[f32], cols: usize, low: f32, high: f32) -> Self {
+        let bias = if bias.is_empty() { per_column(&[0.0], cols) } else { per_column(bias, cols) };
+        Self { scales: per_column(scales, cols), bias, low, high }
+    }
+}
+
+impl Store for StoreFloat<'_> {
+    #[inline(always)]
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+        let columns = self.columns;
+        let scaled = isa.mul(isa.to_f32(sums), isa.splat(self.row_scales[row / self.rows_per_scale]));
+        let value = isa.fma(scaled, isa.load(&columns.scales[col..]), isa.load(&columns.bias[col..]));
+        let value = isa.clamp(value, isa.splat(columns.low), isa.splat(columns.high));
+        let to = self.target.at(row, col, len);
+        if len == S::LANES {
+            isa.store(value, to);
+        } else {
+            isa.store_part(value, to);
+        }
+    }
+}
+
+/// The sums themselves.
+pub struct StoreSums<'a> {
+    /// Destination.
+    pub target: Target<'a, i32>,
+}
+
+impl Store for StoreSums<'_> {
+    #[inline(always)]
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+        let to = self.target.at(row, col, len);
+        if len == S::LANES {
+            isa.store_i32(sums, to);
+        } else {
+            isa.store_i32_part(sums, to);
+        }
+    }
+}
+
+/// Numbers requantized by fixed-point multipliers, which have no vector form here.
+pub struct StoreFixed<'a, T> {
+    /// Multipliers and bounds.
+    pub fixed: &'a FixedPoint,
+    /// Destination.
+    pub target: Target<'a, T>,
+}
+
+impl<T: TryFrom<i32> + Default + Send> Store for StoreFixed<'_, T> {
+    #[inline(always)]
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+        let mut lanes = [0; crate::isa::MAX_LANES];
+        isa.store_i32(sums, &mut lanes);
+        for (i, (to, &sum)) in self.target.at(row, col, len).iter_mut().zip(&lanes).enumerate() {
+            // The bounds lie within `T`.
+            *to = T::try_from(self.fixed.apply(col + i, sum)).unwrap_or_default();
+        }
+    }
+}

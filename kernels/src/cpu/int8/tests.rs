@@ -1,0 +1,356 @@
+//! The kernels against plain loops, for every instruction set of the machine.
+
+use super::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
+use super::fixed::{FixedPoint, Multiplier, Rounding};
+use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
+use super::pack::{Bytes, Matrix, PackedWeights, Width};
+use super::rows::{Activation, Dense, Patches, Window};
+use super::store::{FloatColumns, Requantize, StoreFixed, StoreFloat, StoreQuantized, StoreSums, Target};
+use crate::isa::Cpu;
+use crate::par::Par;
+use crate::reference;
+
+/// Numbers without a pattern.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    fn bytes<T>(&mut self, len: usize, of: impl Fn(u8) -> T) -> Vec<T> {
+        (0..len).map(|_| of(self.next() as u8)).collect()
+    }
+}
+
+const SIGNED: fn(u8) -> i8 = |b| b as i8;
+const UNSIGNED: fn(u8) -> u8 = |b| b;
+
+fn less<T: Copy + Into<i32>>(numbers: &[T], zero: i32) -> Vec<i32> {
+    numbers.iter().map(|&x| x.into() - zero).collect()
+}
+
+fn wrap(sums: &[i64]) -> Vec<i32> {
+    sums.iter().map(|&s| s as i32).collect()
+}
+
+/// Sums of a matrix multiplication by [`gemm`].
+fn sums<X: Activation>(
+    weights: &PackedWeights,
+    data: &[X],
+    rows: usize,
+    zeros: Zeros<'_>,
+    bias: &[i32],
+    threads: usize,
+) -> Vec<i32> {
+    let depth = weights.depth();
+    let mut out = vec![0; rows * weights.cols()];
+    let par = Par::new(threads);
+    let mut scratch = vec![0; par.scratch_len(gemm_scratch(weights))];
+    let store = StoreSums { target: Target::new(&mut out, 0, weights.cols()) };
+    let bias = Bias::new(bias, weights.cols());
+    gemm(weights, &Dense { data, rows, depth, stride: depth }, zeros, &bias, &store, par, &mut scratch);
+    out
+}
+
+#[test]
+fn matrices_of_all_sizes() {
+    let mut noise = Noise(1);
+    let mut wrong = Vec::new();
+    for cpu in Cpu::all() {
+        for (rows, cols, depth) in [
+            (1, 1, 1),
+            (2, 7, 3),
+            (5, 16, 8),
+            (7, 33, 5),
+            (13, 40, 64),
+            (49, 17, 130),
+            (100, 50, 31),
+            (3, 200, 1),
+        ] {
+            let x = noise.bytes(rows * depth, SIGNED);
+            let y = noise.bytes(rows * depth, UNSIGNED);
+            let w = noise.bytes(cols * depth, SIGNED);
+            let v = noise.bytes(cols * depth, UNSIGNED);
+            let bias: Vec<i32> = (0..cols).map(|_| noise.next() as i32 % 10_000).collect();
+            let matrix =
+                |bytes, zero| Matrix { bytes, zero, cols, depth, col_stride: depth, depth_stride: 1 };
+            let want = |x: Vec<i32>, w: Vec<i32>| -> Vec<i32> {
+                let window = Window { batch: rows, channels: depth, ..pointwise() };
+                let sums = wrap(&reference::int8::conv(&x, &w, &window, cols, 1));
+                sums.iter().enumerate().map(|(i, s)| s + bias[i % cols]).collect()
+            };
+            for threads in [1, 3] {
+                let signed = PackedWeights::new(cpu, Width::Bytes, matrix(Bytes::Signed(&w), 0));
+                if sums(&signed, &x, rows, Zeros::All(-128), &bias, threads)
+                    != want(less(&x, -128), less(&w, 0))
+                {
+                    wrong.push(format!("{} {rows}x{cols}x{depth} signed", cpu.name()));
+                }
+                let unsigned = PackedWeights::new(cpu, Width::Bytes, matrix(Bytes::Unsigned(&v), 3));
+                if sums(&unsigned, &y, rows, Zeros::All(255), &bias, threads)
+                    != want(less(&y, 255), less(&v, 3))
+                {
+                    wrong.push(format!("{} {rows}x{cols}x{depth} unsigned", cpu.name()));
+                }
+                let zeros: Vec<i32> = (0..rows.div_ceil(2)).map(|_| i32::from(noise.next() as i8)).collect();
+                let each = Zeros::Each { zeros: &zeros, rows: 2 };
+                let mut shifted = less(&x, 0);
+                shifted.iter_mut().enumerate().for_each(|(i, x)| *x -= zeros[i / depth / 2]);
+                if sums(&signed, &x, rows, each, &bias, threads) != want(shifted, less(&w, 0)) {
+                    wrong.push(format!("{} {rows}x{cols}x{depth} zero points of rows", cpu.name()));
+                }
+            }
+            let words: Vec<i16> = (0..rows * depth).map(|_| noise.next() as i16).collect();
+            let packed = PackedWeights::new(cpu, Width::Words, matrix(Bytes::Signed(&w), 0));
+            if sums(&packed, &words, rows, Zeros::All(0), &bias, 1) != want(less(&words, 0), less(&w, 0)) {
+                wrong.push(format!("{} {rows}x{cols}x{depth} words", cpu.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn pointwise() -> Window {
+    Window {
+        batch: 1,
+        input: [1, 1],
+        channels: 1,
+        output: [1, 1],
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        padding: [0, 0],
+    }
+}
+
+/// Windows with borders on all sides, strides, dilation.
+fn windows() -> Vec<(&'static str, Window)> {
+    let base = Window {
+        batch: 2,
+        input: [9, 11],
+        channels: 8,
+        output: [9, 11],
+        kernel: [3, 3],
+        padding: [1, 1],
+        ..pointwise()
+    };
+    vec![
+        ("same", base),
+        ("valid", Window { output: [7, 9], padding: [0, 0], ..base }),
+        ("stride 2", Window { output: [5, 6], stride: [2, 2], ..base }),
+        ("uneven stride", Window { output: [9, 4], stride: [1, 3], padding: [1, 0], ..base }),
+        ("dilation", Window { dilation: [2, 3], padding: [2, 3], ..base }),
+        ("5x5", Window { kernel: [5, 5], padding: [2, 2], ..base }),
+        ("2x4", Window { kernel: [2, 4], padding: [0, 1], ..base }),
+        ("1x1", Window { kernel: [1, 1], padding: [0, 0], ..base }),
+        (
+            "wider than the image",
+            Window { input: [2, 3], output: [2, 3], kernel: [7, 7], padding: [3, 3], ..base },
+        ),
+        (
+            "3x3 stride 2 dilated",
+            Window { output: [4, 4], stride: [2, 2], dilation: [2, 2], padding: [1, 0], ..base },
+        ),
+    ]
+}
+
+#[test]
+fn convolutions() {
+    let mut noise = Noise(2);
+    let mut wrong = Vec::new();
+    for cpu in Cpu::all() {
+        for (name, window) in windows() {
+            for groups in [1, 2] {
+                let (outputs, depth) = (10, window.channels / groups);
+                let x =
+                    noise.bytes(window.batch * window.input[0] * window.input[1] * window.channels, SIGNED);
+                let taps = window.kernel[0] * window.kernel[1];
+                let w = noise.bytes(outputs * taps * depth, SIGNED);
+                let zero = -7;
+                let want =
+                    wrap(&reference::int8::conv(&less(&x, zero), &less(&w, 0), &window, outputs, groups));
+                let mut out = vec![0; want.len()];
+                for group in 0..groups {
+                    let cols = outputs / groups;
+                    let filter = &w[group * cols * taps * depth..][..cols * taps * depth];
+                    let packed = PackedWeights::new(
+                        cpu,
+                        Width::Bytes,
+                        Matrix {
+                            bytes: Bytes::Signed(filter),
+                            zero: 0,
+                            cols,
+                            depth: taps * depth,
+                            col_stride: taps * depth,
+                            depth_stride: 1,
+                        },
+                    );
+                    let rows = Patches { data: &x, window, first_channel: group * depth, channels: depth };
+                    let store = StoreSums { target: Target::new(&mut out, group * cols, outputs) };
+                    let mut scratch = vec![0; gemm_scratch(&packed)];
+                    let bias = Bias::new(&[], cols);
+                    gemm(&packed, &rows, Zeros::All(zero), &bias, &store, Par::serial(), &mut scratch);
+                }
+                if out != want {
+                    wrong.push(format!("{} {name}, {groups} groups", cpu.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn check_depthwise<X: Activation + IntoLanes + Into<i32>>(
+    x: &[X],
+    zero: i32,
+    window: Window,
+    multiplier: usize,
+    cpu: Cpu,
+) -> bool {
+    let mut noise = Noise(x.len() as u64);
+    let outputs = window.channels * multiplier;
+    let w = noise.bytes(window.kernel[0] * window.kernel[1] * outputs, UNSIGNED);
+    let bias: Vec<i32> = (0..outputs).map(|_| noise.next() as i32 % 1000).collect();
+    let mut want = wrap(&reference::int8::depthwise(&less(x, zero), &less(&w, 100), &window, multiplier));
+    want.iter_mut().enumerate().for_each(|(i, s)| *s += bias[i % outputs]);
+    [1, 3].into_iter().all(|threads| {
+        let packed = PackedDepthwise::new(
+            cpu,
+            Bytes::Unsigned(&w),
+            &[100],
+            window.kernel,
+            window.channels,
+            multiplier,
+        );
+        let mut out = vec![0; want.len()];
+        let store = StoreSums { target: Target::new(&mut out, 0, outputs) };
+        let par = Par::new(threads);
+        let mut scratch = vec![0; par.scratch_len(depthwise_scratch(&packed, &window))];
+        depthwise(&packed, x, zero, &window, &Bias::new(&bias, outputs), &store, par, &mut scratch);
+        out == want
+    })
+}
+
+#[test]
+fn depthwise_convolutions() {
+    let mut noise = Noise(3);
+    let mut wrong = Vec::new();
+    for cpu in Cpu::all() {
+        for (name, window) in windows() {
+            for (channels, multiplier) in [(1, 1), (8, 1), (19, 1), (3, 4), (5, 2)] {
+                let window = Window { channels, ..window };
+                let len = window.batch * window.input[0] * window.input[1] * channels;
+                let signed = noise.bytes(len, SIGNED);
+                let unsigned = noise.bytes(len, UNSIGNED);
+                let words: Vec<i16> = (0..len).map(|_| noise.next() as i16).collect();
+                for (kind, right) in [
+                    ("signed", check_depthwise(&signed, -128, window, multiplier, cpu)),
+                    ("unsigned", check_depthwise(&unsigned, 255, window, multiplier, cpu)),
+                    ("words", check_depthwise(&words, 0, window, multiplier, cpu)),
+                ] {
+                    if !right {
+                        wrong.push(format!("{} {name}, {channels} x {multiplier} {kind}", cpu.name()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn tall_strips_are_cut() {
+    let window = Window {
+        input: [40, 300],
+        output: [40, 300],
+        kernel: [3, 3],
+        padding: [1, 1],
+        channels: 4,
+        ..pointwise()
+    };
+    let x = Noise(9).bytes(40 * 300 * 4, SIGNED);
+    let wrong: Vec<_> =
+        Cpu::all().into_iter().filter(|&cpu| !check_depthwise(&x, 5, window, 1, cpu)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn epilogues() {
+    let (rows, cols, depth) = (9, 21, 4);
+    let mut noise = Noise(4);
+    let x = noise.bytes(rows * depth, SIGNED);
+    let w = noise.bytes(cols * depth, SIGNED);
+    let scales: Vec<f32> = (0..cols).map(|_| (noise.next() % 1000) as f32 * 1e-5).collect();
+    let bias: Vec<f32> = (0..cols).map(|_| (noise.next() % 1000) as f32 * 1e-2 - 5.0).collect();
+    let row_scales: Vec<f32> = (0..rows).map(|_| (noise.next() % 1000) as f32 * 1e-3).collect();
+    let window = Window { batch: rows, channels: depth, ..pointwise() };
+    let sums = wrap(&reference::int8::conv(&less(&x, 0), &less(&w, 0), &window, cols, 1));
+    let fixed = FixedPoint::new(
+        &scales.iter().map(|&s| f64::from(s)).collect::<Vec<_>>(),
+        cols,
+        Rounding::Twice,
+        3,
+        -100,
+        90,
+    );
+    let mut wrong = Vec::new();
+    for cpu in Cpu::all() {
+        let packed = PackedWeights::new(
+            cpu,
+            Width::Bytes,
+            Matrix { bytes: Bytes::Signed(&w), zero: 0, cols, depth, col_stride: depth, depth_stride: 1 },
+        );
+        let dense = Dense { data: &x, rows, depth, stride: depth };
+        let zeros = Zeros::All(0);
+        let no_bias = Bias::new(&[], cols);
+        let mut scratch = vec![0; gemm_scratch(&packed)];
+        let mut bytes = vec![0i8; rows * cols];
+        let requantize = Requantize::new(&scales, cols, 3, -100, 90);
+        let store = StoreQuantized { requantize: &requantize, target: Target::new(&mut bytes, 0, cols) };
+        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        let mut floats = vec![0f32; rows * cols];
+        let columns = FloatColumns::new(&scales, &bias, cols, -2.0, 6.0);
+        let store = StoreFloat {
+            row_scales: &row_scales,
+            rows_per_scale: 1,
+            columns: &columns,
+            target: Target::new(&mut floats, 0, cols),
+        };
+        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        let mut fixed_bytes = vec![0i8; rows * cols];
+        let store = StoreFixed { fixed: &fixed, target: Target::new(&mut fixed_bytes, 0, cols) };
+        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        for (i, &sum) in sums.iter().enumerate() {
+            let (row, col) = (i / cols, i % cols);
+            let byte = ((sum as f32 * scales[col]).round_ties_even() + 3.0).clamp(-100.0, 90.0) as i8;
+            if bytes[i] != byte {
+                wrong.push(format!("{} requantized {row},{col}: {} not {byte}", cpu.name(), bytes[i]));
+            }
+            let float = (sum as f32 * row_scales[row] * scales[col] + bias[col]).clamp(-2.0, 6.0);
+            if (floats[i] - float).abs() > 1e-5 {
+                wrong.push(format!("{} float {row},{col}: {} not {float}", cpu.name(), floats[i]));
+            }
+            if i32::from(fixed_bytes[i]) != fixed.apply(col, sum) {
+                wrong.push(format!("{} fixed point {row},{col}", cpu.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn multipliers_round() {
+    let half = Multiplier::new(0.5);
+    assert_eq!(half, Multiplier { fraction: 1 << 30, exponent: 0 });
+    let rows: &[(i32, i32, i32)] = &[(3, 2, 2), (-3, -1, -1), (5, 3, 3), (2, 1, 1), (-5, -2, -2)];
+    for &(x, twice, once) in rows {
+        assert_eq!((half.apply(x), half.apply_once(x)), (twice, once), "{x} / 2");
+        assert_eq!(half.apply_wide(i64::from(x)), once, "{x} / 2, 64 bits");
+    }
+    let quarter = Multiplier::new(0.125);
+    assert_eq!((quarter.apply(-4), quarter.apply_once(-4)), (-1, 0), "halves of negative numbers");
+    assert_eq!(Multiplier::new(1e-20), Multiplier::default());
+    assert_eq!(Multiplier::new(8.0).apply(7), 56);
+}
