@@ -7,6 +7,7 @@ See README.md for the format of vectors/OP.npz. Cases that LiteRT refuses or cra
 """
 
 import argparse
+import functools
 import importlib
 import io
 import json
@@ -14,7 +15,6 @@ import os
 import pkgutil
 import sys
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from reference import Reference, Refused
 HERE = os.path.dirname(os.path.abspath(__file__))
 VECTORS = os.path.join(HERE, "vectors")
 REFUSED = os.path.join(HERE, "refused.md")
+UNDELEGATED = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+FLOATING = "fcV"  # V is bfloat16
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -34,75 +36,89 @@ def settle_shapes(case, reference):
     graph = case.graphs[0]
     if all(tensor.shape is not None for tensor in graph.tensors):
         return
-    answer = reference.run(serialize(case.graphs, case.signatures), case.runs, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
+    answer = reference.run(serialize(case.graphs, case.signatures), case.runs, UNDELEGATED)
     for tensor in graph.tensors:
         if tensor.shape is None:
             tensor.shape = answer["shapes"][tensor.index]
 
 
-def packed_outputs(graph, answer):
-    """Per output, the bytes of all runs one after the other."""
-    return [
-        b"".join(to_bytes(tensor.dtype, run[k]) for run in answer["outputs"]) for k, tensor in enumerate(graph.outputs)
-    ]
-
-
-def undelegated_agrees(case, content, answer, reference):
-    """Whether LiteRT's own kernels, without XNNPACK, give the same answer within the case's tolerance."""
-    try:
-        plain = reference.run(content, case.runs, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
-    except Refused:
-        return False
-    for ours, theirs in zip(answer["outputs"], plain["outputs"]):
-        for a, b in zip(ours, theirs):
-            if a.shape != b.shape:
-                return False
-            if np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
-                continue
-            if case.tolerance[0] == "float" and a.dtype != object and a.size:
-                a, b = a.astype(np.complex128), b.astype(np.complex128)
-                if not np.abs(a - b).max() <= case.tolerance[1] * max(np.ptp(a.real), np.abs(a).max(), 1e-30):
-                    return False
-            elif a.tobytes() != b.tobytes() if a.dtype != object else a.tolist() != b.tolist():
-                return False
+def answers_agree(ours, theirs, tolerance):
+    """Whether two answers to the same runs agree within a tolerance."""
+    for a, b in ((a, b) for run, other in zip(ours["outputs"], theirs["outputs"]) for a, b in zip(run, other)):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
+            continue
+        if tolerance[0] == "exact" or a.dtype.kind not in FLOATING:
+            return False
+        a, b = a.astype(np.complex128), b.astype(np.complex128)
+        finite = np.isfinite(a)
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+            return False
+        if not np.abs(a[finite] - b[finite]).max() <= tolerance[1] * np.abs(a[finite]).max():
+            return False
     return True
 
 
-def record(case, reference):
-    """One case's (index entry, arrays). Raises Refused."""
-    settle_shapes(case, reference)
-    content = serialize(case.graphs, case.signatures)
-    answer = reference.run(content, case.runs)
-    graph = case.graphs[0]
-    if packed_outputs(graph, reference.run(content, case.runs)) != packed_outputs(graph, answer):
+def undelegated_agrees(content, runs, answer, tolerance, reference):
+    """Whether LiteRT's own kernels, without XNNPACK, give the same answer within the tolerance."""
+    try:
+        return answers_agree(answer, reference.run(content, runs, UNDELEGATED), tolerance)
+    except Refused:
+        return False
+
+
+def bytes_of_runs(dtype, runs, k):
+    """The bytes of array `k` of all runs, one after the other."""
+    return b"".join(to_bytes(dtype, run[k]) for run in runs)
+
+
+def record(name, op, content, runs, types, tolerance, reference, allow_special=False):
+    """Runs one model; returns its (index entry, arrays). `types` are those of the operator, the inputs and the outputs.
+
+    Raises Refused.
+    """
+    answer = reference.run(content, runs)
+    again = reference.run(content, runs)
+    if not answers_agree(answer, again, ("exact", 0)):
         raise Refused("two runs of the same model on the same input gave different results")
+    operator_types, input_types, output_types = types
+    results = answer["outputs"]
+    for k, dtype in enumerate(output_types):
+        if dtype not in ("STRING", "INT4", "UINT4") and results[0][k].dtype != NUMPY[dtype]:
+            raise AssertionError(f"{name}: output {k} is {results[0][k].dtype}, declared {dtype}")
+        if dtype.startswith("FLOAT") and not allow_special and not all(np.isfinite(run[k]).all() for run in results):
+            raise AssertionError(f"{name}: output {k} is not finite")
     arrays = {"model": content}
-    for k, tensor in enumerate(graph.inputs):
-        arrays[f"in.{k}"] = b"".join(to_bytes(tensor.dtype, run[k]) for run in case.runs)
-    outputs = []
-    for k, (tensor, content_out) in enumerate(zip(graph.outputs, packed_outputs(graph, answer))):
-        results = [run[k] for run in answer["outputs"]]
-        arrays[f"out.{k}"] = content_out
-        outputs.append({"dtype": tensor.dtype, "shape": list(results[0].shape)})
-        if tensor.dtype not in ("STRING", "INT4", "UINT4") and results[0].dtype != NUMPY[tensor.dtype]:
-            raise AssertionError(f"{case.name}: output {k} is {results[0].dtype}, declared {tensor.dtype}")
-    if not all(np.isfinite(run[k]).all() or case.allow_special
-               for run in answer["outputs"] for k, t in enumerate(graph.outputs) if t.dtype.startswith("FLOAT")):
-        raise AssertionError(f"{case.name}: an output is not finite")
-    operator = next(o for o in graph.operators if o.code == case.op)
+    arrays |= {f"in.{k}": bytes_of_runs(dtype, runs, k) for k, dtype in enumerate(input_types)}
+    arrays |= {f"out.{k}": bytes_of_runs(dtype, results, k) for k, dtype in enumerate(output_types)}
     entry = {
-        "name": case.name,
-        "op": case.op,
-        "types": ["NONE" if t is None else t.dtype for t in operator.inputs],
-        "inputs": [{"dtype": t.dtype, "shape": list(np.shape(case.runs[0][k]))} for k, t in enumerate(graph.inputs)],
-        "outputs": outputs,
-        "tolerance": {"kind": case.tolerance[0], "value": case.tolerance[1]},
+        "name": name,
+        "op": op,
+        "types": operator_types,
+        "inputs": [{"dtype": dtype, "shape": list(np.shape(runs[0][k]))} for k, dtype in enumerate(input_types)],
+        "outputs": [{"dtype": dtype, "shape": list(results[0][k].shape)} for k, dtype in enumerate(output_types)],
+        "tolerance": {"kind": tolerance[0], "value": tolerance[1]},
     }
-    if not undelegated_agrees(case, content, answer, reference):
+    if not undelegated_agrees(content, runs, answer, tolerance, reference):
         entry["delegate_only"] = True
-    if len(case.runs) > 1:
-        entry["runs"] = len(case.runs)
+    if len(runs) > 1:
+        entry["runs"] = len(runs)
     return entry, arrays
+
+
+def record_case(case, reference):
+    """One operator case's (index entry, arrays). Raises Refused."""
+    settle_shapes(case, reference)
+    graph = case.graph
+    operator = next(o for g in case.graphs for o in g.operators if o.code == case.op)
+    types = (
+        ["NONE" if t is None else t.dtype for t in operator.inputs],
+        [t.dtype for t in graph.inputs],
+        [t.dtype for t in graph.outputs],
+    )
+    content = serialize(case.graphs, case.signatures)
+    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special)
 
 
 def write_npz(path, arrays):
@@ -114,26 +130,34 @@ def write_npz(path, arrays):
             archive.writestr(zipfile.ZipInfo(name + ".npy", EPOCH), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9)
 
 
-def generate(op, makers, reference):
-    """Writes vectors/OP.npz; returns (cases recorded, [(case name, why refused)])."""
+def write_vectors(name, recordings):
+    """Writes vectors/NAME.npz from (case name, function that records it); returns (cases, [(case name, why refused)])."""
     index, arrays, refused, names = [], {}, [], set()
-    for maker in makers:
-        case = Case.make(op, maker)
-        if case.name in names:
-            raise AssertionError(f"two cases are called {case.name}")
-        names.add(case.name)
+    for case_name, recording in recordings:
+        if case_name in names:
+            raise AssertionError(f"two cases are called {case_name}")
+        names.add(case_name)
         try:
-            entry, parts = record(case, reference)
+            entry, parts = recording()
         except Refused as why:
-            refused.append((case.name, str(why)))
+            refused.append((case_name, str(why)))
             continue
         for key, content in parts.items():
             arrays[f"{len(index):04}.{key}"] = content
         index.append(entry)
+    path = os.path.join(VECTORS, f"{name}.npz")
     if index:
         arrays["index"] = json.dumps(index, separators=(",", ":")).encode()
-        write_npz(os.path.join(VECTORS, f"{op}.npz"), arrays)
-    return len(index), refused
+        write_npz(path, arrays)
+    size = os.path.getsize(path) if index else 0
+    print(f"{name}: {len(index)} cases, {size} bytes" + (f", {len(refused)} refused" if refused else ""), flush=True)
+    return refused
+
+
+def operator_recordings(op, reference):
+    """The (name, recording function) of every case of an operator."""
+    cases = (Case.make(op, maker) for maker in CASES[op])
+    return ((case.name, functools.partial(record_case, case, reference)) for case in cases)
 
 
 def update_refused(fresh):
@@ -167,12 +191,7 @@ def main():
         parser.error("no cases for " + ", ".join(unknown))
     os.makedirs(VECTORS, exist_ok=True)
     reference = Reference()
-    fresh = {}
-    for op in args.ops or sorted(CASES):
-        count, fresh[op] = generate(op, CASES[op], reference)
-        path = os.path.join(VECTORS, f"{op}.npz")
-        size = os.path.getsize(path) if count else 0
-        print(f"{op}: {count} cases, {size} bytes" + (f", {len(fresh[op])} refused" if fresh[op] else ""), flush=True)
+    fresh = {op: write_vectors(op, operator_recordings(op, reference)) for op in args.ops or sorted(CASES)}
     reference.close()
     update_refused(fresh)
 
