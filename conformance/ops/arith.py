@@ -71,12 +71,12 @@ def binary(op, dtype, shapes, activation="none", constant=False, seed=""):
 
 for op, dtypes in ARITHMETIC.items():
     for dtype in dtypes:
-        full = dtype in ("FLOAT32", "INT8")
+        full = dtype == "FLOAT32" or (dtype == "INT8" and op in FUSED)
         shapes_of_type = SHAPES if full else NARROW_SHAPES
         for shapes in shapes_of_type:
             binary(op, dtype, shapes)
         binary(op, dtype, shapes_of_type[1], constant=True)
-        if dtype in ("FLOAT32", "INT32"):
+        if dtype == "FLOAT32" or (dtype == "INT32" and op in FUSED):
             binary(op, dtype, RANK_SIX)
             binary(op, dtype, EMPTY)
         if op in FUSED and dtype in ("FLOAT32", "INT8", "UINT8", "INT16", "INT32"):

@@ -5,7 +5,7 @@ import numpy as np
 from cases import EXACT, add, label
 from onebuild import Quant
 
-SHAPES = [((1, 3, 4, 3), (1, 3, 4, 3)), ((2, 3, 4), (4,)), ((3, 1), (1, 5)), ((), (6,))]
+SHAPES = [((1, 3, 3, 3), (1, 3, 3, 3)), ((2, 3, 4), (4,)), ((3, 1), (1, 5)), ((), (6,))]
 COMPARED = ("FLOAT32", "INT32", "INT64", "INT8", "UINT8", "INT16", "FLOAT16")
 COMPARISONS = {
     "EQUAL": COMPARED + ("BOOL", "STRING"),

@@ -38,7 +38,7 @@ def i64(*values):
 
 WIDE = PLAIN + HALVES
 for name, shape, new in [
-    ("flatten", (1, 5, 7, 3), (-1,)), ("split", (12,), (3, 1, 4)), ("same", (2, 3), (2, 3)), ("to_scalar", (1, 1), ()),
+    ("flatten", (1, 3, 5, 2), (-1,)), ("split", (12,), (3, 1, 4)), ("same", (2, 3), (2, 3)), ("to_scalar", (1, 1), ()),
     ("from_scalar", (), (1, 1, 1)), ("rank8", (2, 12), (1, 2, 1, 2, 3, 1, 2, 1)),
 ]:  # fmt: skip
     move("RESHAPE", name, PLAIN if name == "flatten" else ("FLOAT32", "INT8"), [shape, i32(*new)], {"newShape": list(new)})
@@ -68,7 +68,7 @@ move("SQUEEZE", "strings", ("STRING",), [(1, 3)], {"squeezeDims": [0]})
 for name, shape, axis in [("first", (3, 2), i32(0)), ("last", (3, 2), i32(-1)), ("middle", (3, 2), i64(1)), ("scalar", (), i32(0))]:
     axis = (axis[0], axis[1][0])
     move("EXPAND_DIMS", name, PLAIN if name == "first" else ("FLOAT32", "INT8"), [shape, axis])
-for name, shape, out in [("rank4", (1, 5, 7, 3), "INT32"), ("scalar", (), "INT32"), ("wide", (2, 0), "INT64"), ("rank1", (9,), "INT64")]:
+for name, shape, out in [("rank4", (1, 3, 5, 2), "INT32"), ("scalar", (), "INT32"), ("wide", (2, 0), "INT64"), ("rank1", (9,), "INT64")]:
     for dtype in ("FLOAT32", "INT8", "INT64", "BOOL"):
         move("SHAPE", f"{name}_{out.lower()}", (dtype,), [shape], {"outType": 2 if out == "INT32" else 4}, out_dtype=out)
 for name, shape in [("rank4", (1, 2, 1, 3)), ("scalar", ()), ("rank2", (0, 3))]:
