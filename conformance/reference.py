@@ -12,7 +12,13 @@ class Refused(Exception):
 
 
 def _describe(detail):
-    return {"name": detail["name"], "dtype": np.dtype(detail["dtype"]).name, "shape": [int(d) for d in detail["shape"]]}
+    scale, zero = detail["quantization"]
+    return {
+        "name": detail["name"],
+        "dtype": np.dtype(detail["dtype"]).name,
+        "shape": [int(d) for d in detail["shape"]],
+        "quantization": (float(scale), int(zero)),
+    }
 
 
 def _run(content, runs, resolver, threads, preserve):
@@ -47,10 +53,36 @@ def _run(content, runs, resolver, threads, preserve):
     return {
         "outputs": results,
         "shapes": {d["index"]: tuple(int(n) for n in d["shape"]) for d in details},
-        "inputs": [_describe(d) for d in inputs],
         "details": [_describe(d) for d in made.get_output_details()],
         "tensors": tensors,
     }
+
+
+def _run_signature(content, key, inputs, threads):
+    """Runs one signature; inputs and outputs are keyed by name."""
+    from ai_edge_litert import interpreter as litert
+
+    made = litert.Interpreter(model_content=content, num_threads=threads)
+    return made.get_signature_runner(key)(**inputs)
+
+
+def _signatures(content):
+    """Signature key -> input name -> its dtype and shape."""
+    from ai_edge_litert import interpreter as litert
+
+    made = litert.Interpreter(model_content=content)
+    found = {}
+    for key in made.get_signature_list():
+        details = made.get_signature_runner(key).get_input_details()
+        found[key] = {name: _describe(detail) for name, detail in details.items()}
+    return found
+
+
+def _inputs(content):
+    """The dtype and shape of each input of the primary subgraph."""
+    from ai_edge_litert import interpreter as litert
+
+    return [_describe(detail) for detail in litert.Interpreter(model_content=content).get_input_details()]
 
 
 def _serve(pipe):
@@ -58,8 +90,9 @@ def _serve(pipe):
         request = pipe.recv()
         if request is None:
             return
+        function, arguments = request
         try:
-            pipe.send((True, _run(*request)))
+            pipe.send((True, function(*arguments)))
         except Exception as error:  # everything the interpreter raises is an answer here
             pipe.send((False, str(error).strip().split("\n")[0]))
 
@@ -81,12 +114,27 @@ class Reference:
         """Runs a model once per entry of `runs`, in order, in one interpreter.
 
         Returns a dict: "outputs" (per run, a list of arrays), "shapes" (tensor index -> shape after the last run),
-        "inputs" and "details" (the inputs' and outputs' name, dtype and shape), "tensors" (index -> array, where `preserve`).
+        "details" (each output's name, dtype, shape and quantization), "tensors" (index -> array, where `preserve`).
         Raises Refused.
         """
+        return self._ask(_run, content, runs, resolver, threads, preserve)
+
+    def run_signature(self, content, key, inputs, threads=1):
+        """Runs one signature of a fresh interpreter; returns output name -> array. Raises Refused."""
+        return self._ask(_run_signature, content, key, inputs, threads)
+
+    def signatures(self, content):
+        """Signature key -> input name -> {"name", "dtype", "shape", ...}. Raises Refused."""
+        return self._ask(_signatures, content)
+
+    def inputs(self, content):
+        """The primary subgraph's inputs, as for `signatures`. Raises Refused."""
+        return self._ask(_inputs, content)
+
+    def _ask(self, function, *arguments):
         if self._process is None or not self._process.is_alive():
             self._start()
-        self._pipe.send((content, runs, resolver, threads, preserve))
+        self._pipe.send((function, arguments))
         try:
             if not self._pipe.poll(TIMEOUT_SECONDS):
                 self._process.kill()
