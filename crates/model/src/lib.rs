@@ -18,9 +18,11 @@
     )
 )]
 
+mod archive;
 mod builder;
 mod bytes;
 mod error;
+pub mod flexbuffers;
 mod graph;
 mod load;
 mod model;
@@ -28,9 +30,12 @@ pub mod options;
 mod quantization;
 mod read;
 mod sparsity;
+pub mod strings;
 mod tensor_type;
+mod verify;
 mod write;
 
+pub use archive::{AssociatedFile, append_files};
 pub use builder::ModelBuilder;
 pub use bytes::Bytes;
 pub use error::{ModelError, ModelErrorKind, Place};

@@ -10,7 +10,7 @@ pub struct Quantization {
     pub scale: Vec<f32>,
     /// As many zero points as scales; each fits 32 bits.
     pub zero_point: Vec<i64>,
-    /// The dimension that several scales run along.
+    /// The dimension that several scales run along; 0 for a vector, whatever its file says.
     pub quantized_dimension: usize,
     /// Smallest real values seen when the model was made, for information.
     pub min: Vec<f32>,

@@ -12,6 +12,7 @@ use crate::bytes::Bytes;
 use crate::error::{ModelError, bail};
 use crate::load::LoadOptions;
 use crate::model::Model;
+use crate::verify::verify;
 
 /// Where the four bytes of the identifier stand.
 const IDENTIFIER: std::ops::Range<usize> = 4..8;
@@ -32,7 +33,9 @@ pub(crate) fn parse(source: Bytes, options: &LoadOptions) -> Result<Model, Model
     let mut content = convert::content(root, &source)?;
     constants::mark(&mut content);
     let external_data = buffers::external_data(&content.external_buffers, options)?;
-    Ok(Model { content, external_data, source })
+    let model = Model { content, external_data, source };
+    verify(&model, options)?;
+    Ok(model)
 }
 
 /// The root table, its structure verified.

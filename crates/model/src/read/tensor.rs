@@ -13,29 +13,34 @@ use crate::quantization::{Quantization, QuantizationDetails};
 use crate::sparsity::{SparseIndices, SparseLevel, Sparsity};
 use crate::tensor_type::TensorType;
 
-/// Quantization tables by position in the file, so that tensors sharing one share it here.
-pub(super) type Quantizations = HashMap<usize, Option<Arc<Quantization>>>;
+/// Quantization tables by position in the file and whether they describe a vector, so that tensors sharing one share it
+/// here.
+pub(super) type Quantizations = HashMap<(usize, bool), Option<Arc<Quantization>>>;
 
 pub(super) fn tensor(
     tensor: schema::Tensor<'_>,
     source: &Bytes,
     quantizations: &mut Quantizations,
 ) -> Result<Tensor, ModelError> {
+    let shape = shape(tensor)?;
     let quantization = match tensor.quantization() {
         None => None,
-        Some(table) => match quantizations.get(&table._tab.loc()) {
-            Some(known) => known.clone(),
-            None => {
-                let new = quantization(table, source)?.map(Arc::new);
-                quantizations.insert(table._tab.loc(), new.clone());
-                new
+        Some(table) => {
+            let key = (table._tab.loc(), shape.len() == 1);
+            match quantizations.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let new = quantization(table, source, key.1)?.map(Arc::new);
+                    quantizations.insert(key, new.clone());
+                    new
+                }
             }
-        },
+        }
     };
     Ok(Tensor {
         name: tensor.name().unwrap_or_default().to_owned(),
         dtype: dtype(tensor.type_())?,
-        shape: shape(tensor)?,
+        shape,
         shape_signature: tensor.shape_signature().map(|dims| dims.iter().collect()).unwrap_or_default(),
         has_rank: tensor.has_rank(),
         buffer: tensor.buffer(),
@@ -87,6 +92,7 @@ fn variant(variant: schema::VariantSubType<'_>) -> Result<VariantType, ModelErro
 fn quantization(
     table: schema::QuantizationParameters<'_>,
     source: &Bytes,
+    of_vector: bool,
 ) -> Result<Option<Quantization>, ModelError> {
     let floats = |v: Option<flatbuffers::Vector<'_, f32>>| v.map(|v| v.iter().collect()).unwrap_or_default();
     let scale: Vec<f32> = floats(table.scale());
@@ -99,6 +105,8 @@ fn quantization(
         _ => {}
     }
     let quantized_dimension = match usize::try_from(table.quantized_dimension()) {
+        // A bias may carry the dimension of the filter it goes with, but has only one.
+        Ok(_) if of_vector => 0,
         Ok(dimension) => dimension,
         Err(_) => bail!(
             Quantization,

@@ -31,14 +31,11 @@ fn code_of(operator: &Operator) -> OperatorCode {
     OperatorCode { code: operator.code.clone(), version: operator.version }
 }
 
-/// Names of the files that external buffers lie in, each once.
+/// Names of the files that external buffers lie in, in order, without repetition.
 pub(super) fn external_groups(content: &Content) -> Vec<&str> {
-    let mut groups: Vec<&str> = Vec::new();
-    for buffer in &content.external_buffers {
-        if !groups.contains(&buffer.group.as_str()) {
-            groups.push(&buffer.group);
-        }
-    }
+    let mut groups: Vec<&str> = content.external_buffers.iter().map(|buffer| buffer.group.as_str()).collect();
+    groups.sort_unstable();
+    groups.dedup();
     groups
 }
 
@@ -125,7 +122,7 @@ impl<'a> Writer<'a> {
         buffer: &ExternalBuffer,
         groups: &[&str],
     ) -> Result<WIPOffset<schema::ExternalBuffer<'a>>, ModelError> {
-        let group = groups.iter().position(|&group| group == buffer.group).unwrap_or_default();
+        let group = groups.binary_search(&buffer.group.as_str()).unwrap_or_default();
         let args = schema::ExternalBufferArgs {
             id: buffer.id,
             group: convert(group, "external file")?,
