@@ -70,9 +70,14 @@ impl Cpu {
         Self::Portable(Portable::new())
     }
 
+    /// What every CPU of the compilation target has.
+    pub fn portable() -> Self {
+        Self::Portable(Portable::new())
+    }
+
     /// Every instruction set the running CPU has, plainest first. For tests and comparisons.
     pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable(Portable::new())];
+        let mut all = vec![Self::portable()];
         #[cfg(target_arch = "x86_64")]
         {
             all.extend(Avx2Fma::detect().map(Self::Avx2));
