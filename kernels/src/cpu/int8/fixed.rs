@@ -1,95 +1,23 @@
-//! Requantization by fixed-point multipliers.
+//! Requantization by fixed-point multipliers, as the reference has it where it does not use float scales.
 //!
-//! A positive scale is held as a 31-bit fraction in `0.5..1` and a power of two. The fixed-point results differ
-//! from those of a float product where that falls near the middle between two integers.
+//! The results differ from those of a float product where that falls near the middle between two integers.
 
-/// A scale as a fraction with 31 bits behind the point and a power of two.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Multiplier {
-    /// The fraction times 2^31; zero for a scale too small to matter.
-    pub fraction: i32,
-    /// The power of two.
-    pub exponent: i32,
-}
+use super::store::per_column;
+use crate::fixed_point::Multiplier;
 
-impl Multiplier {
-    /// The nearest multiplier to `scale`.
-    pub fn new(scale: f64) -> Self {
-        if scale == 0.0 {
-            return Self::default();
-        }
-        let (fraction, mut exponent) = libm::frexp(scale);
-        let mut fixed = libm::round(fraction * f64::from(1u32 << 31)) as i64;
-        if fixed == 1 << 31 {
-            fixed /= 2;
-            exponent += 1;
-        }
-        if exponent < -31 {
-            return Self::default();
-        }
-        if exponent > 30 {
-            return Self { fraction: i32::MAX, exponent: 30 };
-        }
-        Self { fraction: fixed as i32, exponent }
-    }
-
-    /// `x` times the scale: the product is rounded to 31 bits behind the point with halves away from zero
-    /// (upwards if negative), then to an integer with halves away from zero.
-    pub fn apply(self, x: i32) -> i32 {
-        let left = self.exponent.max(0);
-        let right = (-self.exponent).max(0);
-        round_shift(doubling_high_mul(x.wrapping_shl(left as u32), self.fraction), right)
-    }
-
-    /// `x` times the scale, rounded once, halves upwards.
-    pub fn apply_once(self, x: i32) -> i32 {
-        let shift = 31 - self.exponent;
-        let product = i64::from(x) * i64::from(self.fraction);
-        ((product + (1i64 << (shift - 1))) >> shift) as i32
-    }
-
-    /// The 64-bit `x` times the scale with 15 bits of the fraction, rounded once, halves upwards.
-    pub fn apply_wide(self, x: i64) -> i32 {
-        let fraction = if self.fraction < 0x7fff_0000 { (self.fraction + (1 << 15)) >> 16 } else { 0x7fff };
-        let product = x.wrapping_mul(i64::from(fraction));
-        match 15 - self.exponent {
-            shift if shift > 0 => (product.wrapping_add(1i64 << (shift - 1)) >> shift) as i32,
-            shift => product.wrapping_shl(shift.unsigned_abs()) as i32,
-        }
-    }
-}
-
-/// The high half of `2 * a * b`, rounded to nearest with halves away from zero, saturating.
-pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
-    if a == i32::MIN && b == i32::MIN {
-        return i32::MAX;
-    }
-    let product = i64::from(a) * i64::from(b);
-    let nudge = if product >= 0 { 1i64 << 30 } else { 1 - (1i64 << 30) };
-    ((product + nudge) / (1i64 << 31)) as i32
-}
-
-/// `x` divided by two to the `shift`, rounded to nearest with halves away from zero.
-pub fn round_shift(x: i32, shift: i32) -> i32 {
-    if shift == 0 {
-        return x;
-    }
-    if shift > 31 {
-        return 0;
-    }
-    let mask = (1i64 << shift) - 1;
-    let remainder = i64::from(x) & mask;
-    let threshold = (mask >> 1) + i64::from(x < 0);
-    ((i64::from(x) >> shift) + i64::from(remainder > threshold)) as i32
-}
-
-/// Which of the roundings a kernel of the reference uses.
+/// How a product by a multiplier is rounded.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// [`Multiplier::apply`].
+    /// To its high half and then by the shift: [`Multiplier::apply`].
     Twice,
-    /// [`Multiplier::apply_once`].
+    /// Once, halves upwards.
     Once,
+}
+
+/// The multipliers of the columns; `None` if a scale is no multiplier.
+fn multipliers(scales: &[f64], cols: usize) -> Option<Vec<Multiplier>> {
+    let each: Option<Vec<Multiplier>> = scales.iter().map(|&s| Multiplier::new(s)).collect();
+    Some(per_column(&each?, cols))
 }
 
 /// Fixed-point requantization: `clamp(sum * multiplier[col] + zero, low, high)`.
@@ -103,29 +31,82 @@ pub struct FixedPoint {
 }
 
 impl FixedPoint {
-    /// `scales` has one entry or one for each of `cols` columns; outputs lie in `low..=high`.
+    /// `scales` has one entry or one for each of `cols` columns; outputs lie in `low..=high`. `None` if a scale is
+    /// not finite or too large for a multiplier.
     ///
     /// # Panics
     /// If there are neither one nor `cols` scales.
-    pub fn new(scales: &[f64], cols: usize, rounding: Rounding, zero: i32, low: i32, high: i32) -> Self {
-        let each: Vec<Multiplier> = scales.iter().map(|&s| Multiplier::new(s)).collect();
-        Self { multipliers: super::store::per_column(&each, cols), rounding, zero, low, high }
+    pub fn new(
+        scales: &[f64],
+        cols: usize,
+        rounding: Rounding,
+        zero: i32,
+        low: i32,
+        high: i32,
+    ) -> Option<Self> {
+        Some(Self { multipliers: multipliers(scales, cols)?, rounding, zero, low, high })
     }
 
-    /// The output for a 32-bit sum of column `col`.
+    /// The output for a sum of column `col`.
     #[inline(always)]
     pub fn apply(&self, col: usize, sum: i32) -> i32 {
         let m = self.multipliers[col];
         let scaled = match self.rounding {
             Rounding::Twice => m.apply(sum),
-            Rounding::Once => m.apply_once(sum),
+            Rounding::Once => once(m, sum),
         };
         scaled.saturating_add(self.zero).clamp(self.low, self.high)
     }
+}
 
-    /// The output for a 64-bit sum of column `col`.
+/// `x` times the factor, rounded once, halves upwards.
+#[inline(always)]
+fn once(m: Multiplier, x: i32) -> i32 {
+    let shift = 31 - m.exponent;
+    let product = i64::from(x) * i64::from(m.fraction);
+    if shift == 0 { product as i32 } else { ((product + (1i64 << (shift - 1))) >> shift) as i32 }
+}
+
+/// Fixed-point requantization of 64-bit sums: `clamp((sum + bias[col]) * multiplier[col], low, high)`.
+#[derive(Clone, Debug)]
+pub struct WideFixedPoint {
+    multipliers: Vec<Multiplier>,
+    bias: Vec<i64>,
+    low: i32,
+    high: i32,
+}
+
+impl WideFixedPoint {
+    /// `scales` and `bias` have one entry or one for each of `cols` columns; outputs lie in `low..=high`, which lie
+    /// in `i16`. `None` if a scale is not finite or too large for a multiplier.
+    ///
+    /// # Panics
+    /// On other numbers of scales or biases.
+    pub fn new(scales: &[f64], bias: &[i64], cols: usize, low: i16, high: i16) -> Option<Self> {
+        let bias = per_column(bias, cols);
+        Some(Self { multipliers: multipliers(scales, cols)?, bias, low: low.into(), high: high.into() })
+    }
+
+    /// The output for a sum of column `col`.
     #[inline(always)]
-    pub fn apply_wide(&self, col: usize, sum: i64) -> i32 {
-        self.multipliers[col].apply_wide(sum).saturating_add(self.zero).clamp(self.low, self.high)
+    pub fn apply(&self, col: usize, sum: i64) -> i32 {
+        self.multipliers[col].apply_wide(sum.wrapping_add(self.bias[col])).clamp(self.low, self.high)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves() {
+        let of = |rounding| FixedPoint::new(&[0.125], 1, rounding, 0, -100, 100).unwrap();
+        let rows = [(4, 1, 1), (-4, -1, 0), (12, 2, 2), (-12, -2, -1), (9000, 100, 100)];
+        for (sum, twice, once) in rows {
+            assert_eq!(of(Rounding::Twice).apply(0, sum), twice, "{sum} / 8, twice");
+            assert_eq!(of(Rounding::Once).apply(0, sum), once, "{sum} / 8, once");
+        }
+        let wide = WideFixedPoint::new(&[0.125], &[8], 1, -100, 100).unwrap();
+        assert_eq!([-12, 4, 80_000].map(|sum| wide.apply(0, sum)), [0, 2, 100]);
     }
 }

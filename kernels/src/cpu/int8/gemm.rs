@@ -7,10 +7,10 @@
 use core::ops::Range;
 
 use super::dot::{Dot, DotKernel, PanelElement, Sums};
-use super::pack::PackedWeights;
+use super::pack::{PackLayout, PackedRef};
 use super::rows::Rows;
 use super::store::{SPARE, Store};
-use crate::isa::{Isa, IsaNarrow};
+use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::Par;
 
 /// Zero points of the activations, in the numbers that the activation tensor stores.
@@ -68,28 +68,16 @@ const BLOCK_BYTES: usize = 192 << 10;
 const LEAST_WORK: usize = 1 << 17;
 
 /// Rows of a block for the given weights.
-fn block_rows(weights: &PackedWeights) -> usize {
-    let row_bytes = weights.col_bytes * element_bytes(weights);
-    let tile = weights.tile_rows;
+fn block_rows(layout: &PackLayout) -> usize {
+    let row_bytes = layout.col_bytes * layout.element_bytes;
+    let tile = layout.tile_rows;
     (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
 
-fn element_bytes(weights: &PackedWeights) -> usize {
-    struct Size;
-    impl DotKernel for Size {
-        type Output = usize;
-        #[inline(always)]
-        fn run<D: Dot>(self, _: D) -> usize {
-            size_of::<D::Lhs>()
-        }
-    }
-    weights.dispatch(Size)
-}
-
 /// Bytes of scratch that one thread of [`gemm`] needs.
-pub fn gemm_scratch(weights: &PackedWeights) -> usize {
+pub fn gemm_scratch(layout: &PackLayout) -> usize {
     // Room to begin at a multiple of the element's alignment.
-    (block_rows(weights) * weights.col_bytes * element_bytes(weights)).next_multiple_of(64) + 64
+    (block_rows(layout) * layout.col_bytes * layout.element_bytes).next_multiple_of(64) + 64
 }
 
 /// Multiplies every row of `rows` with every column of `weights`, starting from `bias`, and gives the sums to
@@ -98,7 +86,7 @@ pub fn gemm_scratch(weights: &PackedWeights) -> usize {
 /// # Panics
 /// If `scratch` is smaller than [`gemm_scratch`] or a table is too short.
 pub fn gemm(
-    weights: &PackedWeights,
+    weights: PackedRef<'_>,
     rows: &impl Rows,
     zeros: Zeros<'_>,
     bias: &Bias,
@@ -106,16 +94,16 @@ pub fn gemm(
     par: Par,
     scratch: &mut [u8],
 ) {
-    let count = rows.count();
-    if count == 0 || weights.cols == 0 {
+    let (count, layout) = (rows.count(), weights.layout);
+    if count == 0 || layout.cols == 0 {
         return;
     }
-    assert!(bias.0.len() >= weights.cols + SPARE, "one bias for each column");
-    let block = block_rows(weights).min(count.next_multiple_of(weights.tile_rows));
+    assert!(bias.0.len() >= layout.cols + SPARE, "one bias for each column");
+    let block = block_rows(&layout).min(count.next_multiple_of(layout.tile_rows));
     let blocks = count.div_ceil(block);
-    let panels = weights.padded_cols.div_ceil(weights.panel_cols);
+    let panels = layout.padded_cols.div_ceil(layout.panel_cols);
     // Few rows are cut along the columns, each part then packs the rows for itself.
-    let work = count * weights.cols * weights.depth;
+    let work = count * layout.cols * layout.depth;
     let parts = if par.threads() == 1 || blocks >= 4 * par.threads() {
         1
     } else {
@@ -124,10 +112,10 @@ pub fn gemm(
     let panels_per_part = panels.div_ceil(parts);
     let parts = panels.div_ceil(panels_per_part);
     let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
-    par.for_each_tile_with(blocks * parts, scratch, gemm_scratch(weights), |tile, buffer| {
+    par.for_each_tile_with(blocks * parts, scratch, gemm_scratch(&layout), |tile, buffer| {
         let first = tile / parts * block;
         let panel = tile % parts * panels_per_part;
-        weights.dispatch(Block {
+        layout.dispatch(Block {
             weights,
             rows,
             zeros,
@@ -142,7 +130,7 @@ pub fn gemm(
 
 /// A block of rows against some panels.
 struct Block<'a, R, E> {
-    weights: &'a PackedWeights,
+    weights: PackedRef<'a>,
     rows: &'a R,
     zeros: Zeros<'a>,
     bias: &'a Bias,
@@ -159,7 +147,7 @@ impl<R: Rows, E: Store> DotKernel for Block<'_, R, E> {
     fn run<D: Dot>(self, dot: D) {
         let weights = self.weights;
         let (_, packed, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(self.buffer);
-        let stride = weights.col_bytes;
+        let stride = weights.layout.col_bytes;
         // What stays of the zero points: of the rows' own times the column sums, and of the weights' times the
         // sums of the rows.
         let mut rests = [0; MOST_ROWS];
@@ -168,12 +156,12 @@ impl<R: Rows, E: Store> DotKernel for Block<'_, R, E> {
         for (i, row) in self.range.clone().enumerate() {
             let zero = self.zeros.of(row) - R::OFFSET;
             let to = &mut packed[i * stride..][..stride];
-            let (body, tail) = to.split_at_mut(weights.depth);
+            let (body, tail) = to.split_at_mut(weights.layout.depth);
             self.rows.pack(row, zero, body);
             tail.fill(D::Lhs::pack(0, 0));
             rests[i] = D::Lhs::rest(zero);
             if weights.zero != 0 {
-                let sum = sum(body).wrapping_sub((weights.depth as i32).wrapping_mul(rests[i]));
+                let sum = sum(body).wrapping_sub((weights.layout.depth as i32).wrapping_mul(rests[i]));
                 row_terms[i] = sum.wrapping_mul(weights.zero).wrapping_neg();
             }
         }
@@ -188,8 +176,8 @@ impl<R: Rows, E: Store> DotKernel for Block<'_, R, E> {
             first_row: self.range.start,
         };
         for panel in self.panels {
-            let first = panel * weights.panel_cols;
-            match (weights.padded_cols - first).min(weights.panel_cols) / D::V::LANES {
+            let first = panel * weights.layout.panel_cols;
+            match (weights.layout.padded_cols - first).min(weights.layout.panel_cols) / D::V::LANES {
                 4 => tile.panel::<4>(first),
                 3 => tile.panel::<3>(first),
                 2 => tile.panel::<2>(first),
@@ -208,7 +196,7 @@ fn sum<T: PanelElement>(numbers: &[T]) -> i32 {
 /// The packed rows of a block and what their sums need.
 struct Tile<'a, D, L, E> {
     dot: D,
-    weights: &'a PackedWeights,
+    weights: PackedRef<'a>,
     bias: &'a [i32],
     store: &'a E,
     packed: &'a [L],
@@ -246,7 +234,7 @@ impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
     fn rows<const R: usize, const V: usize>(&self, row: usize, first: usize) -> usize {
         let isa = self.dot.isa();
         let lanes = D::V::LANES;
-        let stride = self.weights.col_bytes;
+        let stride = self.weights.layout.col_bytes;
         let lhs = &self.packed[row * stride..][..R * stride];
         let rhs = &self.weights.data[first * stride..][..V * lanes * stride];
         let starts: [Sums<D>; V] = core::array::from_fn(|v| isa.load_i32(&self.bias[first + v * lanes..]));
@@ -260,12 +248,40 @@ impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
                 isa.add_i32(start, isa.mul_i32(rest, column_sums[v]))
             })
         });
-        let (mut a, mut b) = (lhs.as_ptr(), rhs.as_ptr());
-        for _ in 0..stride / D::DEPTH {
-            // SAFETY: `stride` is a multiple of `DEPTH`; the slices hold `R` rows and `V` vectors of columns of
-            // `stride` numbers, of which each step reads the next `DEPTH`.
+        if E::MOST_PRODUCTS < self.weights.layout.depth {
+            self.finish_wide(row, first, lhs, rhs, sums);
+            return R;
+        }
+        self.accumulate(lhs, rhs, 0..stride, &mut sums);
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, sums) in sums.into_iter().enumerate() {
+                let col = first + v * lanes;
+                let len = lanes.min(self.weights.layout.cols - col);
+                self.store.store(isa, self.first_row + row + r, col, len, sums);
+            }
+        }
+        R
+    }
+
+    /// Adds the products of the numbers `depth` (bounded by whole steps) of each row and column.
+    #[inline(always)]
+    fn accumulate<const R: usize, const V: usize>(
+        &self,
+        lhs: &[D::Lhs],
+        rhs: &[i8],
+        depth: Range<usize>,
+        sums: &mut [[Sums<D>; V]; R],
+    ) {
+        let stride = self.weights.layout.col_bytes;
+        let width = V * D::V::LANES;
+        assert!(depth.end <= stride && lhs.len() == R * stride && rhs.len() == width * stride);
+        let (mut a, mut b) = (lhs[depth.start..].as_ptr(), rhs[depth.start * width..].as_ptr());
+        for _ in 0..depth.len() / D::DEPTH {
+            // SAFETY: `depth` starts and ends at multiples of `DEPTH` within `stride`; the slices hold `R` rows and
+            // `width` columns of `stride` numbers, of which each step reads the next `DEPTH`.
             unsafe {
-                let columns: [D::B; V] = core::array::from_fn(|v| self.dot.rhs(b.add(v * lanes * D::DEPTH)));
+                let columns: [D::B; V] =
+                    core::array::from_fn(|v| self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH)));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let x = self.dot.lhs(a.add(r * stride));
                     for (sum, &column) in sums.iter_mut().zip(&columns) {
@@ -273,16 +289,40 @@ impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
                     }
                 }
                 a = a.add(D::DEPTH);
-                b = b.add(V * lanes * D::DEPTH);
+                b = b.add(width * D::DEPTH);
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (v, sums) in sums.into_iter().enumerate() {
-                let col = first + v * lanes;
-                let len = lanes.min(self.weights.cols - col);
-                self.store.store(isa, self.first_row + row + r, col, len, sums);
+    }
+
+    /// Sums that could overflow 32 bits: they are moved to 64 bits every so many products.
+    #[inline(always)]
+    fn finish_wide<const R: usize, const V: usize>(
+        &self,
+        row: usize,
+        first: usize,
+        lhs: &[D::Lhs],
+        rhs: &[i8],
+        start: [[Sums<D>; V]; R],
+    ) {
+        let isa = self.dot.isa();
+        let (lanes, stride) = (D::V::LANES, self.weights.layout.col_bytes);
+        let step = E::MOST_PRODUCTS / D::DEPTH * D::DEPTH;
+        let mut wide = [[0i64; 4 * MAX_LANES]; R];
+        let mut sums = start;
+        for depth in (0..stride).step_by(step) {
+            self.accumulate(lhs, rhs, depth..(depth + step).min(stride), &mut sums);
+            for (sums, wide) in sums.iter_mut().zip(&mut wide) {
+                for (sums, wide) in sums.iter_mut().zip(wide.chunks_exact_mut(lanes)) {
+                    let mut narrow = [0i32; MAX_LANES];
+                    isa.store_i32(*sums, &mut narrow);
+                    wide.iter_mut().zip(&narrow).for_each(|(wide, &narrow)| *wide += i64::from(narrow));
+                    *sums = isa.splat_i32(0);
+                }
             }
         }
-        R
+        let len = (V * lanes).min(self.weights.layout.cols - first);
+        for (r, wide) in wide.iter().enumerate() {
+            self.store.store_wide(self.first_row + row + r, first, &wide[..len]);
+        }
     }
 }

@@ -3,10 +3,12 @@
 //! * [`dot`]: the dot products of the instruction sets, [`pack`]: weights in their order;
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
+//! * [`dynamic`]: quantizing float activations on the fly;
 //! * [`store`]: epilogues, [`fixed`]: requantization by fixed-point multipliers.
 
 pub mod depthwise;
 pub mod dot;
+pub mod dynamic;
 pub mod fixed;
 pub mod gemm;
 #[cfg(target_arch = "aarch64")]

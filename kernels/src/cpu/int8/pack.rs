@@ -57,40 +57,37 @@ pub enum Width {
     Words,
 }
 
-/// A packed matrix of weights.
+/// Where the weights of a matrix lie when they are packed.
 ///
 /// Columns lie in panels of a tile's width; in a panel come the first rows of all columns, `Dot::DEPTH` of each
 /// at a time, then the next rows. Rows and columns are filled up with zeros.
-#[derive(Clone, Debug)]
-pub struct PackedWeights {
+#[derive(Copy, Clone, Debug)]
+pub struct PackLayout {
     pub(super) cpu: Cpu,
     pub(super) width: Width,
     pub(super) cols: usize,
     pub(super) depth: usize,
-    /// Bytes of a column, a multiple of `Dot::DEPTH`.
+    /// Rows of a step of the dot product.
+    step: usize,
+    /// Bytes of a column, a multiple of `step`.
     pub(super) col_bytes: usize,
     /// Columns with padding.
     pub(super) padded_cols: usize,
-    /// Zero point of the signed weights.
-    pub(super) zero: i32,
-    pub(super) data: Vec<i8>,
-    /// Sum of each column.
-    pub(super) sums: Vec<i32>,
     /// Rows of a tile.
     pub(super) tile_rows: usize,
     /// Columns of a whole panel.
     pub(super) panel_cols: usize,
+    /// Bytes of a packed activation.
+    pub(super) element_bytes: usize,
 }
 
-impl PackedWeights {
-    /// Packs for the kernels of `cpu`.
-    ///
-    /// # Panics
-    /// If the matrix is larger than its tensor.
-    pub fn new(cpu: Cpu, width: Width, matrix: Matrix<'_>) -> Self {
+impl PackLayout {
+    /// The layout for the kernels of `cpu` of a matrix with `cols` columns (outputs) and `depth` rows.
+    pub fn new(cpu: Cpu, width: Width, cols: usize, depth: usize) -> Self {
+        let layout = Layout { cpu, width, cols, depth };
         match width {
-            Width::Bytes => dispatch_bytes(cpu, Pack { cpu, width, matrix }),
-            Width::Words => dispatch_words(cpu, Pack { cpu, width, matrix }),
+            Width::Bytes => dispatch_bytes(cpu, layout),
+            Width::Words => dispatch_words(cpu, layout),
         }
     }
 
@@ -104,10 +101,40 @@ impl PackedWeights {
         self.depth
     }
 
-    /// The sum of the weights of each column less their zero point.
-    pub fn column_sums(&self) -> impl Iterator<Item = i32> + '_ {
-        let zeros = (self.depth as i32).wrapping_mul(self.zero);
-        self.sums[..self.cols].iter().map(move |sum| sum.wrapping_sub(zeros))
+    /// Bytes of a packed matrix.
+    pub fn data_len(&self) -> usize {
+        self.padded_cols * self.col_bytes
+    }
+
+    /// Number of column sums.
+    pub fn sums_len(&self) -> usize {
+        self.padded_cols
+    }
+
+    /// Packs a matrix into memory of the caller's. The content of `data` and `sums` does not matter.
+    ///
+    /// # Panics
+    /// If the matrix has another shape or is larger than its tensor, or the memory is smaller than
+    /// [`PackLayout::data_len`] and [`PackLayout::sums_len`].
+    pub fn pack<'a>(&self, matrix: Matrix<'_>, data: &'a mut [i8], sums: &'a mut [i32]) -> PackedRef<'a> {
+        let Matrix { bytes, zero, cols, depth, col_stride, depth_stride } = matrix;
+        assert_eq!((cols, depth), (self.cols, self.depth), "the layout is for another matrix");
+        let (data, sums) = (&mut data[..self.data_len()], &mut sums[..self.sums_len()]);
+        data.fill(0);
+        sums.fill(0);
+        let step = self.step;
+        for (col, sum) in sums[..cols].iter_mut().enumerate() {
+            let first = col / self.panel_cols * self.panel_cols;
+            let width = self.panel_cols.min(self.padded_cols - first);
+            let panel = &mut data[first * self.col_bytes..][..width * self.col_bytes];
+            let at = (col - first) * step;
+            for k in 0..depth {
+                let weight = bytes.get(col * col_stride + k * depth_stride);
+                panel[k / step * width * step + at + k % step] = weight;
+                *sum = sum.wrapping_add(i32::from(weight));
+            }
+        }
+        PackedRef { layout: *self, zero: zero - bytes.offset(), data, sums }
     }
 
     /// The name of the tile for kernel names, e.g. `6x16_avx2`.
@@ -115,7 +142,7 @@ impl PackedWeights {
         format!("{}x{}_{}", self.tile_rows, self.panel_cols, self.cpu.name())
     }
 
-    /// Runs an algorithm with the dot product that the weights are packed for.
+    /// Runs an algorithm with the dot product that the layout is for.
     #[inline]
     pub(super) fn dispatch<K: DotKernel>(&self, kernel: K) -> K::Output {
         match self.width {
@@ -125,52 +152,73 @@ impl PackedWeights {
     }
 }
 
-/// Columns after padding to whole vectors.
-pub(super) fn padded<D: Dot>(cols: usize) -> usize {
-    cols.next_multiple_of(D::V::LANES)
+/// Packed weights in borrowed memory.
+#[derive(Copy, Clone, Debug)]
+pub struct PackedRef<'a> {
+    pub(super) layout: PackLayout,
+    /// Zero point of the signed weights.
+    pub(super) zero: i32,
+    pub(super) data: &'a [i8],
+    /// Sum of each column.
+    pub(super) sums: &'a [i32],
 }
 
-struct Pack<'a> {
+/// Packed weights.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    layout: PackLayout,
+    zero: i32,
+    data: Vec<i8>,
+    sums: Vec<i32>,
+}
+
+impl PackedWeights {
+    /// Packs for the kernels of `cpu`.
+    ///
+    /// # Panics
+    /// If the matrix is larger than its tensor.
+    pub fn new(cpu: Cpu, width: Width, matrix: Matrix<'_>) -> Self {
+        let layout = PackLayout::new(cpu, width, matrix.cols, matrix.depth);
+        let (mut data, mut sums) = (vec![0; layout.data_len()], vec![0; layout.sums_len()]);
+        let zero = layout.pack(matrix, &mut data, &mut sums).zero;
+        Self { layout, zero, data, sums }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &PackLayout {
+        &self.layout
+    }
+
+    /// The weights as kernels take them.
+    pub fn view(&self) -> PackedRef<'_> {
+        PackedRef { layout: self.layout, zero: self.zero, data: &self.data, sums: &self.sums }
+    }
+}
+
+struct Layout {
     cpu: Cpu,
     width: Width,
-    matrix: Matrix<'a>,
+    cols: usize,
+    depth: usize,
 }
 
-impl DotKernel for Pack<'_> {
-    type Output = PackedWeights;
+impl DotKernel for Layout {
+    type Output = PackLayout;
 
     #[inline(always)]
-    fn run<D: Dot>(self, _: D) -> PackedWeights {
-        let Matrix { bytes, zero, cols, depth, col_stride, depth_stride } = self.matrix;
-        let lanes = D::V::LANES;
-        let panel_cols = D::VECTORS * lanes;
-        let padded_cols = padded::<D>(cols);
-        let col_bytes = depth.next_multiple_of(D::DEPTH);
-        let mut data = vec![0i8; padded_cols * col_bytes];
-        let mut sums = vec![0i32; padded_cols];
-        for (col, sum) in sums[..cols].iter_mut().enumerate() {
-            let first = col / panel_cols * panel_cols;
-            let width = panel_cols.min(padded_cols - first);
-            let panel = &mut data[first * col_bytes..][..width * col_bytes];
-            let at = (col - first) * D::DEPTH;
-            for k in 0..depth {
-                let weight = bytes.get(col * col_stride + k * depth_stride);
-                panel[k / D::DEPTH * width * D::DEPTH + at + k % D::DEPTH] = weight;
-                *sum = sum.wrapping_add(i32::from(weight));
-            }
-        }
-        PackedWeights {
-            cpu: self.cpu,
-            width: self.width,
+    fn run<D: Dot>(self, _: D) -> PackLayout {
+        let Self { cpu, width, cols, depth } = self;
+        PackLayout {
+            cpu,
+            width,
             cols,
             depth,
-            col_bytes,
-            padded_cols,
-            zero: zero - bytes.offset(),
-            data,
-            sums,
+            step: D::DEPTH,
+            col_bytes: depth.next_multiple_of(D::DEPTH),
+            padded_cols: cols.next_multiple_of(D::V::LANES),
             tile_rows: D::ROWS,
-            panel_cols,
+            panel_cols: D::VECTORS * D::V::LANES,
+            element_bytes: size_of::<D::Lhs>(),
         }
     }
 }

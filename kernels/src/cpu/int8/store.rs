@@ -3,12 +3,21 @@
 use crate::isa::{Isa, IsaNarrow};
 use crate::par::SharedMut;
 
-use super::fixed::FixedPoint;
+use super::fixed::{FixedPoint, WideFixedPoint};
 
-/// Takes the finished sums of a tile while they are in registers.
+/// Takes the finished sums of a tile.
 pub trait Store: Sync {
-    /// Takes `len <= LANES` sums of row `row`, columns `col..col + len`.
+    /// Products after which a sum of 32 bits could overflow; longer sums are finished in 64 bits.
+    const MOST_PRODUCTS: usize = usize::MAX;
+
+    /// Takes `len <= LANES` sums of row `row`, columns `col..col + len`, from registers.
     fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I);
+
+    /// Takes sums of more than [`Store::MOST_PRODUCTS`] products, of row `row` from column `col` on; only epilogues
+    /// that set that limit are given any.
+    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
+        debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
+    }
 }
 
 /// How sums become quantized numbers: `clamp(round_half_even(sum * scale[col]) + zero, low, high)`.
@@ -187,6 +196,34 @@ impl<T: TryFrom<i32> + Default + Send> Store for StoreFixed<'_, T> {
         for (i, (to, &sum)) in self.target.at(row, col, len).iter_mut().zip(&lanes).enumerate() {
             // The bounds lie within `T`.
             *to = T::try_from(self.fixed.apply(col + i, sum)).unwrap_or_default();
+        }
+    }
+}
+
+/// Numbers requantized from sums of 16-bit by 8-bit products, which may need 64 bits.
+pub struct StoreWords<'a> {
+    /// Biases, multipliers and bounds.
+    pub fixed: &'a WideFixedPoint,
+    /// Destination.
+    pub target: Target<'a, i16>,
+}
+
+impl Store for StoreWords<'_> {
+    /// A product is at most 2^22 in magnitude.
+    const MOST_PRODUCTS: usize = 511;
+
+    #[inline(always)]
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+        let mut lanes = [0i32; crate::isa::MAX_LANES];
+        isa.store_i32(sums, &mut lanes);
+        let lanes = lanes.map(i64::from);
+        self.store_wide(row, col, &lanes[..len]);
+    }
+
+    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
+        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
+            // The bounds lie within `i16`.
+            *to = self.fixed.apply(col + i, sum) as i16;
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The kernels against plain loops, for every instruction set of the machine.
 
 use super::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
-use super::fixed::{FixedPoint, Multiplier, Rounding};
+use super::fixed::{FixedPoint, Rounding, WideFixedPoint};
 use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
-use super::store::{FloatColumns, Requantize, StoreFixed, StoreFloat, StoreQuantized, StoreSums, Target};
+use super::store::{
+    FloatColumns, Requantize, StoreFixed, StoreFloat, StoreQuantized, StoreSums, StoreWords, Target,
+};
 use crate::isa::Cpu;
 use crate::par::Par;
 use crate::reference;
@@ -44,13 +46,22 @@ fn sums<X: Activation>(
     bias: &[i32],
     threads: usize,
 ) -> Vec<i32> {
-    let depth = weights.depth();
-    let mut out = vec![0; rows * weights.cols()];
+    let layout = weights.layout();
+    let (depth, cols) = (layout.depth(), layout.cols());
+    let mut out = vec![0; rows * cols];
     let par = Par::new(threads);
-    let mut scratch = vec![0; par.scratch_len(gemm_scratch(weights))];
-    let store = StoreSums { target: Target::new(&mut out, 0, weights.cols()) };
-    let bias = Bias::new(bias, weights.cols());
-    gemm(weights, &Dense { data, rows, depth, stride: depth }, zeros, &bias, &store, par, &mut scratch);
+    let mut scratch = vec![0; par.scratch_len(gemm_scratch(layout))];
+    let store = StoreSums { target: Target::new(&mut out, 0, cols) };
+    let bias = Bias::new(bias, cols);
+    gemm(
+        weights.view(),
+        &Dense { data, rows, depth, stride: depth },
+        zeros,
+        &bias,
+        &store,
+        par,
+        &mut scratch,
+    );
     out
 }
 
@@ -189,9 +200,9 @@ fn convolutions() {
                     );
                     let rows = Patches { data: &x, window, first_channel: group * depth, channels: depth };
                     let store = StoreSums { target: Target::new(&mut out, group * cols, outputs) };
-                    let mut scratch = vec![0; gemm_scratch(&packed)];
+                    let mut scratch = vec![0; gemm_scratch(packed.layout())];
                     let bias = Bias::new(&[], cols);
-                    gemm(&packed, &rows, Zeros::All(zero), &bias, &store, Par::serial(), &mut scratch);
+                    gemm(packed.view(), &rows, Zeros::All(zero), &bias, &store, Par::serial(), &mut scratch);
                 }
                 if out != want {
                     wrong.push(format!("{} {name}, {groups} groups", cpu.name()));
@@ -294,7 +305,8 @@ fn epilogues() {
         3,
         -100,
         90,
-    );
+    )
+    .unwrap();
     let mut wrong = Vec::new();
     for cpu in Cpu::all() {
         let packed = PackedWeights::new(
@@ -305,11 +317,11 @@ fn epilogues() {
         let dense = Dense { data: &x, rows, depth, stride: depth };
         let zeros = Zeros::All(0);
         let no_bias = Bias::new(&[], cols);
-        let mut scratch = vec![0; gemm_scratch(&packed)];
+        let mut scratch = vec![0; gemm_scratch(packed.layout())];
         let mut bytes = vec![0i8; rows * cols];
         let requantize = Requantize::new(&scales, cols, 3, -100, 90);
         let store = StoreQuantized { requantize: &requantize, target: Target::new(&mut bytes, 0, cols) };
-        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
         let mut floats = vec![0f32; rows * cols];
         let columns = FloatColumns::new(&scales, &bias, cols, -2.0, 6.0);
         let store = StoreFloat {
@@ -318,10 +330,10 @@ fn epilogues() {
             columns: &columns,
             target: Target::new(&mut floats, 0, cols),
         };
-        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
         let mut fixed_bytes = vec![0i8; rows * cols];
         let store = StoreFixed { fixed: &fixed, target: Target::new(&mut fixed_bytes, 0, cols) };
-        gemm(&packed, &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
         for (i, &sum) in sums.iter().enumerate() {
             let (row, col) = (i / cols, i % cols);
             let byte = ((sum as f32 * scales[col]).round_ties_even() + 3.0).clamp(-100.0, 90.0) as i8;
@@ -340,17 +352,38 @@ fn epilogues() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Sums that need more than 32 bits.
 #[test]
-fn multipliers_round() {
-    let half = Multiplier::new(0.5);
-    assert_eq!(half, Multiplier { fraction: 1 << 30, exponent: 0 });
-    let rows: &[(i32, i32, i32)] = &[(3, 2, 2), (-3, -1, -1), (5, 3, 3), (2, 1, 1), (-5, -2, -2)];
-    for &(x, twice, once) in rows {
-        assert_eq!((half.apply(x), half.apply_once(x)), (twice, once), "{x} / 2");
-        assert_eq!(half.apply_wide(i64::from(x)), once, "{x} / 2, 64 bits");
+fn words_with_wide_sums() {
+    let (rows, cols, depth) = (7, 19, 2000);
+    let mut noise = Noise(6);
+    let x: Vec<i16> = (0..rows * depth).map(|_| i16::MAX - (noise.next() % 9) as i16).collect();
+    let w: Vec<i8> = (0..cols * depth).map(|_| 127 - (noise.next() % 5) as i8).collect();
+    let bias: Vec<i64> = (0..cols).map(|_| noise.next() as i64 - (1 << 30)).collect();
+    let window = Window { batch: rows, channels: depth, ..pointwise() };
+    let sums = reference::int8::conv(&less(&x, 0), &less(&w, 0), &window, cols, 1);
+    let fixed = WideFixedPoint::new(&[2e-6], &bias, cols, -30_000, 30_000).unwrap();
+    let want: Vec<i16> = sums.iter().enumerate().map(|(i, &sum)| fixed.apply(i % cols, sum) as i16).collect();
+    assert!(sums.iter().any(|&s| s > i64::from(i32::MAX)) && want.iter().any(|w| w.abs() < 30_000));
+    for cpu in Cpu::all() {
+        let packed = PackedWeights::new(
+            cpu,
+            Width::Words,
+            Matrix { bytes: Bytes::Signed(&w), zero: 0, cols, depth, col_stride: depth, depth_stride: 1 },
+        );
+        let mut out = vec![0; rows * cols];
+        let store = StoreWords { fixed: &fixed, target: Target::new(&mut out, 0, cols) };
+        let mut scratch = vec![0; gemm_scratch(packed.layout())];
+        let dense = Dense { data: &x, rows, depth, stride: depth };
+        gemm(
+            packed.view(),
+            &dense,
+            Zeros::All(0),
+            &Bias::new(&[], cols),
+            &store,
+            Par::serial(),
+            &mut scratch,
+        );
+        assert_eq!(out, want, "{}", cpu.name());
     }
-    let quarter = Multiplier::new(0.125);
-    assert_eq!((quarter.apply(-4), quarter.apply_once(-4)), (-1, 0), "halves of negative numbers");
-    assert_eq!(Multiplier::new(1e-20), Multiplier::default());
-    assert_eq!(Multiplier::new(8.0).apply(7), 56);
 }
