@@ -209,6 +209,17 @@ def expand(paths):
             yield path
 
 
+def read_labels(path, given):
+    """The class names in `path`, or in a *labels.txt beside the first input; none if there is no such file."""
+    if path is None and given:
+        folder = os.path.dirname(given[0]) or "."
+        path = next((os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith("labels.txt")), None)
+    if path is None:
+        return []
+    with open(path, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite files, or directories of them")
@@ -218,9 +229,7 @@ def main():
     parser.add_argument("--out", default="report", metavar="DIR", help="where to write (default: %(default)s)")
     args = parser.parse_args()
     given = list(expand(args.inputs))
-    beside = [os.path.join(os.path.dirname(p) or ".", n) for p in given for n in os.listdir(os.path.dirname(p) or ".") if n.endswith("labels.txt")]
-    labels_path = args.labels or (beside[0] if beside else None)
-    labels = open(labels_path, encoding="utf-8").read().splitlines() if labels_path else []
+    labels = read_labels(args.labels, given)
     reference = Reference()
     results = []
     for model in (path for path in expand(args.models) if path.endswith(".tflite")):

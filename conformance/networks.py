@@ -93,12 +93,18 @@ def classifier(x):
 
 
 WITHOUT_HALF = ("f32", "dyn", "int8")
+def recurrent(x):
+    x = layers.LSTM(6, return_sequences=True)(x)
+    return layers.Dense(3, activation="softmax")(layers.LSTM(5)(x))
+
+
 NETWORKS = (
     Network("conv_bn_relu", (1, 11, 9, 3), conv_bn_relu),
     Network("residual", (1, 8, 7, 2), residual, WITHOUT_HALF),
     Network("separable", (1, 9, 10, 6), separable, WITHOUT_HALF),
     Network("squeeze_excite", (1, 8, 6, 8), squeeze_excite, WITHOUT_HALF),
-    Network("attention", (1, 7, 12), attention),
+    Network("attention", (1, 7, 12), attention, WITHOUT_HALF),
+    Network("recurrent", (1, 4, 5), recurrent, ("f32", "f16")),
     Network("encoder_decoder", (1, 6, 8, 3), encoder_decoder, ("f32", "int8")),
     Network("classifier", (1, 12), classifier, WITHOUT_HALF, "int32"),
 )

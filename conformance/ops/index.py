@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases import EXACT, FLOAT, HALF, add, label
+from cases import add, label
 from onebuild import Quant
 
 GATHERED = ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL")

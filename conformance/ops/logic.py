@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from cases import EXACT, add, label
-from onebuild import Quant
+from cases import add, label
 
 SHAPES = [((1, 3, 3, 3), (1, 3, 3, 3)), ((2, 3, 4), (4,)), ((3, 1), (1, 5)), ((), (6,))]
 COMPARED = ("FLOAT32", "INT32", "INT64", "INT8", "UINT8", "INT16", "FLOAT16")

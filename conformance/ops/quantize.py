@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from cases import EXACT, FLOAT, QUANTIZED, add, label
+from cases import EXACT, FLOAT, add, label
 from onebuild import NUMPY, Quant
 
 SHAPES = [(1, 3, 7, 3), (13,), (), (2, 3, 4)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases import FLOAT, QUANTIZED, add, label
+from cases import QUANTIZED, add, label
 
 AXES = [
     ((1, 4, 5, 3), (1, 2), True),
@@ -46,7 +46,8 @@ def reduction(op, dtype, shape, axes, keep, rescale=True):
             low, high = {"FLOAT32": (-1.6, 1.6), "INT32": (-3, 3), "INT64": (-3, 3)}.get(dtype, (None, None))
             case.feed(case.values(dtype, shape, quant, low=low, high=high))
 
-    add(op, label(dtype, shape, "axes" + "".join(str(a) for a in axes).replace("-", "m"), "keep" if keep else "", "" if rescale else "same_scale"), build)
+    along = "axes" + "".join(str(a) for a in axes).replace("-", "m")
+    add(op, label(dtype, shape, along, "keep" if keep else "", "" if rescale else "same_scale"), build)
 
 
 for op, dtypes in REDUCTIONS.items():

@@ -62,7 +62,12 @@ def reshape_at_run_time(dtype):
 reshape_at_run_time("FLOAT32")
 reshape_at_run_time("INT8")
 
-for name, shape, dims in [("all", (1, 3, 1, 2), []), ("first", (1, 3, 1, 2), [0]), ("negative", (1, 3, 1, 2), [-2]), ("to_scalar", (1, 1), [])]:
+for name, shape, dims in [
+    ("all", (1, 3, 1, 2), []),
+    ("first", (1, 3, 1, 2), [0]),
+    ("negative", (1, 3, 1, 2), [-2]),
+    ("to_scalar", (1, 1), []),
+]:
     move("SQUEEZE", name, PLAIN if name == "all" else ("FLOAT32", "INT8"), [shape], {"squeezeDims": dims})
 move("SQUEEZE", "strings", ("STRING",), [(1, 3)], {"squeezeDims": [0]})
 for name, shape, axis in [("first", (3, 2), i32(0)), ("last", (3, 2), i32(-1)), ("middle", (3, 2), i64(1)), ("scalar", (), i32(0))]:
@@ -168,10 +173,22 @@ for name, shape, order in [
     dtypes = PLAIN + ("FLOAT16",) if name in ("matrix", "to_nchw", "rank5") else ("FLOAT32", "INT8")
     move("TRANSPOSE", name, dtypes, [shape, i32(*order)])
 
-for name, shape, multiples, integer in [("both", (2, 3), (2, 3), i32), ("vector", (4,), (3,), i64), ("ones", (1, 2, 3), (1, 1, 2), i32), ("zero", (2, 3), (0, 1), i32), ("rank5", (1, 2, 1, 2, 1), (2, 1, 3, 1, 2), i32)]:
+for name, shape, multiples, integer in [
+    ("both", (2, 3), (2, 3), i32),
+    ("vector", (4,), (3,), i64),
+    ("ones", (1, 2, 3), (1, 1, 2), i32),
+    ("zero", (2, 3), (0, 1), i32),
+    ("rank5", (1, 2, 1, 2, 1), (2, 1, 3, 1, 2), i32),
+]:
     dtypes = PLAIN + ("STRING",) if name in ("both", "vector", "ones") else ("FLOAT32", "INT8")
     move("TILE", name, dtypes, [shape, integer(*multiples)])
-for name, shape, target, integer in [("rows", (1, 3), (4, 3), i32), ("scalar", (), (2, 3), i32), ("rank", (3, 1), (2, 3, 2), i64), ("rank8", (1, 2, 1), (1, 2, 1, 1, 2, 2, 2, 2), i32), ("same", (2, 2), (2, 2), i32)]:
+for name, shape, target, integer in [
+    ("rows", (1, 3), (4, 3), i32),
+    ("scalar", (), (2, 3), i32),
+    ("rank", (3, 1), (2, 3, 2), i64),
+    ("rank8", (1, 2, 1), (1, 2, 1, 1, 2, 2, 2, 2), i32),
+    ("same", (2, 2), (2, 2), i32),
+]:
     dtypes = WIDE if name in ("rows", "scalar", "rank") else ("FLOAT32", "INT8")
     move("BROADCAST_TO", name, dtypes, [shape, integer(*target)])
 
@@ -180,7 +197,15 @@ for name, shape, size in [("two", (1, 4, 6, 3), 2), ("three", (2, 3, 6, 1), 3), 
     move("SPACE_TO_DEPTH", name, BLOCKS, [shape], {"blockSize": size})
 for name, shape, size in [("two", (1, 2, 3, 8), 2), ("three", (2, 1, 2, 9), 3), ("one", (1, 2, 2, 2), 1)]:
     move("DEPTH_TO_SPACE", name, BLOCKS, [shape], {"blockSize": size})
-for name, shape, block, pads in [("even", (1, 4, 4, 2), (2, 2), [[0, 0], [0, 0]]), ("padded", (2, 5, 3, 1), (2, 3), [[1, 2], [0, 0]]), ("rank3", (1, 5, 3), (2,), [[0, 1]])]:
+for name, shape, block, pads in [
+    ("even", (1, 4, 4, 2), (2, 2), [[0, 0], [0, 0]]),
+    ("padded", (2, 5, 3, 1), (2, 3), [[1, 2], [0, 0]]),
+    ("rank3", (1, 5, 3), (2,), [[0, 1]]),
+]:
     move("SPACE_TO_BATCH_ND", name, BLOCKS + ("INT16",), [shape, i32(*block), ("INT32", pads)])
-for name, shape, block, crops in [("even", (4, 2, 2, 2), (2, 2), [[0, 0], [0, 0]]), ("cropped", (6, 3, 2, 1), (2, 3), [[1, 2], [0, 1]]), ("rank3", (4, 3, 3), (2,), [[0, 1]])]:
+for name, shape, block, crops in [
+    ("even", (4, 2, 2, 2), (2, 2), [[0, 0], [0, 0]]),
+    ("cropped", (6, 3, 2, 1), (2, 3), [[1, 2], [0, 1]]),
+    ("rank3", (4, 3, 3), (2,), [[0, 1]]),
+]:
     move("BATCH_TO_SPACE_ND", name, BLOCKS + ("INT16",), [shape, i32(*block), ("INT32", crops)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases import EXACT, FLOAT, QUANTIZED, add, label
+from cases import QUANTIZED, add, label
 from onebuild import Quant
 
 SHAPES = [(1, 5, 7, 3), (17,), (), (2, 3, 1, 2, 4)]
