@@ -129,5 +129,11 @@ impl Context for Detached {
 /// A [`TensorInfo`] without quantization, for tests and tools.
 #[must_use]
 pub fn plain_info(name: &str, dtype: TensorType, shape: &[usize]) -> TensorInfo {
-    TensorInfo { name: Arc::from(name), dtype, shape: Shape::new(shape), quantization: None }
+    TensorInfo {
+        name: Arc::from(name),
+        dtype,
+        shape: Shape::new(shape),
+        quantization: None,
+        open_shape: false,
+    }
 }

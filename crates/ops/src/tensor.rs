@@ -19,6 +19,8 @@ pub struct TensorInfo {
     pub shape: Shape,
     /// Scales and zero points, if the tensor is quantized.
     pub quantization: Option<Arc<Quantization>>,
+    /// Whether the file leaves a dimension open: the shape it declares is then no more than an example.
+    pub open_shape: bool,
 }
 
 impl TensorInfo {

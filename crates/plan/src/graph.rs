@@ -149,6 +149,7 @@ fn tensor_info(tensor: &Tensor) -> TensorInfo {
         dtype: tensor.dtype,
         shape: Shape::new(&tensor.shape),
         quantization: tensor.quantization.clone(),
+        open_shape: tensor.is_dynamic(),
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A family is a module with its shape functions and lowerings and one `SPECS` list; adding it here registers it.
 
+mod recurrent;
 mod reshape;
 
 use crate::spec::OpSpec;
 
 /// Every operator, by family.
-pub const TABLE: &[&[OpSpec]] = &[reshape::SPECS];
+pub const TABLE: &[&[OpSpec]] = &[recurrent::SPECS, reshape::SPECS];
