@@ -42,14 +42,16 @@ impl Instance {
             }
             slots.push(value);
         }
-        Ok(Self {
+        let mut instance = Self {
             graph,
             slots,
             segments: Vec::new(),
             arena: AlignedBytes::default(),
             times: Vec::new(),
             prepared: false,
-        })
+        };
+        instance.reset_variables();
+        Ok(instance)
     }
 
     /// Plans as far as shapes can be known before the inputs have content.
@@ -77,11 +79,15 @@ impl Instance {
         Ok(())
     }
 
-    /// Zeroes the variable tensors.
+    /// Gives the variable tensors their first content: zeros, which for 8-bit tensors means their zero point.
     pub fn reset_variables(&mut self) {
         for (tensor, slot) in self.graph.tensors.iter().zip(&mut self.slots) {
             if matches!(tensor.content, Content::Variable) {
-                slot.bytes_mut().fill(0);
+                let zero_point = match tensor.info.dtype {
+                    TensorType::Int8 => tensor.info.per_tensor().map_or(0, |(_, zero_point)| zero_point),
+                    _ => 0,
+                };
+                slot.bytes_mut().fill(zero_point as u8);
             }
         }
     }

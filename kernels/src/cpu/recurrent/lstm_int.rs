@@ -104,6 +104,26 @@ struct Workspace<'a> {
     gated: &'a mut [i16],
 }
 
+/// The cells that peepholes reach.
+///
+/// The reference lets a peephole reach as many cells of a sequence as there are outputs, and where it takes all
+/// sequences of a step at once it also places sequences that many cells apart. Both show only when a projection makes
+/// the outputs fewer than the cells.
+#[derive(Clone, Copy, Debug)]
+struct PeepholeReach {
+    /// Cells of a sequence that are reached.
+    cells: usize,
+    /// Cells from one sequence to the next.
+    stride: usize,
+}
+
+impl PeepholeReach {
+    fn new(size: &LstmSize, sequence: &Sequence) -> Self {
+        let cells = size.cells.min(size.outputs);
+        Self { cells, stride: if sequence.time_major { cells } else { size.cells } }
+    }
+}
+
 impl LstmSize {
     /// Bytes of scratch memory that [`IntLstm::run`] needs.
     #[must_use]
@@ -142,7 +162,7 @@ impl IntLstm<'_> {
             gated: scratch.take(sequence.batch * cells),
             gates: core::array::from_fn(|_| scratch.take(sequence.batch * cells)),
         };
-        let peephole_width = if sequence.time_major { outputs } else { cells };
+        let peephole = PeepholeReach::new(&self.size, sequence);
         for t in sequence.walk(0..sequence.steps) {
             for b in 0..sequence.batch {
                 let row = &input[sequence.row(t, b) * inputs..][..inputs];
@@ -150,7 +170,7 @@ impl IntLstm<'_> {
                     *to = i16::from(x) - self.input_zero_point as i16;
                 }
             }
-            self.step(cpu, sequence.batch, peephole_width, &mut work, state.hidden, state.cell);
+            self.step(cpu, sequence.batch, peephole, &mut work, state.hidden, state.cell);
             for b in 0..sequence.batch {
                 output.write(sequence.row(t, b), &state.hidden[b * outputs..][..outputs]);
             }
@@ -161,7 +181,7 @@ impl IntLstm<'_> {
         &self,
         cpu: Cpu,
         batch: usize,
-        peephole_width: usize,
+        peephole: PeepholeReach,
         work: &mut Workspace<'_>,
         hidden: &mut [i8],
         cell_state: &mut [i16],
@@ -174,12 +194,12 @@ impl IntLstm<'_> {
         let x = Vectors::dense(&*work.input, inputs, batch);
         let h = Vectors::dense(&*work.hidden, outputs, batch);
         let [forget, cell, out, input] = &mut work.gates;
-        self.forget.run(cpu, cells, x, h, cell_state, peephole_width, forget);
+        self.forget.run(cpu, cells, x, h, cell_state, peephole, forget);
         sigmoid_all(forget);
-        self.cell.run(cpu, cells, x, h, cell_state, peephole_width, cell);
+        self.cell.run(cpu, cells, x, h, cell_state, peephole, cell);
         tanh_in_place(GATE_INTEGER_BITS, cell, work.gated);
         if let Some(gate) = &self.input {
-            gate.run(cpu, cells, x, h, cell_state, peephole_width, input);
+            gate.run(cpu, cells, x, h, cell_state, peephole, input);
             sigmoid_all(input);
         } else {
             for (i, &f) in input.iter_mut().zip(&**forget) {
@@ -187,7 +207,7 @@ impl IntLstm<'_> {
             }
         }
         update_cells(cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
-        self.output.run(cpu, cells, x, h, cell_state, peephole_width, out);
+        self.output.run(cpu, cells, x, h, cell_state, peephole, out);
         sigmoid_all(out);
         let known = tanh_all(15 + self.cell_exponent, cell_state, work.gated);
         assert!(known, "the cell's scale is out of range");
@@ -230,9 +250,6 @@ impl IntLstm<'_> {
 
 impl IntGate<'_> {
     /// Computes the gate before activation.
-    ///
-    /// The peephole reaches `peephole_width` cells of each sequence, laid end to end: the reference counts outputs, not
-    /// cells, where it takes all sequences at once, which matters when a projection makes these numbers differ.
     #[expect(clippy::too_many_arguments, reason = "the operands of a gate")]
     fn run(
         &self,
@@ -241,7 +258,7 @@ impl IntGate<'_> {
         x: Vectors<'_, i16>,
         h: Vectors<'_, i16>,
         cell_state: &[i16],
-        peephole_width: usize,
+        peephole: PeepholeReach,
         gate: &mut [i16],
     ) {
         let gate = &mut gate[..x.count * cells];
@@ -257,9 +274,13 @@ impl IntGate<'_> {
             *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
         });
         if let Some((weights, factor)) = self.peephole {
-            for (i, (g, &c)) in gate.iter_mut().zip(cell_state).take(x.count * peephole_width).enumerate() {
-                let product = factor.apply(i32::from(weights[i % peephole_width]) * i32::from(c));
-                *g = saturate_i16(product.saturating_add(i32::from(*g)));
+            for b in 0..x.count {
+                let (gate, cell_state) =
+                    (&mut gate[b * peephole.stride..], &cell_state[b * peephole.stride..]);
+                for ((g, &c), &weight) in gate.iter_mut().zip(cell_state).zip(&weights[..peephole.cells]) {
+                    let product = factor.apply(i32::from(weight) * i32::from(c));
+                    *g = saturate_i16(product.saturating_add(i32::from(*g)));
+                }
             }
         }
         if let Some(norm) = &self.norm {

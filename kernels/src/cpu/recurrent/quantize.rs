@@ -27,17 +27,16 @@ fn quantize_symmetric(x: &[f32], range: f32, out: &mut [i16]) -> f32 {
 
 fn quantize_asymmetric(x: &[f32], min: f32, max: f32, out: &mut [i16]) -> f32 {
     let (low, high) = (-128f64, 127f64);
+    let scale = f64::from(max - min) / (high - low);
     let (min, max) = (f64::from(min), f64::from(max));
-    let scale = (max - min) / (high - low);
     let from_min = low - min / scale;
     let from_max = high - max / scale;
     let min_errs_less = low.abs() + (min / scale).abs() < high.abs() + (max / scale).abs();
     let zero_point = if min_errs_less { from_min } else { from_max }.round().clamp(low, high) as i16;
     let scale = scale as f32;
     let inverse = 1.0 / scale;
-    let offset = f32::from(zero_point);
     for (out, &x) in out.iter_mut().zip(x) {
-        *out = (offset + x * inverse).round().clamp(-128.0, 127.0) as i16 - zero_point;
+        *out = ((x * inverse).round() as i16 + zero_point).clamp(-128, 127) - zero_point;
     }
     scale
 }

@@ -185,12 +185,7 @@ impl LoweredIntLstm {
         let scales = Scales { input: input_scale, hidden: state_scale, cell_exponent };
         let gate = |gate| IntGateInputs::new(node, inputs, &size, &scales, gate);
         let has_input_gate = inputs.has_input_gate(node)?;
-        let has_peephole = inputs.has_peephole(node, has_input_gate)?;
-        if has_peephole && size.outputs > size.cells {
-            return Err(OpError::unsupported(
-                "an integer LSTM with peepholes has no more outputs than cells",
-            ));
-        }
+        inputs.has_peephole(node, has_input_gate)?;
         let product_scale = f64::powi(2.0, -15);
         let hidden_factor = (product_scale / f64::from(gated_scale) * product_scale) as f32;
         let output_scale = scale_of(node.output(0)?)?;
