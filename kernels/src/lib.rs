@@ -4,10 +4,16 @@
 //! written once over the [`isa::Isa`] trait and compiled for every instruction set that a token of [`isa::Cpu`]
 //! stands for; work is spread over threads by [`par::Par`].
 
+mod aligned;
+
 pub mod cpu;
+pub mod error;
 pub mod fixed_point;
 pub mod inout;
 pub mod isa;
 pub mod par;
 pub mod reference;
 pub mod scratch;
+
+#[cfg(test)]
+mod testing;

@@ -152,9 +152,16 @@ impl<'a, T> SharedMut<'a, T> {
     /// No two ranges that are alive at the same time may overlap.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
     pub(crate) unsafe fn range(&self, start: usize, len: usize) -> &mut [T] {
-        assert!(start <= self.len && len <= self.len - start);
+        self.check(start, len);
         // SAFETY: within the slice, and the caller vouches for disjointness.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// # Panics
+    /// If the elements `start..start + len` are not all within the slice.
+    #[inline]
+    pub(crate) fn check(&self, start: usize, len: usize) {
+        assert!(start <= self.len && len <= self.len - start);
     }
 }
 

@@ -1,6 +1,7 @@
 //! CPU kernels by operator family.
 
 pub mod elementwise;
+pub mod float;
 pub mod int8;
 pub mod movement;
 pub mod pool;

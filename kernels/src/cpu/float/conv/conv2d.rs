@@ -1,0 +1,171 @@
+//! Float convolutions in two and three dimensions.
+
+use std::sync::Arc;
+
+use super::rows::{Access, ConvRows, Windows};
+use super::shape::{ConvShape, product};
+use crate::cpu::float::epilogue::Epilogue;
+use crate::cpu::float::gemm::{PackedF32, Product, RowSource, Strided, product as multiply};
+use crate::error::ShapeError;
+use crate::isa::Cpu;
+use crate::par::Par;
+
+/// Filter and bias packed for one instruction set; independent of the image size, cheap to clone and to share.
+#[derive(Clone, Debug)]
+pub struct ConvWeightsF32 {
+    groups: Arc<[PackedF32]>,
+}
+
+impl ConvWeightsF32 {
+    /// Packs a filter `[out_channels, depth, height, width, in_channels / groups]` (depth 1 when
+    /// two-dimensional) and `bias[out_channels]`, or zeros without one. Of `shape` only kernel, channels and
+    /// groups count.
+    ///
+    /// # Errors
+    /// If a slice does not have that many values, or channels do not divide into groups.
+    pub fn new(
+        cpu: Cpu,
+        shape: &ConvShape,
+        filter: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self, ShapeError> {
+        Self::pack(cpu, shape, filter, bias, |channel, at, k| filter[channel * k + at])
+    }
+
+    /// As [`ConvWeightsF32::new`], with a filter `[depth, height, width, in_channels / groups, out_channels]`.
+    ///
+    /// # Errors
+    /// As [`ConvWeightsF32::new`].
+    pub fn from_channels_last(
+        cpu: Cpu,
+        shape: &ConvShape,
+        filter: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self, ShapeError> {
+        Self::pack(cpu, shape, filter, bias, |channel, at, _| filter[at * shape.out_channels + channel])
+    }
+
+    fn pack(
+        cpu: Cpu,
+        shape: &ConvShape,
+        filter: &[f32],
+        bias: Option<&[f32]>,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Result<Self, ShapeError> {
+        shape.output()?;
+        let depth = shape.in_channels / shape.groups;
+        let per_group = shape.out_channels / shape.groups;
+        let k = shape.taps().saturating_mul(depth);
+        ShapeError::check("filter", shape.out_channels.saturating_mul(k), filter.len())?;
+        ShapeError::check("bias", shape.out_channels, bias.map_or(shape.out_channels, <[f32]>::len))?;
+        let group = |group: usize| {
+            let first = group * per_group;
+            let bias = bias.map(|bias| &bias[first..first + per_group]);
+            PackedF32::with(cpu, per_group, k, bias, |n, at| weight(first + n, at, k))
+        };
+        Ok(Self { groups: (0..shape.groups).map(group).collect() })
+    }
+
+    /// Memory taken, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(PackedF32::bytes).sum()
+    }
+}
+
+/// A float convolution of fixed sizes, ready to run.
+#[derive(Clone, Debug)]
+pub struct ConvF32 {
+    shape: ConvShape,
+    output: [usize; 3],
+    weights: ConvWeightsF32,
+    windows: Windows,
+    zeros: Vec<f32>,
+    pointwise: bool,
+}
+
+impl ConvF32 {
+    /// Prepares a convolution.
+    ///
+    /// # Errors
+    /// If the weights were packed for another kernel or other channels, or the shape is inconsistent.
+    pub fn new(shape: ConvShape, weights: ConvWeightsF32) -> Result<Self, ShapeError> {
+        let output = shape.output()?;
+        let depth = shape.in_channels / shape.groups;
+        ShapeError::check("groups of the weights", shape.groups, weights.groups.len())?;
+        for group in weights.groups.iter() {
+            ShapeError::check("weights of an output channel", shape.taps().saturating_mul(depth), group.k())?;
+            ShapeError::check("output channels of a group", shape.out_channels / shape.groups, group.n())?;
+        }
+        let windows = Windows {
+            input: shape.input,
+            in_channels: shape.in_channels,
+            depth,
+            kernel: shape.kernel,
+            stride: shape.stride,
+            dilation: shape.dilation,
+            start: shape.pad_before.map(|pad| -(pad as isize)),
+            count: output,
+            output,
+            out_first: [0; 3],
+            out_step: [1; 3],
+            out_channels: shape.out_channels,
+            access: Access::choose(shape.kernel, shape.dilation, depth, shape.groups),
+        };
+        let pads = shape.pad_before.iter().chain(&shape.pad_after);
+        let pointwise =
+            shape.kernel == [1; 3] && shape.stride == [1; 3] && pads.into_iter().all(|&pad| pad == 0);
+        Ok(Self { shape, output, weights, zeros: vec![0.0; windows.padding_len()], windows, pointwise })
+    }
+
+    /// Depth, height and width of the output.
+    pub fn output(&self) -> [usize; 3] {
+        self.output
+    }
+
+    /// The kernel's name, e.g. `f32_conv_6x16_avx2`; `f32_gemm_6x16_avx2` when the convolution is a product.
+    pub fn name(&self) -> String {
+        let gemm = self.weights.groups.first().map_or_else(String::new, PackedF32::name);
+        if self.pointwise { gemm } else { gemm.replacen("gemm", "conv", 1) }
+    }
+
+    /// Bytes of scratch that let [`ConvF32::run`] use all threads of `par`.
+    pub fn scratch_bytes(&self, par: Par) -> usize {
+        if self.pointwise { 0 } else { par.scratch_len(self.windows.scratch_len()) * size_of::<f32>() }
+    }
+
+    /// Convolves `input` (`[batch, depth, height, width, in_channels]`) into `out` (`[batch, output,
+    /// out_channels]`). With less scratch than [`ConvF32::scratch_bytes`] fewer threads run.
+    ///
+    /// # Errors
+    /// If a slice has another size, or the scratch buffer no room for one thread.
+    pub fn run(
+        &self,
+        input: &[f32],
+        out: &mut [f32],
+        scratch: &mut [f32],
+        epilogue: &Epilogue<'_>,
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        let shape = &self.shape;
+        let pixels = product(&[shape.batch, product(&self.output)]);
+        ShapeError::check(
+            "input",
+            product(&[shape.batch, product(&shape.input), shape.in_channels]),
+            input.len(),
+        )?;
+        ShapeError::check("output", pixels.saturating_mul(shape.out_channels), out.len())?;
+        let depth = shape.in_channels / shape.groups;
+        for (group, weights) in self.weights.groups.iter().enumerate() {
+            // An empty input has no group to start in.
+            let input = input.get(group * depth..).unwrap_or_default();
+            let pointwise = Strided { a: input, lda: shape.in_channels, ldc: shape.out_channels, k: depth };
+            let windowed = ConvRows { windows: self.windows, input, padding: &self.zeros };
+            let source: &dyn RowSource<f32> = if self.pointwise { &pointwise } else { &windowed };
+            let column = group * weights.n();
+            let product =
+                Product { source, rows: pixels, weights: weights.panels(), column, epilogue: *epilogue };
+            multiply(weights.cpu(), &product, out, scratch, par)?;
+        }
+        Ok(())
+    }
+}

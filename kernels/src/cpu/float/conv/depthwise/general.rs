@@ -1,0 +1,71 @@
+//! Any filter, stride, dilation and multiplier.
+
+use super::{Line, PIXELS};
+use crate::isa::{Isa, Kernel, MAX_LANES};
+
+/// Computes a line tap by tap.
+pub(super) struct General<'a>(pub(super) Line<'a>);
+
+impl Kernel for General<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let mut line = self.0;
+        if line.op.output[1] >= PIXELS {
+            pixels::<S, PIXELS>(isa, &mut line);
+        } else {
+            pixels::<S, 1>(isa, &mut line);
+        }
+    }
+}
+
+/// Computes the line in groups of `M` pixels; it must have as many.
+#[inline(always)]
+fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
+    let op = line.op;
+    let [_, kernel_height, kernel_width] = op.shape.kernel;
+    let (dilation, stride) = (op.shape.dilation[2], op.shape.stride[2]);
+    let in_width = op.shape.input[2];
+    let mut x = 0;
+    while x < op.output[1] {
+        let first = x.min(op.output[1] - M);
+        for block in 0..op.weights.blocks() {
+            let (channel, n) = op.weights.block_channels(block);
+            let weights = op.weights.block(block);
+            let mut sums = [isa.load(&weights[kernel_height * kernel_width * S::LANES..]); M];
+            for (ky, start) in line.filter_rows() {
+                for kx in 0..kernel_width {
+                    let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
+                    for (m, sum) in sums.iter_mut().enumerate() {
+                        let column = line.left(first) + (m * stride + kx * dilation) as isize;
+                        if (0..in_width as isize).contains(&column) {
+                            let pixel = &line.input[start + column as usize * op.shape.in_channels..]
+                                [..op.shape.in_channels];
+                            *sum = isa.fma(values(isa, pixel, op.multiplier, channel, n), filter, *sum);
+                        }
+                    }
+                }
+            }
+            line.finish(isa, first, channel, n, sums);
+        }
+        x += M;
+    }
+}
+
+/// The input values of `n` output channels from `channel` on.
+#[inline(always)]
+fn values<S: Isa>(isa: S, pixel: &[f32], multiplier: usize, channel: usize, n: usize) -> S::F {
+    if multiplier == 1 {
+        let from = &pixel[channel..channel + n];
+        return if n == S::LANES { isa.load(from) } else { isa.load_part(from) };
+    }
+    if pixel.len() == 1 {
+        return isa.splat(pixel[0]);
+    }
+    let mut lanes = [0.0; MAX_LANES];
+    for (lane, value) in lanes[..n].iter_mut().enumerate() {
+        *value = pixel[(channel + lane) / multiplier];
+    }
+    isa.load(&lanes)
+}

@@ -1,0 +1,173 @@
+//! Depthwise float convolution.
+//!
+//! A tile is a vector of channels times a few neighbouring output pixels of a line, all held in registers. For
+//! 3- and 5-wide filters at stride 1 and 2 the input slides through registers, so that a value is loaded once
+//! per filter row ([`sliding`]); every other filter loads each value it multiplies ([`general`]).
+
+mod general;
+mod sliding;
+mod weights;
+
+use self::general::General;
+use self::sliding::Sliding;
+pub use self::weights::DepthwiseWeightsF32;
+use super::shape::{ConvShape, product};
+use crate::cpu::float::epilogue::{Activation, Epilogue};
+use crate::error::ShapeError;
+use crate::isa::Isa;
+use crate::par::Par;
+
+/// Output pixels of the tallest tile. Seven divides the image sizes of most vision models and leaves sixteen
+/// registers room for a window and a filter row.
+const PIXELS: usize = 7;
+
+/// A depthwise float convolution of fixed sizes, ready to run.
+#[derive(Clone, Debug)]
+pub struct DepthwiseF32 {
+    shape: ConvShape,
+    output: [usize; 2],
+    multiplier: usize,
+    weights: DepthwiseWeightsF32,
+}
+
+impl DepthwiseF32 {
+    /// Prepares a two-dimensional depthwise convolution; `shape.groups` must be its input channels.
+    ///
+    /// # Errors
+    /// If the weights were packed for another kernel or other channels, or the shape is inconsistent.
+    pub fn new(shape: ConvShape, weights: DepthwiseWeightsF32) -> Result<Self, ShapeError> {
+        let [depth, height, width] = shape.output()?;
+        ShapeError::check("groups", shape.in_channels, shape.groups)?;
+        ShapeError::check("depth", 1, shape.input[0].max(shape.kernel[0]).max(depth))?;
+        ShapeError::check("filter height of the weights", shape.kernel[1], weights.kernel()[0])?;
+        ShapeError::check("filter width of the weights", shape.kernel[2], weights.kernel()[1])?;
+        ShapeError::check("channels of the weights", shape.out_channels, weights.channels())?;
+        let multiplier = shape.out_channels / shape.groups;
+        Ok(Self { shape, output: [height, width], multiplier, weights })
+    }
+
+    /// Height and width of the output.
+    pub fn output(&self) -> [usize; 2] {
+        self.output
+    }
+
+    /// The kernel's name, e.g. `f32_depthwise_3x3s1_avx2`.
+    pub fn name(&self) -> String {
+        let (kernel, cpu) = (self.shape.kernel, self.weights.cpu().name());
+        match self.sliding() {
+            Some((_, stride)) => format!("f32_depthwise_{}x{}s{stride}_{cpu}", kernel[1], kernel[2]),
+            None => format!("f32_depthwise_general_{cpu}"),
+        }
+    }
+
+    /// Filter width and stride, if the input can slide through registers.
+    fn sliding(&self) -> Option<(usize, usize)> {
+        let shape = &self.shape;
+        let (width, stride) = (shape.kernel[2], shape.stride[2]);
+        let fits = self.multiplier == 1 && shape.dilation[2] == 1 && self.weights.whole_vectors();
+        (fits && matches!((width, stride), (3 | 5, 1 | 2))).then_some((width, stride))
+    }
+
+    /// Convolves `input` (`[batch, height, width, in_channels]`) into `out` (`[batch, output, out_channels]`).
+    ///
+    /// # Errors
+    /// If a slice has another size.
+    pub fn run(
+        &self,
+        input: &[f32],
+        out: &mut [f32],
+        epilogue: &Epilogue<'_>,
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        let shape = &self.shape;
+        let [_, height, width] = shape.input;
+        let line_len = product(&[self.output[1], shape.out_channels]);
+        ShapeError::check("input", product(&[shape.batch, height, width, shape.in_channels]), input.len())?;
+        ShapeError::check("output", product(&[shape.batch, self.output[0], line_len]), out.len())?;
+        if let Some(residual) = epilogue.residual {
+            ShapeError::check("residual", out.len(), residual.len())?;
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let image_len = height * width * shape.in_channels;
+        let sliding = self.sliding();
+        par.chunks_mut(out, line_len, |index, out| {
+            let (image, y) = (index / self.output[0], index % self.output[0]);
+            let line = Line {
+                op: self,
+                input: &input[image * image_len..][..image_len],
+                top: (y * shape.stride[1]) as isize - shape.pad_before[1] as isize,
+                residual: epilogue.residual.map(|all| &all[index * line_len..][..line_len]),
+                activation: epilogue.activation,
+                out,
+            };
+            let cpu = self.weights.cpu();
+            match sliding {
+                Some((3, 1)) => cpu.dispatch(Sliding::<'_, 3, 1>(line)),
+                Some((3, _)) => cpu.dispatch(Sliding::<'_, 3, 2>(line)),
+                Some((_, 1)) => cpu.dispatch(Sliding::<'_, 5, 1>(line)),
+                Some(_) => cpu.dispatch(Sliding::<'_, 5, 2>(line)),
+                None => cpu.dispatch(General(line)),
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A line of output pixels to compute.
+struct Line<'a> {
+    op: &'a DepthwiseF32,
+    /// The image.
+    input: &'a [f32],
+    /// The input line under the filter's first row.
+    top: isize,
+    residual: Option<&'a [f32]>,
+    activation: Activation,
+    out: &'a mut [f32],
+}
+
+impl Line<'_> {
+    /// Filter rows that lie on the image, each with the start of its input line.
+    #[inline(always)]
+    fn filter_rows(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let shape = &self.op.shape;
+        let (top, dilation, height) = (self.top, shape.dilation[1], shape.input[1]);
+        let line_len = shape.input[2] * shape.in_channels;
+        (0..shape.kernel[1]).filter_map(move |ky| {
+            let y = usize::try_from(top + (ky * dilation) as isize).ok().filter(|&y| y < height)?;
+            Some((ky, y * line_len))
+        })
+    }
+
+    /// The input column under the filter's first column for output pixel `x`.
+    #[inline(always)]
+    fn left(&self, x: usize) -> isize {
+        (x * self.op.shape.stride[2]) as isize - self.op.shape.pad_before[2] as isize
+    }
+
+    /// Adds the residual, applies the activation and stores `n` channels from `channel` on of the pixels from
+    /// `x` on.
+    #[inline(always)]
+    fn finish<S: Isa, const M: usize>(
+        &mut self,
+        isa: S,
+        x: usize,
+        channel: usize,
+        n: usize,
+        sums: [S::F; M],
+    ) {
+        let channels = self.op.shape.out_channels;
+        let mut sums = [sums];
+        if let Some(residual) = self.residual {
+            for (m, sum) in sums[0].iter_mut().enumerate() {
+                *sum = isa.add(*sum, isa.load_part(&residual[(x + m) * channels + channel..][..n]));
+            }
+        }
+        self.activation.apply(isa, &mut sums);
+        for (m, &sum) in sums[0].iter().enumerate() {
+            let to = &mut self.out[(x + m) * channels + channel..][..n];
+            if n == S::LANES { isa.store(sum, to) } else { isa.store_part(sum, to) }
+        }
+    }
+}

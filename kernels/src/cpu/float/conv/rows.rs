@@ -1,0 +1,240 @@
+//! Convolution windows as the rows of a matrix.
+
+use super::shape::product;
+use crate::cpu::float::gemm::{MAX_ROWS, MAX_TAPS, RowSource};
+
+/// How the pieces of a window are found.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A piece is a row of the window, which lies in one run of memory; rows that hang over the left or right
+    /// edge are copied.
+    Lines,
+    /// A piece is one tap; taps outside of the input point at zeros.
+    Taps,
+    /// Windows are copied: many taps of few channels.
+    Copies,
+}
+
+impl Access {
+    /// The cheapest way for a kernel and the channels of a group.
+    pub(crate) fn choose(kernel: [usize; 3], dilation: [usize; 3], depth: usize, groups: usize) -> Self {
+        const FEW_CHANNELS: usize = 8;
+        if groups == 1
+            && (dilation[2] == 1 || kernel[2] <= 1)
+            && kernel[0].saturating_mul(kernel[1]) <= MAX_TAPS
+        {
+            Self::Lines
+        } else if depth >= FEW_CHANNELS && product(&kernel) <= MAX_TAPS {
+            Self::Taps
+        } else {
+            Self::Copies
+        }
+    }
+}
+
+/// Where the windows of a convolution lie and where their results go.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Windows {
+    pub(crate) input: [usize; 3],
+    /// Values from pixel to pixel of the input.
+    pub(crate) in_channels: usize,
+    /// Channels of a window.
+    pub(crate) depth: usize,
+    pub(crate) kernel: [usize; 3],
+    pub(crate) stride: [usize; 3],
+    pub(crate) dilation: [usize; 3],
+    /// Where the first window starts, relative to the input.
+    pub(crate) start: [isize; 3],
+    /// Windows along each axis.
+    pub(crate) count: [usize; 3],
+    /// Size of the output image.
+    pub(crate) output: [usize; 3],
+    /// The output pixel of the first window and the pixels from window to window.
+    pub(crate) out_first: [usize; 3],
+    pub(crate) out_step: [usize; 3],
+    pub(crate) out_channels: usize,
+    pub(crate) access: Access,
+}
+
+impl Windows {
+    pub(crate) fn per_image(&self) -> usize {
+        product(&self.count)
+    }
+
+    fn window_len(&self) -> usize {
+        product(&self.kernel) * self.depth
+    }
+
+    /// Whether a window hangs over the left or right edge.
+    fn hangs_over(&self) -> bool {
+        let last =
+            self.start[2] + (self.count[2].saturating_sub(1) * self.stride[2] + self.kernel[2]) as isize;
+        self.start[2] < 0 || last > self.input[2] as isize
+    }
+
+    /// Values that [`ConvRows::locate`] needs for a tile.
+    pub(crate) fn scratch_len(&self) -> usize {
+        match self.access {
+            Access::Taps => 0,
+            Access::Lines if !self.hangs_over() => 0,
+            _ => MAX_ROWS * self.window_len(),
+        }
+    }
+
+    /// Values of padding that must be at hand.
+    pub(crate) fn padding_len(&self) -> usize {
+        match self.access {
+            Access::Lines => self.kernel[2] * self.depth,
+            _ => self.depth,
+        }
+    }
+
+    /// The image and the window's place in it.
+    fn place(&self, row: usize) -> (usize, [usize; 3]) {
+        let [_, height, width] = self.count;
+        let (line, x) = (row / width, row % width);
+        let (plane, y) = (line / height, line % height);
+        (plane / self.count[0], [plane % self.count[0], y, x])
+    }
+}
+
+/// The windows of an input tensor as rows.
+pub(crate) struct ConvRows<'a, T> {
+    pub(crate) windows: Windows,
+    /// The input from the group's first channel on.
+    pub(crate) input: &'a [T],
+    /// At least [`Windows::padding_len`] values of padding: zeros or zero points.
+    pub(crate) padding: &'a [T],
+}
+
+impl<T: Copy + Sync> ConvRows<'_, T> {
+    /// The values of a pixel.
+    fn pixel(&self, pixel: usize, len: usize) -> &[T] {
+        &self.input[pixel * self.windows.in_channels..][..len]
+    }
+
+    /// The row of the window that starts at column `x` of a line, or a copy with padding where it hangs over.
+    fn line(&self, line: usize, x: isize, copy: &mut [T]) -> *const T {
+        let w = &self.windows;
+        let (width, kernel) = (w.input[2] as isize, w.kernel[2] as isize);
+        let first = line * w.input[2];
+        if x >= 0 && x + kernel <= width {
+            return self.pixel(first + x as usize, w.kernel[2] * w.depth).as_ptr();
+        }
+        let from = x.clamp(0, width);
+        let to = (x + kernel).clamp(from, width);
+        let before = (-x).clamp(0, kernel) as usize * w.depth;
+        let inside = (to - from) as usize * w.depth;
+        copy[..before].copy_from_slice(&self.padding[..before]);
+        if inside > 0 {
+            copy[before..before + inside].copy_from_slice(self.pixel(first + from as usize, inside));
+        }
+        let rest = copy.len() - before - inside;
+        copy[before + inside..].copy_from_slice(&self.padding[..rest]);
+        copy.as_ptr()
+    }
+
+    /// The pixel of a tap, if it is inside.
+    fn tap(&self, line: usize, x: isize) -> Option<&[T]> {
+        let inside = usize::try_from(x).ok().filter(|&x| x < self.windows.input[2])?;
+        Some(self.pixel(line * self.windows.input[2] + inside, self.windows.depth))
+    }
+}
+
+impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
+    fn taps(&self) -> usize {
+        let kernel = self.windows.kernel;
+        match self.windows.access {
+            Access::Lines => kernel[0] * kernel[1],
+            Access::Taps => product(&kernel),
+            Access::Copies => 1,
+        }
+    }
+
+    fn depth(&self) -> usize {
+        let w = &self.windows;
+        match w.access {
+            Access::Lines => w.kernel[2] * w.depth,
+            Access::Taps => w.depth,
+            Access::Copies => w.window_len(),
+        }
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.windows.scratch_len()
+    }
+
+    fn rows_collide(&self) -> bool {
+        (self.windows.stride[2] * self.windows.in_channels).is_multiple_of(1024)
+    }
+
+    fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]) {
+        let w = &self.windows;
+        let window_len = w.window_len();
+        for row in 0..rows {
+            let (image, at) = w.place(first + row);
+            let corner: [isize; 3] =
+                core::array::from_fn(|axis| w.start[axis] + (at[axis] * w.stride[axis]) as isize);
+            let mut piece = row;
+            for kz in 0..w.kernel[0] {
+                let z = corner[0] + (kz * w.dilation[0]) as isize;
+                for ky in 0..w.kernel[1] {
+                    let y = corner[1] + (ky * w.dilation[1]) as isize;
+                    let inside =
+                        (0..w.input[0] as isize).contains(&z) && (0..w.input[1] as isize).contains(&y);
+                    // The line's number over all images; meaningless, and unused, outside.
+                    let line = || (image * w.input[0] + z as usize) * w.input[1] + y as usize;
+                    let line_len = w.kernel[2] * w.depth;
+                    let copy_at = row * window_len + (kz * w.kernel[1] + ky) * line_len;
+                    match w.access {
+                        Access::Lines => {
+                            pieces[piece] = match inside {
+                                true if w.scratch_len() == 0 => self.line(line(), corner[2], &mut []),
+                                true => {
+                                    self.line(line(), corner[2], &mut scratch[copy_at..copy_at + line_len])
+                                }
+                                false => self.padding[..line_len].as_ptr(),
+                            };
+                            piece += height;
+                        }
+                        Access::Taps => {
+                            for kx in 0..w.kernel[2] {
+                                let x = corner[2] + (kx * w.dilation[2]) as isize;
+                                let found = if inside { self.tap(line(), x) } else { None };
+                                pieces[piece] = found.unwrap_or(&self.padding[..w.depth]).as_ptr();
+                                piece += height;
+                            }
+                        }
+                        Access::Copies => {
+                            let copies =
+                                scratch[copy_at..copy_at + line_len].chunks_exact_mut(w.depth.max(1));
+                            for (kx, copy) in copies.enumerate() {
+                                let x = corner[2] + (kx * w.dilation[2]) as isize;
+                                let found = if inside { self.tap(line(), x) } else { None };
+                                copy.copy_from_slice(found.unwrap_or(&self.padding[..w.depth]));
+                            }
+                        }
+                    }
+                }
+            }
+            if w.access == Access::Copies {
+                pieces[row] = scratch[row * window_len..][..window_len].as_ptr();
+            }
+        }
+        for piece in pieces.chunks_exact_mut(height) {
+            let last = piece[rows - 1];
+            piece[rows..].fill(last);
+        }
+    }
+
+    fn output(&self, row: usize) -> usize {
+        let w = &self.windows;
+        if w.out_step == [1; 3] {
+            return row * w.out_channels;
+        }
+        let (image, at) = w.place(row);
+        let [z, y, x]: [usize; 3] =
+            core::array::from_fn(|axis| w.out_first[axis] + at[axis] * w.out_step[axis]);
+        (((image * w.output[0] + z) * w.output[1] + y) * w.output[2] + x) * w.out_channels
+    }
+}

@@ -1,0 +1,114 @@
+//! What is done to a float result before it is stored, while it still is in registers.
+
+use crate::isa::Isa;
+
+/// A function applied to every element.
+#[derive(Copy, Clone, Debug, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Activation {
+    /// The value itself.
+    #[default]
+    None,
+    /// The value held to `min..=max`. NaN stays NaN.
+    Clamp {
+        /// Lower bound.
+        min: f32,
+        /// Upper bound.
+        max: f32,
+    },
+    /// `x * clamp(x / 6 + 1/2, 0, 1)`
+    HardSwish,
+    /// `x` where positive, else `alpha * x`.
+    LeakyRelu {
+        /// Slope of the negative side.
+        alpha: f32,
+    },
+}
+
+impl Activation {
+    /// `max(x, 0)`
+    pub const RELU: Self = Self::Clamp { min: 0.0, max: f32::INFINITY };
+    /// `x` held to `0..=6`.
+    pub const RELU6: Self = Self::Clamp { min: 0.0, max: 6.0 };
+    /// `x` held to `-1..=1`.
+    pub const RELU_N1_TO_1: Self = Self::Clamp { min: -1.0, max: 1.0 };
+
+    /// The function of one value, as the vector form computes it up to rounding of the fused steps.
+    pub fn of(self, x: f32) -> f32 {
+        match self {
+            Self::None => x,
+            Self::Clamp { min, max } => {
+                if x < min {
+                    min
+                } else if x > max {
+                    max
+                } else {
+                    x
+                }
+            }
+            Self::HardSwish => x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0),
+            Self::LeakyRelu { alpha } => {
+                if x < 0.0 {
+                    alpha * x
+                } else {
+                    x
+                }
+            }
+        }
+    }
+
+    /// The function of every lane of an array of vectors; the choice is made once for all.
+    #[inline(always)]
+    pub fn apply<S: Isa, const M: usize, const N: usize>(self, isa: S, values: &mut [[S::F; N]; M]) {
+        match self {
+            Self::None => {}
+            Self::Clamp { min, max } => {
+                let (min, max) = (isa.splat(min), isa.splat(max));
+                for row in values {
+                    for x in row {
+                        *x = isa.clamp(*x, min, max);
+                    }
+                }
+            }
+            Self::HardSwish => {
+                let (sixth, half) = (isa.splat(1.0 / 6.0), isa.splat(0.5));
+                let (zero, one) = (isa.zero(), isa.splat(1.0));
+                for row in values {
+                    for x in row {
+                        *x = isa.mul(*x, isa.clamp(isa.fma(*x, sixth, half), zero, one));
+                    }
+                }
+            }
+            Self::LeakyRelu { alpha } => {
+                let (alpha, zero) = (isa.splat(alpha), isa.zero());
+                for row in values {
+                    for x in row {
+                        *x = isa.select(isa.lt(*x, zero), isa.mul(*x, alpha), *x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The last steps of a float kernel: `activation(value + residual)`. The bias belongs to the packed weights.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Applied last.
+    pub activation: Activation,
+    /// Added before the activation: a tensor laid out exactly like the output.
+    pub residual: Option<&'a [f32]>,
+}
+
+impl Epilogue<'static> {
+    /// No residual.
+    pub const fn new(activation: Activation) -> Self {
+        Self { activation, residual: None }
+    }
+}
+
+impl From<Activation> for Epilogue<'static> {
+    fn from(activation: Activation) -> Self {
+        Self::new(activation)
+    }
+}

@@ -1,0 +1,154 @@
+//! Cutting a product into tiles and handing them to threads.
+
+use super::micro::{self, Tile};
+use super::pack::Panels;
+use super::rows::{MAX_ROWS, RowSource};
+use crate::cpu::float::epilogue::Epilogue;
+use crate::error::ShapeError;
+use crate::isa::{Cpu, Isa, Kernel};
+use crate::par::{Par, SharedMut};
+
+/// Bytes of packed weights that stay in the second-level cache while rows pass by.
+const CACHED_WEIGHTS: usize = 256 << 10;
+/// Blocks per thread, so that threads end at about the same time.
+const BLOCKS_PER_THREAD: usize = 4;
+/// Multiplications below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 64 * 1024;
+/// Most pieces a row can have; sizes the table of addresses on the stack.
+pub(crate) const MAX_TAPS: usize = 64;
+
+/// A product to compute: rows from a source, times panels, into columns of an output.
+pub(crate) struct Product<'a> {
+    pub(crate) source: &'a dyn RowSource<f32>,
+    pub(crate) rows: usize,
+    pub(crate) weights: Panels<'a>,
+    /// The column of the output where the first column of the product goes.
+    pub(crate) column: usize,
+    pub(crate) epilogue: Epilogue<'a>,
+}
+
+/// Computes a product. `scratch` must have room for `source.scratch_len()` floats at least, and lets as many
+/// threads run as it has room for.
+///
+/// # Errors
+/// If the residual is not as long as the output, or the scratch buffer too short.
+pub(crate) fn product(
+    cpu: Cpu,
+    product: &Product<'_>,
+    out: &mut [f32],
+    scratch: &mut [f32],
+    par: Par,
+) -> Result<(), ShapeError> {
+    let source = product.source;
+    if let Some(residual) = product.epilogue.residual {
+        ShapeError::check("residual", out.len(), residual.len())?;
+    }
+    ShapeError::check_at_least("scratch", source.scratch_len(), scratch.len())?;
+    debug_assert!(source.taps() <= MAX_TAPS);
+    debug_assert_eq!(source.taps() * source.depth(), product.weights.k());
+    if product.rows == 0 || product.weights.n() == 0 {
+        return Ok(());
+    }
+    let blocks = Blocks::new(cpu, product, par);
+    let out = SharedMut::new(out);
+    let par = if blocks.count() == 1 { Par::serial() } else { par };
+    par.for_each_tile_with(blocks.count(), scratch, source.scratch_len(), |block, scratch| {
+        cpu.dispatch(Block { product, blocks: &blocks, block, out: &out, scratch });
+    });
+    Ok(())
+}
+
+/// How rows and panels are cut into blocks of work.
+struct Blocks {
+    rows_per_block: usize,
+    row_blocks: usize,
+    panels_per_block: usize,
+    panel_blocks: usize,
+}
+
+impl Blocks {
+    fn new(cpu: Cpu, product: &Product<'_>, par: Par) -> Self {
+        let tile = micro::tile_shape(cpu);
+        let panels = product.weights.count();
+        let panel_bytes = (product.weights.k() + 1) * tile.columns * size_of::<f32>();
+        let mut panels_per_block = (CACHED_WEIGHTS / panel_bytes).clamp(1, panels);
+        let row_tiles = product.rows.div_ceil(tile.rows);
+        let work = product.rows.saturating_mul(product.weights.n()).saturating_mul(product.weights.k());
+        let wanted = match par.threads().min(work / WORTH_A_THREAD) {
+            0 | 1 => 1,
+            threads => threads * BLOCKS_PER_THREAD,
+        };
+        let row_blocks = wanted.min(row_tiles);
+        if row_blocks < wanted {
+            panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
+        }
+        let rows_per_block = row_tiles.div_ceil(row_blocks) * tile.rows;
+        Self {
+            rows_per_block,
+            row_blocks: product.rows.div_ceil(rows_per_block),
+            panels_per_block,
+            panel_blocks: panels.div_ceil(panels_per_block),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.row_blocks * self.panel_blocks
+    }
+}
+
+/// One block of a product.
+struct Block<'a> {
+    product: &'a Product<'a>,
+    blocks: &'a Blocks,
+    block: usize,
+    out: &'a SharedMut<'a, f32>,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Self { product, blocks, block, out, scratch } = self;
+        let Product { source, weights, epilogue, .. } = product;
+        let (taps, depth) = (source.taps(), source.depth());
+        let first_panel = block / blocks.row_blocks * blocks.panels_per_block;
+        let panels = first_panel..(first_panel + blocks.panels_per_block).min(weights.count());
+        let mut row = block % blocks.row_blocks * blocks.rows_per_block;
+        let end = (row + blocks.rows_per_block).min(product.rows);
+        let low = source.rows_collide();
+        let mut pieces = [core::ptr::null(); MAX_TAPS * MAX_ROWS];
+        let mut starts = [0; MAX_ROWS];
+        while row < end {
+            let height = micro::height_for::<S>(end - row, low);
+            let rows = height.min(end - row);
+            source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
+            for (m, start) in starts[..height].iter_mut().enumerate() {
+                *start = source.output(row + m.min(rows - 1)) + product.column;
+                out.check(*start, weights.n());
+            }
+            for panel in panels.clone() {
+                let (column, columns, _) = weights.layout.columns(panel);
+                let tile = Tile {
+                    pieces: &pieces[..taps * height],
+                    taps,
+                    depth,
+                    panel: weights.panel(panel),
+                    columns,
+                    out: out.as_mut_ptr().wrapping_add(column),
+                    residual: epilogue
+                        .residual
+                        .map_or(core::ptr::null(), |r| r.as_ptr().wrapping_add(column)),
+                    starts: &starts,
+                    activation: epilogue.activation,
+                };
+                // SAFETY: the source located `taps * height` pieces of `depth` values; each start leaves room for
+                // all columns in the output (checked above) and in the residual (as long as the output). Blocks
+                // have disjoint rows or columns, so no other thread writes there.
+                unsafe { micro::compute(isa, height, &tile) };
+            }
+            row += rows;
+        }
+    }
+}

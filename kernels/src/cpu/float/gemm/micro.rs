@@ -1,0 +1,236 @@
+//! The tile of a product that is held in registers.
+
+use super::rows::MAX_ROWS;
+use crate::cpu::float::epilogue::Activation;
+use crate::isa::{Cpu, Isa, Kernel};
+
+/// Sums kept side by side for a single row, so that they do not wait for each other.
+const CHAINS: usize = 4;
+
+/// Size of the tallest tile of an instruction set.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+}
+
+/// Rows of the tallest tile: as many as leave room for two vectors of weights and one of a repeated value.
+pub(super) const fn tall<S: Isa>() -> usize {
+    match (S::REGISTERS, S::LANES) {
+        (32, 16) => 14,
+        (32, _) => 8,
+        (_, 8) => 6,
+        _ => 4,
+    }
+}
+
+/// The tile of `cpu`.
+pub(crate) fn tile_shape(cpu: Cpu) -> TileShape {
+    struct Shape;
+    impl Kernel for Shape {
+        type Output = TileShape;
+        #[inline(always)]
+        fn run<S: Isa>(self, _: S) -> TileShape {
+            TileShape { rows: tall::<S>(), columns: 2 * S::LANES }
+        }
+    }
+    cpu.dispatch(Shape)
+}
+
+/// Everything a tile needs but its height.
+pub(super) struct Tile<'a> {
+    /// Addresses of the pieces of the left rows, `height` per tap.
+    pub(super) pieces: &'a [*const f32],
+    /// Pieces of a row.
+    pub(super) taps: usize,
+    /// Values in a piece.
+    pub(super) depth: usize,
+    /// Bias and weights of the columns.
+    pub(super) panel: &'a [f32],
+    /// Columns to store.
+    pub(super) columns: usize,
+    /// The output's first column of this panel, in its first row.
+    pub(super) out: *mut f32,
+    /// The same place of the residual, or null.
+    pub(super) residual: *const f32,
+    /// Where each row starts, relative to `out` and `residual`.
+    pub(super) starts: &'a [usize; MAX_ROWS],
+    /// Applied to the sums.
+    pub(super) activation: Activation,
+}
+
+/// Computes and stores a tile of `height` rows: one of [`heights`].
+///
+/// # Safety
+/// `tile.pieces` must hold `taps * height` addresses valid for `depth` values, and `out` and `residual` (unless
+/// null) must be valid for `columns` values at each of the first `height` starts.
+#[inline(always)]
+pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
+    let one_vector = tile.columns <= S::LANES;
+    // SAFETY (each arm): the contract is the same, and the constant is `height`.
+    macro_rules! heights {
+        ($($rows:literal)*) => {
+            match (height, one_vector) {
+                // SAFETY: forwarded.
+                (1, true) => unsafe { single::<S, 1>(isa, tile) },
+                // SAFETY: forwarded.
+                (1, false) => unsafe { single::<S, 2>(isa, tile) },
+                $(
+                    // SAFETY: forwarded.
+                    ($rows, true) => unsafe { several::<S, $rows, 1>(isa, tile) },
+                    // SAFETY: forwarded.
+                    ($rows, false) => unsafe { several::<S, $rows, 2>(isa, tile) },
+                )*
+                _ => unreachable!("no tile of {height} rows"),
+            }
+        };
+    }
+    match tall::<S>() {
+        14 => heights!(4 7 14),
+        8 => heights!(2 4 8),
+        6 => heights!(2 3 6),
+        _ => heights!(2 4),
+    }
+}
+
+/// The height of the tile for `rows` rows: the lowest that holds them all, or the tallest.
+pub(super) fn height_for<S: Isa>(rows: usize, low: bool) -> usize {
+    let heights: &[usize] = match tall::<S>() {
+        14 if low => &[1, 4, 7],
+        14 => &[1, 4, 7, 14],
+        8 => &[1, 2, 4, 8],
+        6 => &[1, 2, 3, 6],
+        _ => &[1, 2, 4],
+    };
+    heights.iter().copied().find(|&height| height >= rows).unwrap_or(heights[heights.len() - 1])
+}
+
+/// # Safety
+/// As [`compute`], for `M` rows.
+#[inline(always)]
+unsafe fn several<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>) {
+    debug_assert!(tile.pieces.len() >= tile.taps * M);
+    debug_assert!(tile.panel.len() == (tile.taps * tile.depth + 1) * N * S::LANES);
+    let mut weights = tile.panel.as_ptr();
+    let mut bias = [isa.zero(); N];
+    for (v, bias) in bias.iter_mut().enumerate() {
+        // SAFETY: a panel starts with its bias of N vectors.
+        *bias = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+    }
+    let mut sums = [bias; M];
+    // SAFETY: within the panel, whose length is (taps * depth + 1) * N vectors.
+    weights = unsafe { weights.add(N * S::LANES) };
+    for tap in 0..tile.taps {
+        let mut rows = [core::ptr::null::<f32>(); M];
+        for (m, row) in rows.iter_mut().enumerate() {
+            // SAFETY: `pieces` holds M addresses per tap.
+            *row = unsafe { *tile.pieces.get_unchecked(tap * M + m) };
+        }
+        for k in 0..tile.depth {
+            let mut columns = [isa.zero(); N];
+            for (v, column) in columns.iter_mut().enumerate() {
+                // SAFETY: within the panel.
+                *column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+            }
+            for m in 0..M {
+                // SAFETY: each piece has `depth` values.
+                let value = isa.splat(unsafe { *rows[m].add(k) });
+                for v in 0..N {
+                    sums[m][v] = isa.fma(value, columns[v], sums[m][v]);
+                }
+            }
+            // SAFETY: at most one past the panel's end.
+            weights = unsafe { weights.add(N * S::LANES) };
+        }
+    }
+    // SAFETY: forwarded.
+    unsafe { finish(isa, tile, &mut sums) };
+}
+
+/// One row, in [`CHAINS`] interleaved sums.
+///
+/// # Safety
+/// As [`compute`], for one row.
+#[inline(always)]
+unsafe fn single<S: Isa, const N: usize>(isa: S, tile: &Tile<'_>) {
+    debug_assert!(tile.pieces.len() >= tile.taps);
+    debug_assert!(tile.panel.len() == (tile.taps * tile.depth + 1) * N * S::LANES);
+    let width = N * S::LANES;
+    let mut sums = [[isa.zero(); N]; CHAINS];
+    let mut weights = tile.panel.as_ptr();
+    for v in 0..N {
+        // SAFETY: a panel starts with its bias of N vectors.
+        sums[0][v] = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+    }
+    // SAFETY: within the panel, whose length is (taps * depth + 1) * N vectors.
+    weights = unsafe { weights.add(width) };
+    for &row in &tile.pieces[..tile.taps] {
+        let mut k = 0;
+        while k + CHAINS <= tile.depth {
+            for c in 0..CHAINS {
+                // SAFETY: each piece has `depth` values.
+                let value = isa.splat(unsafe { *row.add(k + c) });
+                for v in 0..N {
+                    // SAFETY: within the panel.
+                    let column = unsafe { isa.load_ptr(weights.add(c * width + v * S::LANES)) };
+                    sums[c][v] = isa.fma(value, column, sums[c][v]);
+                }
+            }
+            k += CHAINS;
+            // SAFETY: at most one past the panel's end.
+            weights = unsafe { weights.add(CHAINS * width) };
+        }
+        while k < tile.depth {
+            // SAFETY: each piece has `depth` values.
+            let value = isa.splat(unsafe { *row.add(k) });
+            for v in 0..N {
+                // SAFETY: within the panel.
+                let column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+                sums[0][v] = isa.fma(value, column, sums[0][v]);
+            }
+            k += 1;
+            // SAFETY: at most one past the panel's end.
+            weights = unsafe { weights.add(width) };
+        }
+    }
+    let mut total = [[isa.zero(); N]];
+    for v in 0..N {
+        total[0][v] = isa.add(isa.add(sums[0][v], sums[1][v]), isa.add(sums[2][v], sums[3][v]));
+    }
+    // SAFETY: forwarded.
+    unsafe { finish(isa, tile, &mut total) };
+}
+
+/// Adds the residual, applies the activation and stores the tile.
+///
+/// # Safety
+/// As [`compute`], for `M` rows.
+#[inline(always)]
+unsafe fn finish<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>, sums: &mut [[S::F; N]; M]) {
+    let whole = tile.columns == N * S::LANES;
+    let last = tile.columns - (N - 1) * S::LANES;
+    if !tile.residual.is_null() {
+        for m in 0..M {
+            for v in 0..N {
+                let n = if v + 1 == N { last } else { S::LANES };
+                // SAFETY: the residual has `columns` values at each start.
+                let value = unsafe { isa.load_ptr_part(tile.residual.add(tile.starts[m] + v * S::LANES), n) };
+                sums[m][v] = isa.add(sums[m][v], value);
+            }
+        }
+    }
+    tile.activation.apply(isa, sums);
+    for m in 0..M {
+        for v in 0..N {
+            // SAFETY: the output has `columns` values at each start.
+            unsafe {
+                let to = tile.out.add(tile.starts[m] + v * S::LANES);
+                if whole || v + 1 < N {
+                    isa.store_ptr(sums[m][v], to);
+                } else {
+                    isa.store_ptr_part(sums[m][v], to, last);
+                }
+            }
+        }
+    }
+}

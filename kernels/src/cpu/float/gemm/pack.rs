@@ -1,0 +1,197 @@
+//! The right matrix, packed once into the order the micro-kernels read.
+
+use std::sync::Arc;
+
+use crate::aligned::AlignedBuf;
+use crate::error::ShapeError;
+use crate::isa::Cpu;
+use crate::par::Par;
+
+/// A right matrix with its bias, packed for one instruction set; cheap to clone and to share.
+///
+/// Columns (output channels) come in panels of two vectors; a rest that fits one vector makes a panel of one.
+/// A panel is its bias and then, for each `k`, its weights; missing columns are zeros.
+#[derive(Clone, Debug)]
+pub struct PackedF32 {
+    cpu: Cpu,
+    n: usize,
+    k: usize,
+    data: Arc<AlignedBuf<f32>>,
+}
+
+impl PackedF32 {
+    /// Packs `weights[n][k]` (a row per output channel) and `bias[n]`, or zeros without one.
+    ///
+    /// # Errors
+    /// If a slice does not have that many values.
+    pub fn new(
+        cpu: Cpu,
+        n: usize,
+        k: usize,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self, ShapeError> {
+        ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
+        ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
+        Ok(Self::with(cpu, n, k, bias, |n, at| weights[n * k + at]))
+    }
+
+    /// Packs weights that lie transposed, `weights[k][n]`.
+    ///
+    /// # Errors
+    /// If a slice does not have that many values.
+    pub fn from_transposed(
+        cpu: Cpu,
+        n: usize,
+        k: usize,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self, ShapeError> {
+        ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
+        ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
+        Ok(Self::with(cpu, n, k, bias, |at, k| weights[k * n + at]))
+    }
+
+    /// Packs the weights that `weight(n, k)` gives.
+    pub(crate) fn with(
+        cpu: Cpu,
+        n: usize,
+        k: usize,
+        bias: Option<&[f32]>,
+        weight: impl Fn(usize, usize) -> f32,
+    ) -> Self {
+        let layout = Layout::new(cpu, n, k);
+        let mut data = AlignedBuf::zeros(layout.len());
+        for panel in 0..layout.panels() {
+            let (first, columns, width) = layout.columns(panel);
+            let (start, len) = layout.place(panel);
+            let packed = &mut data[start..start + len];
+            if let Some(bias) = bias {
+                packed[..columns].copy_from_slice(&bias[first..first + columns]);
+            }
+            for (k, row) in packed[width..].chunks_exact_mut(width).enumerate() {
+                for (column, value) in row[..columns].iter_mut().enumerate() {
+                    *value = weight(first + column, k);
+                }
+            }
+        }
+        Self { cpu, n, k, data: Arc::new(data) }
+    }
+
+    /// The instruction set it is packed for.
+    pub fn cpu(&self) -> Cpu {
+        self.cpu
+    }
+
+    /// Columns of the product: output channels.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Length of the sums.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Memory taken, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
+    /// The name of the kernel that multiplies with it.
+    pub fn name(&self) -> String {
+        super::gemm_f32_name(self.cpu)
+    }
+
+    pub(crate) fn panels(&self) -> Panels<'_> {
+        Panels { layout: Layout::new(self.cpu, self.n, self.k), data: &self.data }
+    }
+}
+
+/// Where the panels of a packed matrix lie.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Layout {
+    lanes: usize,
+    n: usize,
+    k: usize,
+}
+
+impl Layout {
+    pub(crate) fn new(cpu: Cpu, n: usize, k: usize) -> Self {
+        Self { lanes: cpu.lanes(), n, k }
+    }
+
+    pub(crate) fn panels(self) -> usize {
+        self.n.div_ceil(2 * self.lanes)
+    }
+
+    /// First column, number of columns, and width in memory.
+    pub(crate) fn columns(self, panel: usize) -> (usize, usize, usize) {
+        let first = panel * 2 * self.lanes;
+        let columns = (self.n - first).min(2 * self.lanes);
+        (first, columns, if columns > self.lanes { 2 * self.lanes } else { self.lanes })
+    }
+
+    /// Start and length in memory.
+    pub(crate) fn place(self, panel: usize) -> (usize, usize) {
+        (panel * 2 * self.lanes * (self.k + 1), self.columns(panel).2 * (self.k + 1))
+    }
+
+    /// Values in all panels.
+    pub(crate) fn len(self) -> usize {
+        match self.panels() {
+            0 => 0,
+            panels => {
+                let (start, len) = self.place(panels - 1);
+                start + len
+            }
+        }
+    }
+}
+
+/// Packed panels, wherever they are kept.
+#[derive(Copy, Clone)]
+pub(crate) struct Panels<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) data: &'a [f32],
+}
+
+impl<'a> Panels<'a> {
+    pub(crate) fn n(self) -> usize {
+        self.layout.n
+    }
+
+    pub(crate) fn k(self) -> usize {
+        self.layout.k
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.layout.panels()
+    }
+
+    /// Bias and weights of a panel.
+    pub(crate) fn panel(self, panel: usize) -> &'a [f32] {
+        let (start, len) = self.layout.place(panel);
+        &self.data[start..start + len]
+    }
+}
+
+/// Packs a matrix that is only known at run time: `b[k][n]`, or `b[n][k]` when `transposed`, without a bias.
+pub(crate) fn pack_at_run_time(layout: Layout, b: &[f32], transposed: bool, packed: &mut [f32], par: Par) {
+    let (n, k) = (layout.n, layout.k);
+    let whole = 2 * layout.lanes * (k + 1);
+    par.chunks_mut(&mut packed[..layout.len()], whole, |panel, packed| {
+        let (first, columns, width) = layout.columns(panel);
+        packed[..width].fill(0.0);
+        for (at, row) in packed[width..].chunks_exact_mut(width).enumerate() {
+            if transposed {
+                for (column, value) in row[..columns].iter_mut().enumerate() {
+                    *value = b[(first + column) * k + at];
+                }
+            } else {
+                row[..columns].copy_from_slice(&b[at * n + first..][..columns]);
+            }
+            row[columns..].fill(0.0);
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! Where the rows of the left matrix are found.
+
+/// The most rows a tile of any instruction set has.
+pub(crate) const MAX_ROWS: usize = 14;
+
+/// Gives the addresses of the left rows of a product, a tile at a time.
+///
+/// A row is made of `taps` pieces of `depth` consecutive values each: one piece in a matrix, one per kernel
+/// position in a convolution.
+pub(crate) trait RowSource<T>: Sync {
+    /// Pieces of a row.
+    fn taps(&self) -> usize;
+
+    /// Values in a piece.
+    fn depth(&self) -> usize;
+
+    /// Values of scratch a tile of [`MAX_ROWS`] rows needs, when rows are gathered rather than pointed at.
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    /// Whether the rows of a tall tile fall on the same sets of a cache, so that a lower tile runs faster.
+    fn rows_collide(&self) -> bool {
+        false
+    }
+
+    /// Writes for the rows `first..first + rows` the address of each piece to `pieces[tap * height + row]`, and
+    /// repeats the last row up to `height`. Each address must be valid for reading `depth` values as long as the
+    /// source and the scratch buffer are borrowed.
+    fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]);
+
+    /// Where the output row `row` starts. Distinct rows have disjoint outputs.
+    fn output(&self, row: usize) -> usize;
+}
+
+/// The rows of a matrix in memory.
+pub(crate) struct Strided<'a, T> {
+    pub(crate) a: &'a [T],
+    pub(crate) lda: usize,
+    pub(crate) ldc: usize,
+    pub(crate) k: usize,
+}
+
+impl<T: Sync> RowSource<T> for Strided<'_, T> {
+    fn taps(&self) -> usize {
+        1
+    }
+    fn depth(&self) -> usize {
+        self.k
+    }
+    fn rows_collide(&self) -> bool {
+        // More rows than a cache set has ways, at a distance of whole pages.
+        self.lda.is_multiple_of(1024)
+    }
+    fn locate(&self, first: usize, rows: usize, height: usize, _: &mut [T], pieces: &mut [*const T]) {
+        for (row, piece) in pieces[..height].iter_mut().enumerate() {
+            let start = (first + row.min(rows - 1)) * self.lda;
+            *piece = self.a[start..start + self.k].as_ptr();
+        }
+    }
+    fn output(&self, row: usize) -> usize {
+        row * self.ldc
+    }
+}
+
+/// The columns of a matrix in memory, taken as rows: the left side is transposed.
+pub(crate) struct Transposed<'a> {
+    pub(crate) a: &'a [f32],
+    pub(crate) lda: usize,
+    pub(crate) ldc: usize,
+    pub(crate) k: usize,
+}
+
+impl RowSource<f32> for Transposed<'_> {
+    fn taps(&self) -> usize {
+        1
+    }
+    fn depth(&self) -> usize {
+        self.k
+    }
+    fn scratch_len(&self) -> usize {
+        MAX_ROWS * self.k
+    }
+    fn locate(
+        &self,
+        first: usize,
+        rows: usize,
+        height: usize,
+        scratch: &mut [f32],
+        pieces: &mut [*const f32],
+    ) {
+        for k in 0..self.k {
+            let start = k * self.lda + first;
+            for (row, &value) in self.a[start..start + rows].iter().enumerate() {
+                scratch[row * self.k + k] = value;
+            }
+        }
+        for (row, piece) in pieces[..height].iter_mut().enumerate() {
+            let start = row.min(rows - 1) * self.k;
+            *piece = scratch[start..start + self.k].as_ptr();
+        }
+    }
+    fn output(&self, row: usize) -> usize {
+        row * self.ldc
+    }
+}
