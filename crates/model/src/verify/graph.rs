@@ -8,7 +8,7 @@ use crate::graph::{Operator, Subgraph, Tensor};
 enum State {
     /// No one has provided a value yet.
     Missing,
-    /// The model or the caller holds the value; `"constant"`, `"variable"` or `"input"`.
+    /// The model or the caller holds the value; `"a constant"`, `"a variable"` or `"an input"`.
     Given(&'static str),
     /// The operator at this index made the value.
     Made(usize),
@@ -27,7 +27,7 @@ pub(super) fn verify(subgraph: &Subgraph) -> Result<(), ModelError> {
     }
     for &input in &subgraph.inputs {
         if let Some(state @ State::Missing) = states.get_mut(input) {
-            *state = State::Given("input");
+            *state = State::Given("an input");
         }
     }
     for (index, operator) in subgraph.operators.iter().enumerate() {
@@ -47,9 +47,9 @@ pub(super) fn verify(subgraph: &Subgraph) -> Result<(), ModelError> {
 
 fn initial(tensor: &Tensor) -> State {
     if tensor.is_constant {
-        State::Given("constant")
+        State::Given("a constant")
     } else if tensor.is_variable {
-        State::Given("variable")
+        State::Given("a variable")
     } else {
         State::Missing
     }
@@ -74,7 +74,7 @@ fn step(
             State::Missing => *state = State::Made(index),
             State::Given(what) => {
                 let message =
-                    format!("the operator writes it although it is a {what}; export the model again");
+                    format!("the operator writes it although it is {what}; export the model again");
                 return Err(at(subgraph, output, &message));
             }
             State::Made(first) => {
