@@ -57,6 +57,16 @@ impl From<OpError> for InferError {
     }
 }
 
+/// Lowering runs once all shapes are known: a value that shapes depend on is known then.
+impl From<InferError> for OpError {
+    fn from(e: InferError) -> Self {
+        match e {
+            InferError::Op(e) => e,
+            InferError::NeedsValue(i) => Self::invalid(format!("the content of input {i} must be known while planning")),
+        }
+    }
+}
+
 /// An output's shape as far as it can be known before the operator runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputShape {

@@ -117,6 +117,12 @@ impl CopyPlan {
         Some(plan)
     }
 
+    /// Bytes of the source the plan was made for.
+    #[must_use]
+    pub fn source_bytes(&self) -> usize {
+        self.src_bytes
+    }
+
     /// Whether both sides are the same bytes in the same order, from the start to the end.
     #[must_use]
     pub fn is_identity(&self) -> bool {
