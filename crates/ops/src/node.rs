@@ -62,7 +62,9 @@ impl From<InferError> for OpError {
     fn from(e: InferError) -> Self {
         match e {
             InferError::Op(e) => e,
-            InferError::NeedsValue(i) => Self::invalid(format!("the content of input {i} must be known while planning")),
+            InferError::NeedsValue(i) => {
+                Self::invalid(format!("the content of input {i} must be known while planning"))
+            }
         }
     }
 }

@@ -2,16 +2,33 @@
 //!
 //! A family is a module with its shape functions and lowerings and one `SPECS` list; adding it here registers it.
 
+mod blocks;
+mod creating;
+mod fixed;
 mod joining;
 mod moving;
+mod padding;
+mod pooling;
 mod recurrent;
+mod reductions;
 mod reshape;
+mod resizing;
+mod slicing;
+mod turning;
 
 use crate::spec::OpSpec;
 
 /// Every operator, by family.
 pub const TABLE: &[&[OpSpec]] = &[
+    blocks::SPECS,
+    creating::SPECS,
     joining::SPECS,
+    padding::SPECS,
+    pooling::SPECS,
     recurrent::SPECS,
+    reductions::SPECS,
     reshape::SPECS,
+    resizing::SPECS,
+    slicing::SPECS,
+    turning::SPECS,
 ];

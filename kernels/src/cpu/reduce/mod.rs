@@ -9,5 +9,5 @@ mod topk;
 pub use arg::{Extreme, arg_extreme};
 pub use plan::{ReducePlan, reduce};
 pub use product::quantized_product;
-pub use reductions::{All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, Reduction, Sum};
+pub use reductions::{All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, Reduction, RescaledSum, Sum};
 pub use topk::top_k;

@@ -69,6 +69,45 @@ pub struct QuantizedSum<T> {
     pub element: core::marker::PhantomData<T>,
 }
 
+/// The mean of 16-bit elements in the fixed-point arithmetic of the format: `sum * multiplier * 2^(shift - 31)`, rounded
+/// first to the high half of the doubled product and then by the shift, halves away from zero.
+#[derive(Clone, Copy, Debug)]
+pub struct RescaledSum {
+    /// Fraction of 31 bits.
+    pub multiplier: i32,
+    /// Power of two; negative shifts right.
+    pub shift: i32,
+}
+
+impl Reduction for RescaledSum {
+    type In = i16;
+    type Acc = i32;
+    type Out = i16;
+
+    #[inline(always)]
+    fn start(self) -> i32 {
+        0
+    }
+    #[inline(always)]
+    fn step(acc: i32, x: i16) -> i32 {
+        acc.wrapping_add(i32::from(x))
+    }
+    #[inline(always)]
+    fn merge(a: i32, b: i32) -> i32 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn finish(self, acc: i32) -> i16 {
+        let (left, right) = (self.shift.clamp(0, 31), (-self.shift).clamp(0, 31));
+        let product = i64::from(acc.wrapping_shl(left as u32)) * i64::from(self.multiplier);
+        let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+        let high = (product + nudge) / (1 << 31);
+        let half = if right > 0 { 1i64 << (right - 1) } else { 0 };
+        let shifted = (high + half - i64::from(high < 0 && right > 0)) >> right;
+        shifted.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+    }
+}
+
 macro_rules! fold {
     ($Kind:ident: $($T:ty: $start:expr, $step:expr;)*) => {$(
         impl Reduction for $Kind<$T> {
@@ -241,4 +280,28 @@ macro_rules! truth {
 truth! {
     Any: 0, |a, x| a | x;
     All: 1, |a, x| a & x;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rescaled_sums_round_away_from_zero() {
+        let rows: &[(i32, i32, i32, i16)] = &[
+            (3, 1 << 30, 0, 2),
+            (-3, 1 << 30, 0, -1),
+            (10, 1 << 30, -1, 3),
+            (-10, 1 << 30, -1, -3),
+            (100_000, 1 << 30, 1, 32767),
+            (7, 1 << 30, 3, 28),
+        ];
+        for &(sum, multiplier, shift, want) in rows {
+            assert_eq!(
+                RescaledSum { multiplier, shift }.finish(sum),
+                want,
+                "{sum} * {multiplier} << {shift}"
+            );
+        }
+    }
 }

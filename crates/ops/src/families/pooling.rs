@@ -1,0 +1,182 @@
+//! Pooling: AVERAGE_POOL_2D, MAX_POOL_2D, L2_POOL_2D.
+//!
+//! Integer averages divide the sum by the number of elements and round halves away from zero; input and output share
+//! scale and zero point, so that nothing is requantized.
+
+use ferrolite_kernels::cpu::pool::{Average, L2, Max, PoolShape, Pooling, pool};
+use ferrolite_model::options::{ActivationFunctionType, Padding, Pool2DOptionsT};
+use ferrolite_model::{BuiltinOperator, TensorType};
+
+use crate::element::Element;
+use crate::error::OpError;
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShapes, one};
+use crate::same_types;
+use crate::shape::Shape;
+use crate::spec::OpSpec;
+use crate::tensor::TensorInfo;
+
+/// The family's operators.
+pub const SPECS: &[OpSpec] = &[
+    OpSpec::builtin(BuiltinOperator::AVERAGE_POOL_2D, infer, lower_average)
+        .versions(3)
+        .types(same_types![Float32, Int8, UInt8, Int16]),
+    OpSpec::builtin(BuiltinOperator::MAX_POOL_2D, infer, lower_max)
+        .versions(3)
+        .types(same_types![Float32, Int8, UInt8, Int16]),
+    OpSpec::builtin(BuiltinOperator::L2_POOL_2D, infer, lower_l2).types(same_types![Float32]),
+];
+
+/// Windows along one axis: how many, and how many positions of padding in front of the first.
+fn windows(dim: usize, filter: usize, stride: usize, padding: Padding) -> Result<(usize, usize), OpError> {
+    match padding {
+        Padding::SAME => {
+            let count = dim.div_ceil(stride);
+            let covered = count.saturating_sub(1).saturating_mul(stride).saturating_add(filter);
+            Ok((count, covered.saturating_sub(dim) / 2))
+        }
+        Padding::VALID => Ok(((dim + 1).saturating_sub(filter).div_ceil(stride), 0)),
+        other => Err(OpError::invalid(format!("{other:?} is no known padding"))),
+    }
+}
+
+/// The shapes of a pooling and its fused activation.
+fn geometry(node: &Node<'_>) -> Result<(PoolShape, ActivationFunctionType), OpError> {
+    let options = node.options::<Pool2DOptionsT>()?;
+    let shape = node.shape(0)?;
+    let &[batch, in_height, in_width, channels] = &shape[..] else {
+        return Err(OpError::invalid(format!("pooling takes images of rank 4, not {shape}")));
+    };
+    let positive = |v: i32, what: &str| {
+        usize::try_from(v)
+            .ok()
+            .filter(|&v| v > 0)
+            .ok_or_else(|| OpError::invalid(format!("the pooling's {what} is {v}, it must be at least 1")))
+    };
+    let filter_height = positive(options.filter_height, "filter height")?;
+    let filter_width = positive(options.filter_width, "filter width")?;
+    let stride_height = positive(options.stride_h, "vertical stride")?;
+    let stride_width = positive(options.stride_w, "horizontal stride")?;
+    let (out_height, pad_top) = windows(in_height, filter_height, stride_height, options.padding)?;
+    let (out_width, pad_left) = windows(in_width, filter_width, stride_width, options.padding)?;
+    let shape = PoolShape {
+        batch,
+        in_height,
+        in_width,
+        channels,
+        out_height,
+        out_width,
+        filter_height,
+        filter_width,
+        stride_height,
+        stride_width,
+        pad_top,
+        pad_left,
+    };
+    Ok((shape, options.fused_activation_function))
+}
+
+fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let (shape, _) = geometry(node)?;
+    Ok(one(Shape::from([shape.batch, shape.out_height, shape.out_width, shape.channels])))
+}
+
+/// The real values an activation lets through.
+fn real_range(activation: ActivationFunctionType) -> Result<(f32, f32), OpError> {
+    match activation {
+        ActivationFunctionType::NONE => Ok((f32::NEG_INFINITY, f32::INFINITY)),
+        ActivationFunctionType::RELU => Ok((0.0, f32::INFINITY)),
+        ActivationFunctionType::RELU_N1_TO_1 => Ok((-1.0, 1.0)),
+        ActivationFunctionType::RELU6 => Ok((0.0, 6.0)),
+        other => Err(OpError::unsupported(format!(
+            "pooling cannot be followed by {other:?} in one operator: put the activation into one of its own"
+        ))),
+    }
+}
+
+/// The stored values an activation lets through.
+fn stored_range<T: TryFrom<i32>>(
+    activation: ActivationFunctionType,
+    output: &TensorInfo,
+    whole: (i32, i32),
+) -> Result<(T, T), OpError> {
+    let (low, high) = real_range(activation)?;
+    let (low, high) = if activation == ActivationFunctionType::NONE {
+        whole
+    } else {
+        let (scale, zero) = output.per_tensor()?;
+        // The casts saturate, so that an infinite bound becomes the type's.
+        let stored = |x: f32| ((x / scale).round() as i32).saturating_add(zero).clamp(whole.0, whole.1);
+        (stored(low), stored(high))
+    };
+    let narrow =
+        |v: i32| T::try_from(v).map_err(|_| OpError::invalid("the activation's range does not fit the type"));
+    Ok((narrow(low)?, narrow(high)?))
+}
+
+fn same_quantization(node: &Node<'_>) -> Result<(), OpError> {
+    let (input, output) = (node.input(0)?.info.per_tensor(), node.output(0)?.per_tensor());
+    match (input, output) {
+        (Ok(input), Ok(output)) if input != output => Err(OpError::invalid(format!(
+            "pooling does not requantize: input scale and zero point {input:?} must be the output's {output:?}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The kernel of one way to pool.
+fn kernel<T: Element, P: Pooling<T> + 'static>(
+    name: &'static str,
+    pooling: P,
+    shape: PoolShape,
+    cx: &LowerCx<'_>,
+) -> Box<dyn Kernel> {
+    let cpu = cx.cpu;
+    let visits = shape.result_len() as f64 * (shape.filter_height * shape.filter_width) as f64;
+    FnKernel::new(format!("{name}_{}", cpu.name()), move |io, cx| {
+        pool(cpu, cx.par(), pooling, &shape, io.inputs.get::<T>(0)?, io.outputs.get::<T>(0)?);
+        Ok(())
+    })
+    .ops(visits)
+    .boxed()
+}
+
+/// Lowers `$Kind` for the type of the input.
+macro_rules! lower_pool {
+    ($node:ident, $cx:ident, $Kind:ident, $name:literal) => {{
+        let (shape, activation) = geometry($node)?;
+        let output = $node.output(0)?;
+        macro_rules! integer {
+            ($T:ty, $suffix:literal) => {{
+                same_quantization($node)?;
+                let whole = (i32::from(<$T>::MIN), i32::from(<$T>::MAX));
+                let (low, high) = stored_range::<$T>(activation, output, whole)?;
+                kernel::<$T, _>(concat!($name, $suffix), $Kind { low, high }, shape, $cx)
+            }};
+        }
+        Ok(match $node.dtype(0)? {
+            TensorType::Int8 => integer!(i8, "_i8"),
+            TensorType::UInt8 => integer!(u8, "_u8"),
+            TensorType::Int16 => integer!(i16, "_i16"),
+            _ => {
+                let (low, high) = real_range(activation)?;
+                kernel::<f32, _>(concat!($name, "_f32"), $Kind { low, high }, shape, $cx)
+            }
+        })
+    }};
+}
+
+fn lower_average(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    lower_pool!(node, cx, Average, "average_pool")
+}
+
+fn lower_max(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    lower_pool!(node, cx, Max, "max_pool")
+}
+
+fn lower_l2(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (shape, activation) = geometry(node)?;
+    let (low, high) = real_range(activation)?;
+    Ok(kernel::<f32, _>("l2_pool_f32", L2 { low, high }, shape, cx))
+}

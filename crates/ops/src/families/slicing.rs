@@ -1,0 +1,342 @@
+//! Operators that take or replace a box of a tensor: SLICE, STRIDED_SLICE, DYNAMIC_UPDATE_SLICE.
+
+use ferrolite_kernels::cpu::movement::{CopyEnds, CopyPlan, dense_strides, pack4, unpack4};
+use ferrolite_model::options::StridedSliceOptionsT;
+use ferrolite_model::{BuiltinOperator, TensorType};
+
+use super::moving::{BoxCopy, Moves, Unit, each_type, into_dense};
+use crate::error::OpError;
+use crate::io::{InputData, Io};
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShapes, one};
+use crate::shape::Shape;
+use crate::spec::OpSpec;
+
+/// The family's operators.
+pub const SPECS: &[OpSpec] = &[
+    OpSpec::builtin(BuiltinOperator::SLICE, infer_slice, lower_slice).versions(8).inputs(3, 3).types(
+        each_type!([
+            Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
+            Bool, Complex64, Int4, String
+        ](Int32, Int32)(Int64, Int64)),
+    ),
+    OpSpec::builtin(BuiltinOperator::STRIDED_SLICE, infer_strided, lower_strided)
+        .versions(8)
+        .inputs(4, 4)
+        .types(each_type!([
+            Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
+            Bool, Complex64, String
+        ](Int32, Int32, Int32))),
+    OpSpec::builtin(BuiltinOperator::DYNAMIC_UPDATE_SLICE, infer_update, lower_update)
+        .versions(6)
+        .inputs(3, 3)
+        .types(&UPDATE_TYPES)
+        .in_place(&[0]),
+];
+
+/// Element types of DYNAMIC_UPDATE_SLICE: operand and update the same, indices of 32 or 64 bits.
+const UPDATE_TYPES: [crate::TypeRow; 28] = {
+    macro_rules! rows {
+        ($($t:ident)*) => {
+            [$(
+                crate::TypeRow {
+                    inputs: &[TensorType::$t, TensorType::$t, TensorType::Int32],
+                    outputs: &[TensorType::$t],
+                },
+                crate::TypeRow {
+                    inputs: &[TensorType::$t, TensorType::$t, TensorType::Int64],
+                    outputs: &[TensorType::$t],
+                },
+            )*]
+        };
+    }
+    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Int4)
+};
+
+/// First index and length of a SLICE along every axis.
+fn slice_box(node: &Node<'_>) -> Result<(Vec<usize>, Vec<usize>), InferError> {
+    let shape = node.shape(0)?;
+    let (begin, size) = (node.ints(1)?, node.ints(2)?);
+    if begin.len() != shape.rank() || size.len() != shape.rank() {
+        return Err(OpError::invalid(format!(
+            "SLICE of {shape} needs one begin and one size per axis, but has {} and {}",
+            begin.len(),
+            size.len()
+        ))
+        .into());
+    }
+    let mut start = Vec::new();
+    let mut len = Vec::new();
+    for (axis, &dim) in shape.iter().enumerate() {
+        let range = usize::try_from(begin[axis]).ok().filter(|&b| b <= dim).and_then(|b| {
+            let rest = dim - b;
+            let n = if size[axis] == -1 { rest } else { usize::try_from(size[axis]).ok()? };
+            (n <= rest).then_some((b, n))
+        });
+        let (b, n) = range.ok_or_else(|| {
+            OpError::invalid(format!(
+                "SLICE from {} of size {} leaves axis {axis} of {shape}: sizes are -1 or at most what is left",
+                begin[axis], size[axis]
+            ))
+        })?;
+        start.push(b);
+        len.push(n);
+    }
+    Ok((start, len))
+}
+
+fn infer_slice(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(one(Shape::new(&slice_box(node)?.1)))
+}
+
+fn lower_slice(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (start, len) = slice_box(node)?;
+    let info = node.input(0)?.info;
+    let ones = vec![1; len.len()];
+    let (ends, dims) = BoxCopy {
+        source: &info.shape,
+        start: &start,
+        step: &ones,
+        len: &len,
+        result: &len,
+        to: &vec![0; len.len()],
+        to_step: &ones,
+    }
+    .strided();
+    Moves::new(info.dtype)?.step((0, 0), ends, &dims)?.kernel("slice", &[&Shape::new(&len)])
+}
+
+/// What a STRIDED_SLICE does with one axis of its result or source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// A new axis of length 1 that the source lacks.
+    New,
+    /// One index; the axis is dropped.
+    Index(usize),
+    /// `len` indices from `start`, `step` apart.
+    Range { start: usize, step: isize, len: usize },
+}
+
+/// Whether bit `i` of an option's mask is set.
+fn bit(mask: i32, i: usize) -> bool {
+    i < 32 && mask >> i & 1 == 1
+}
+
+/// What a STRIDED_SLICE does, axis by axis.
+///
+/// The masks are read as NumPy reads `...`, `None`, a single index and a range left open; the ellipsis comes first where
+/// several are set.
+fn strided_parts(node: &Node<'_>) -> Result<Vec<Part>, InferError> {
+    let options = node.options::<StridedSliceOptionsT>()?;
+    let shape = node.shape(0)?;
+    let (begin, end, stride) = (node.ints(1)?, node.ints(2)?, node.ints(3)?);
+    if begin.len() != end.len() || begin.len() != stride.len() || begin.len() > 31 {
+        return Err(
+            OpError::invalid("STRIDED_SLICE needs as many begins as ends and strides, at most 31").into()
+        );
+    }
+    let new_axis = |i: usize| bit(options.new_axis_mask, i) && !bit(options.ellipsis_mask, i);
+    let taken = (0..begin.len()).filter(|&i| !bit(options.ellipsis_mask, i) && !new_axis(i)).count();
+    let whole = |axis: usize| Part::Range { start: 0, step: 1, len: shape[axis] };
+    let too_many =
+        || OpError::invalid(format!("STRIDED_SLICE names {taken} axes, but {shape} has {}", shape.rank()));
+    let mut unnamed = shape.rank().checked_sub(taken).ok_or_else(too_many)?;
+    let mut parts = Vec::new();
+    let mut axis = 0;
+    for i in 0..begin.len() {
+        if bit(options.ellipsis_mask, i) {
+            parts.extend((axis..axis + unnamed).map(whole));
+            axis += unnamed;
+            unnamed = 0;
+        } else if new_axis(i) {
+            parts.push(Part::New);
+        } else {
+            let bounds = Bounds {
+                begin: (!bit(options.begin_mask, i)).then_some(begin[i]),
+                end: (!bit(options.end_mask, i)).then_some(end[i]),
+                stride: stride[i],
+                shrink: bit(options.shrink_axis_mask, i),
+                relative: options.offset,
+            };
+            parts.push(bounds.of(shape[axis]).map_err(|why| {
+                OpError::invalid(format!("STRIDED_SLICE along axis {axis} of {shape}: {why}"))
+            })?);
+            axis += 1;
+        }
+    }
+    parts.extend((axis..shape.rank()).map(whole));
+    Ok(parts)
+}
+
+/// The bounds of a STRIDED_SLICE along one axis.
+struct Bounds {
+    /// First index, from the end if negative; `None` for the first in the direction of the stride.
+    begin: Option<i64>,
+    /// Where to stop, from the end if negative; `None` for behind the last.
+    end: Option<i64>,
+    stride: i64,
+    /// Whether only the index `begin` is taken.
+    shrink: bool,
+    /// Whether `end` counts from `begin`.
+    relative: bool,
+}
+
+impl Bounds {
+    /// The bounds on an axis of `dim` positions.
+    fn of(&self, dim: usize) -> Result<Part, String> {
+        let n = dim as i64;
+        let step = isize::try_from(self.stride).ok().filter(|&s| s != 0).ok_or("strides must not be 0")?;
+        let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
+        let place = |i: i64| if i < 0 { i.saturating_add(n) } else { i }.clamp(low, high);
+        let start = self.begin.map_or(if step > 0 { 0 } else { n - 1 }, place);
+        if self.shrink {
+            return usize::try_from(start)
+                .ok()
+                .filter(|&i| i < dim)
+                .map(Part::Index)
+                .ok_or_else(|| format!("index {:?} is outside", self.begin.unwrap_or(0)));
+        }
+        let stop = match self.end {
+            None if step > 0 => n,
+            None => -1,
+            Some(end) if self.relative => place(end.saturating_add(start)),
+            Some(end) => place(end),
+        };
+        let distance = if step > 0 { stop - start } else { start - stop };
+        let len = if distance > 0 { (distance as u64).div_ceil(self.stride.unsigned_abs()) } else { 0 };
+        let start = if len == 0 { 0 } else { start.max(0) as usize };
+        Ok(Part::Range { start, step, len: len as usize })
+    }
+}
+
+fn infer_strided(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let dims = strided_parts(node)?.into_iter().filter_map(|part| match part {
+        Part::New => Some(1),
+        Part::Index(_) => None,
+        Part::Range { len, .. } => Some(len),
+    });
+    Ok(one(dims.collect()))
+}
+
+fn lower_strided(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let parts = strided_parts(node)?;
+    let info = node.input(0)?.info;
+    let strides = dense_strides(&info.shape);
+    let (mut start, mut axis) = (0usize, 0);
+    let (mut result, mut steps) = (Vec::new(), Vec::new());
+    for part in parts {
+        let (first, kept) = match part {
+            Part::New => {
+                result.push(1);
+                steps.push(0);
+                continue;
+            }
+            Part::Index(i) => (i, None),
+            Part::Range { start, step, len } => (start, Some((len, step))),
+        };
+        start += first * strides[axis] as usize;
+        if let Some((len, step)) = kept {
+            result.push(len);
+            steps.push(strides[axis].saturating_mul(step));
+        }
+        axis += 1;
+    }
+    let (ends, dims) = into_dense(&info.shape, start, &result, &steps)?;
+    Moves::new(info.dtype)?.step((0, 0), ends, &dims)?.kernel("strided_slice", &[&Shape::new(&result)])
+}
+
+fn infer_update(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let (operand, update, indices) = (node.shape(0)?, node.shape(1)?, node.shape(2)?);
+    let fits = update.rank() == operand.rank() && update.iter().zip(operand.iter()).all(|(u, o)| u <= o);
+    if !fits || indices.rank() != 1 || indices[0] != operand.rank() {
+        return Err(OpError::invalid(format!(
+            "an update of {update} at {indices} start indices does not fit {operand}: it needs the same rank, no larger \
+             dimensions and one index per axis"
+        ))
+        .into());
+    }
+    Ok(one(operand.clone()))
+}
+
+/// The update's copy and where it may begin.
+struct Update {
+    unit: Unit,
+    plan: CopyPlan,
+    /// Elements of the operand and of the update.
+    lens: (usize, usize),
+    /// Strides of the operand in elements, and the greatest start that keeps the update inside, per axis.
+    axes: Vec<(usize, i64)>,
+}
+
+fn lower_update(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (operand, update) = (node.shape(0)?, node.shape(1)?);
+    let unit = Unit::of(node.dtype(0)?)?;
+    let strides = dense_strides(operand);
+    let zeros = vec![0; operand.rank()];
+    let ones = vec![1; operand.rank()];
+    let (ends, dims) = BoxCopy {
+        source: update,
+        start: &zeros,
+        step: &ones,
+        len: update,
+        result: operand,
+        to: &zeros,
+        to_step: &ones,
+    }
+    .strided();
+    // The plan ends with the last element written, so that it can run from any start that keeps the update inside.
+    let reach = if ends.src_len == 0 {
+        0
+    } else {
+        1 + update.iter().zip(&strides).map(|(&d, &s)| (d - 1) * s as usize).sum::<usize>()
+    };
+    let element = if let Unit::Bytes(n) = unit { n } else { 1 };
+    let plan = CopyPlan::new(element, CopyEnds { dst_len: reach, ..ends }, &dims)
+        .ok_or_else(|| OpError::invalid("the update does not fit the operand"))?;
+    let lens = (operand.num_elements()?, update.num_elements()?);
+    let axes = strides.iter().zip(operand.iter().zip(update.iter()));
+    let update =
+        Update { unit, plan, lens, axes: axes.map(|(&s, (&o, &u))| (s as usize, (o - u) as i64)).collect() };
+    let scratch = if unit == Unit::Nibbles { lens.0 + lens.1 } else { 0 };
+    Ok(FnKernel::new("dynamic_update_slice", move |io, cx| {
+        let start = update.start(io)?;
+        if !matches!(io.inputs.view(0)?.data, InputData::InPlace(0)) {
+            io.outputs.bytes(0)?.copy_from_slice(io.inputs.bytes(0)?);
+        }
+        match update.unit {
+            Unit::Bytes(n) => {
+                let to = &mut io.outputs.bytes(0)?[start * n..];
+                update.plan.run(io.inputs.bytes(1)?, to, cx.par());
+            }
+            _ => {
+                let (whole, part) = io.scratch.split_at_mut(update.lens.0);
+                let part = &mut part[..update.lens.1];
+                unpack4(io.outputs.bytes(0)?, whole);
+                unpack4(io.inputs.bytes(1)?, part);
+                update.plan.run(part, &mut whole[start..], cx.par());
+                pack4(whole, io.outputs.bytes(0)?);
+            }
+        }
+        Ok(())
+    })
+    .scratch(scratch)
+    .boxed())
+}
+
+impl Update {
+    /// The first element written: start indices are moved to where the update fits.
+    fn start(&self, io: &Io<'_>) -> Result<usize, OpError> {
+        let index = |i: usize| -> Result<i64, OpError> {
+            Ok(match io.inputs.view(2)?.dtype {
+                TensorType::Int64 => io.inputs.get::<i64>(2)?[i],
+                _ => i64::from(io.inputs.get::<i32>(2)?[i]),
+            })
+        };
+        let mut start = 0;
+        for (i, &(stride, last)) in self.axes.iter().enumerate() {
+            start += index(i)?.clamp(0, last) as usize * stride;
+        }
+        Ok(start)
+    }
+}
