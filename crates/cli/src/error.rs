@@ -1,5 +1,6 @@
 //! Failures of the command and the exit codes they end it with.
 
+use ferrolite::ErrorKind;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -60,6 +61,17 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl From<ferrolite::Error> for Error {
+    fn from(error: ferrolite::Error) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::BadModel | ErrorKind::Unsupported | ErrorKind::Io => Exit::Model,
+            ErrorKind::InvalidInput => Exit::Usage,
+            _ => Exit::Runtime,
+        };
+        Self { exit, message: error.to_string() }
     }
 }
 

@@ -11,12 +11,60 @@
 //! Results go to standard output, errors, one sentence first, to standard error.
 
 mod args;
+mod bench;
+mod compare;
+mod demo;
 mod error;
+mod fill;
 mod inspect;
 mod memory;
 mod npz;
 mod random;
+mod run;
+mod session;
 mod stats;
-mod strings;
 mod table;
+mod tensors;
 mod terminal;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use error::Error;
+use std::io::{BufWriter, Write, stdout};
+use std::process::ExitCode;
+
+/// Runs the command with the arguments of the process and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = BufWriter::new(stdout().lock());
+    let done = dispatch(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What was written before the failure belongs to the user; a second failure adds nothing.
+            let _ = out.flush();
+            error.report()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<(), Error> {
+    match cli.command {
+        None => demo::run(terminal::Style::for_stdout(), out),
+        Some(Command::Run(args)) => run::run(&args, out),
+        Some(Command::Bench(args)) => bench::run(&args, out),
+        Some(Command::Inspect(args)) => inspect::run(&args, out),
+        Some(Command::Compare(args)) => compare::run(&args, out),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ferrolite", &mut script);
+            Ok(out.write_all(&script)?)
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            Ok(out.write_all(&page)?)
+        }
+    }
+}
