@@ -56,8 +56,7 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
     let progress = terminal::spinner("loading");
     let start = Instant::now();
     let model = Model::from_file(&args.model)?;
-    let setup =
-        Setup { signature: args.signature.as_deref(), profile: args.profile, ..Setup::default() };
+    let setup = Setup { signature: args.signature.as_deref(), profile: args.profile, ..Setup::default() };
     let mut session = Session::new(&model, &args.execution, &setup)?;
     let load = start.elapsed();
 
@@ -114,16 +113,8 @@ fn measure(session: &mut Session, duration: Duration) -> Result<Vec<Duration>, E
 /// Mean times of the runs since `before`.
 fn steps(after: &Profile, before: Option<&Profile>) -> Vec<Step> {
     let earlier = before.map_or(&[][..], |profile| &profile.steps);
-    let since = |(index, step): (usize, &StepProfile)| {
-        let (total, calls) = match earlier.get(index) {
-            Some(old) if old.operator == step.operator && old.kernel == step.kernel => {
-                (step.total.saturating_sub(old.total), step.calls.saturating_sub(old.calls))
-            }
-            _ => (step.total, step.calls),
-        };
-        (step, total, calls)
-    };
-    let measured: Vec<_> = after.steps.iter().enumerate().map(since).collect();
+    let measured: Vec<_> =
+        after.steps.iter().enumerate().map(|(index, step)| since(step, earlier.get(index))).collect();
     let all: Duration = measured.iter().map(|(_, total, _)| *total).sum();
     let share = |total: Duration| if all.is_zero() { 0.0 } else { total.as_secs_f64() / all.as_secs_f64() };
     let step = |(step, total, calls): (&StepProfile, Duration, u64)| {
@@ -138,6 +129,16 @@ fn steps(after: &Profile, before: Option<&Profile>) -> Vec<Step> {
         }
     };
     measured.into_iter().map(step).collect()
+}
+
+/// A step with the time and number of its runs after `earlier`.
+fn since<'a>(step: &'a StepProfile, earlier: Option<&StepProfile>) -> (&'a StepProfile, Duration, u64) {
+    match earlier {
+        Some(old) if old.operator == step.operator && old.kernel == step.kernel => {
+            (step, step.total.saturating_sub(old.total), step.calls.saturating_sub(old.calls))
+        }
+        _ => (step, step.total, step.calls),
+    }
 }
 
 fn write_table(
@@ -251,7 +252,8 @@ mod tests {
             profile: None,
         };
         let line = serde_json::to_string(&report).expect("plain data");
-        for key in ["load_ms", "first_ms", "median_ms", "p90_ms", "min_ms", "runs", "arena_mb", "peak_rss_mb"] {
+        for key in ["load_ms", "first_ms", "median_ms", "p90_ms", "min_ms", "runs", "arena_mb", "peak_rss_mb"]
+        {
             assert!(line.contains(&format!("\"{key}\":")), "{key} in {line}");
         }
     }

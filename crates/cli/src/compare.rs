@@ -72,9 +72,7 @@ pub fn run(args: &CompareArgs, out: &mut dyn Write) -> Result<(), Error> {
 
     let subjects = subjects(&model, &session, &references, args.tolerance)?;
     let failed = write_table(&subjects, Style::for_stdout(), out)?;
-    let compared = |port: &&session::Port| {
-        !subjects.iter().any(|subject| port.names.contains(&subject.name))
-    };
+    let compared = |port: &&session::Port| !subjects.iter().any(|subject| port.names.contains(&subject.name));
     if !intermediate {
         for port in session.outputs().iter().filter(compared) {
             writeln!(out, "  output '{}' has no reference", port.key)?;
@@ -153,11 +151,12 @@ fn difference(dtype: TensorType, rule: Rule, result: &Array, reference: &Array) 
     let (Some(values), Some(expected)) = (numbers(dtype, result), numbers(dtype, reference)) else {
         return unequal_elements(result, reference);
     };
-    let apart = |(&value, &expected): (&f64, &f64)| match value == expected || value.is_nan() && expected.is_nan() {
-        true => 0.0,
-        false if value.is_nan() || expected.is_nan() => f64::INFINITY,
-        false => (value - expected).abs(),
-    };
+    let apart =
+        |(&value, &expected): (&f64, &f64)| match value == expected || value.is_nan() && expected.is_nan() {
+            true => 0.0,
+            false if value.is_nan() || expected.is_nan() => f64::INFINITY,
+            false => (value - expected).abs(),
+        };
     let distances: Vec<f64> = values.iter().zip(&expected).map(apart).collect();
     let allowed = |expected: f64| match rule {
         Rule::Close { rtol, atol } if expected.is_finite() => atol + rtol * expected.abs(),
@@ -166,7 +165,8 @@ fn difference(dtype: TensorType, rule: Rule, result: &Array, reference: &Array) 
     };
     // Excess over the tolerance; positive beyond it.
     let excess: Vec<f64> = distances.iter().zip(&expected).map(|(d, e)| d - allowed(*e)).collect();
-    let worst = (0..excess.len()).filter(|&i| excess[i] > 0.0).max_by(|&a, &b| excess[a].total_cmp(&excess[b]));
+    let worst =
+        (0..excess.len()).filter(|&i| excess[i] > 0.0).max_by(|&a, &b| excess[a].total_cmp(&excess[b]));
     let relative = distances.iter().zip(&expected).filter(|(d, _)| **d > 0.0);
     let mut found = Difference {
         greatest: Some(distances.iter().copied().fold(0.0, f64::max)),
@@ -193,7 +193,13 @@ fn unequal_elements(result: &Array, reference: &Array) -> Difference {
             pairs.enumerate().filter(|(_, (a, b))| a != b).map(|(i, _)| i).collect()
         }
     };
-    Difference { greatest: None, mean: None, relative: None, beyond: unequal.len(), worst: unequal.first().copied() }
+    Difference {
+        greatest: None,
+        mean: None,
+        relative: None,
+        beyond: unequal.len(),
+        worst: unequal.first().copied(),
+    }
 }
 
 /// Position of element `index` along each axis.
@@ -238,7 +244,8 @@ fn write_table(subjects: &[Subject<'_>], style: Style, out: &mut dyn Write) -> R
                 style.bad(&format!("differs, most at {:?}", coordinates(worst, result.shape())))
             }
         };
-        let numbers = [cell(found.greatest), cell(found.mean), cell(found.relative), found.beyond.to_string()];
+        let numbers =
+            [cell(found.greatest), cell(found.mean), cell(found.relative), found.beyond.to_string()];
         table.row(start.into_iter().chain(numbers).chain([verdict]));
     }
     table.write(out)?;
@@ -277,15 +284,39 @@ mod tests {
         let rows: &[(&str, TensorType, Rule, Array, Array, usize, Option<usize>)] = &[
             ("equal", TensorType::Float32, close, floats(&[1.0]), floats(&[1.0]), 0, None),
             ("absolute", TensorType::Float32, close, floats(&[0.4, 0.6]), floats(&[0.0, 0.0]), 1, Some(1)),
-            ("relative", TensorType::Float32, close, floats(&[111.0, 109.0]), floats(&[100.0, 100.0]), 1, Some(0)),
+            (
+                "relative",
+                TensorType::Float32,
+                close,
+                floats(&[111.0, 109.0]),
+                floats(&[100.0, 100.0]),
+                1,
+                Some(0),
+            ),
             ("worst", TensorType::Float32, close, floats(&[9.0, 2.0, 11.0]), floats(&[0.0; 3]), 3, Some(2)),
             ("both nan", TensorType::Float32, close, floats(&[nan]), floats(&[nan]), 0, None),
             ("one nan", TensorType::Float32, close, floats(&[nan, 1.0]), floats(&[1.0, nan]), 2, Some(1)),
             ("infinities", TensorType::Float32, close, floats(&[inf, -inf]), floats(&[inf, inf]), 1, Some(1)),
             ("near infinity", TensorType::Float32, close, floats(&[1e30]), floats(&[inf]), 1, Some(0)),
             ("steps", TensorType::Int8, Rule::Steps(1), bytes(&[1, -128]), bytes(&[2, 127]), 1, Some(1)),
-            ("wide", TensorType::Int64, Rule::Equal, wide(&[i64::MAX, 1]), wide(&[i64::MAX - 1, 1]), 1, Some(0)),
-            ("strings", TensorType::String, Rule::Equal, words(&["a", "b"]), words(&["a", "longer"]), 1, Some(1)),
+            (
+                "wide",
+                TensorType::Int64,
+                Rule::Equal,
+                wide(&[i64::MAX, 1]),
+                wide(&[i64::MAX - 1, 1]),
+                1,
+                Some(0),
+            ),
+            (
+                "strings",
+                TensorType::String,
+                Rule::Equal,
+                words(&["a", "b"]),
+                words(&["a", "longer"]),
+                1,
+                Some(1),
+            ),
             ("nothing", TensorType::Float32, close, floats(&[]), floats(&[]), 0, None),
         ];
         let wrong: Vec<_> = rows

@@ -39,11 +39,6 @@ impl Error {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
-    /// A bad or unsupported model (exit 3).
-    pub fn model(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Model, message: message.into() }
-    }
-
     /// A failure while running (exit 4).
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { exit: Exit::Runtime, message: message.into() }

@@ -32,7 +32,11 @@ pub fn random_bytes(meta: &TensorMeta, shape: &[usize], random: &mut Random) -> 
             // Both float8 formats: exponents below the bias, so magnitudes below two.
             TensorType::Float8E4M3Fn => bytes.push(random.below(0x38) as u8 | small << 7),
             TensorType::Float8E5M2 => bytes.push(random.below(0x3c) as u8 | small << 7),
-            TensorType::UInt8 | TensorType::Int8 | TensorType::Int4 | TensorType::UInt4 | TensorType::Int2 => {
+            TensorType::UInt8
+            | TensorType::Int8
+            | TensorType::Int4
+            | TensorType::UInt4
+            | TensorType::Int2 => {
                 bytes.push(random.bits() as u8);
             }
             TensorType::Int16 if quantized => bytes.extend((random.bits() as u16).to_le_bytes()),
@@ -60,7 +64,14 @@ mod tests {
 
     fn meta(dtype: TensorType, quantized: bool) -> TensorMeta {
         let quantization = quantized.then(|| Arc::new(Quantization::per_tensor(0.5, 0)));
-        TensorMeta { name: String::new(), index: 0, dtype, shape: vec![], shape_signature: vec![], quantization }
+        TensorMeta {
+            name: String::new(),
+            index: 0,
+            dtype,
+            shape: vec![],
+            shape_signature: vec![],
+            quantization,
+        }
     }
 
     #[test]
@@ -101,7 +112,11 @@ mod tests {
         for &dtype in TensorType::ALL {
             let filled = random_bytes(&meta(dtype, false), &[3], &mut Random::new(0));
             let expected = !matches!(dtype, TensorType::Resource | TensorType::Variant);
-            assert_eq!(filled.is_some_and(|bytes| to_array(dtype, &[3], &bytes).is_some()), expected, "{dtype}");
+            assert_eq!(
+                filled.is_some_and(|bytes| to_array(dtype, &[3], &bytes).is_some()),
+                expected,
+                "{dtype}"
+            );
         }
         let scalar = random_bytes(&meta(TensorType::Float32, false), &[], &mut Random::new(0));
         assert_eq!(scalar.map(|bytes| bytes.len()), Some(4));

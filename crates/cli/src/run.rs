@@ -35,11 +35,15 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     progress.finish_and_clear();
 
     write_inputs(&session, &sources, args.seed, out)?;
-    let outputs: Vec<Array> = (0..session.outputs().len()).map(|i| session.output(i)).collect::<Result<_, _>>()?;
+    let outputs: Vec<Array> =
+        (0..session.outputs().len()).map(|i| session.output(i)).collect::<Result<_, _>>()?;
     write_outputs(session.outputs(), &outputs, out)?;
     writeln!(out, "\nran in {}", stats::readable(time))?;
     if let Some(path) = &args.outputs {
-        npz::write(path, session.outputs().iter().zip(&outputs).map(|(port, array)| (port.key.as_str(), array)))?;
+        npz::write(
+            path,
+            session.outputs().iter().zip(&outputs).map(|(port, array)| (port.key.as_str(), array)),
+        )?;
         writeln!(out, "wrote {}", path.display())?;
     }
     if let Some(path) = &args.preserve_all {
@@ -64,7 +68,9 @@ fn write_inputs(
     ]);
     for (index, (port, source)) in session.inputs().iter().zip(sources).enumerate() {
         let shape = session.input_shape(index)?;
-        let value = source.as_ref().map_or_else(|| format!("random, seed {seed}"), |name| format!("given as '{name}'"));
+        let value = source
+            .as_ref()
+            .map_or_else(|| format!("random, seed {seed}"), |name| format!("given as '{name}'"));
         table.row([
             port.key.clone(),
             port.meta.name.clone(),

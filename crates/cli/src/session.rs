@@ -133,10 +133,12 @@ impl Session {
             let bytes = match array {
                 Some((name, array)) => tensors::to_bytes(meta.dtype, array)
                     .map_err(|e| Error::usage(format!("input '{name}' {e}")))?,
-                None => fill::random_bytes(&meta, &self.input_shape(input)?, &mut random).ok_or_else(|| {
-                    let Port { key, .. } = &self.inputs[input];
-                    Error::usage(format!("input '{key}' is a {}, which cannot be made up", meta.dtype))
-                })?,
+                None => {
+                    fill::random_bytes(&meta, &self.input_shape(input)?, &mut random).ok_or_else(|| {
+                        let Port { key, .. } = &self.inputs[input];
+                        Error::usage(format!("input '{key}' is a {}, which cannot be made up", meta.dtype))
+                    })?
+                }
             };
             self.set_bytes(input, &bytes)?;
         }

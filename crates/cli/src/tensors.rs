@@ -77,7 +77,12 @@ pub fn numbers(dtype: TensorType, array: &Array) -> Option<Vec<f64>> {
     let bytes = array.bytes();
     macro_rules! decode {
         ($t:ty) => {
-            bytes.as_chunks::<{ size_of::<$t>() }>().0.iter().map(|b| <$t>::from_le_bytes(*b) as f64).collect()
+            bytes
+                .as_chunks::<{ size_of::<$t>() }>()
+                .0
+                .iter()
+                .map(|b| <$t>::from_le_bytes(*b) as f64)
+                .collect()
         };
     }
     if dtype == TensorType::BFloat16 {

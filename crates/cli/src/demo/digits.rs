@@ -46,7 +46,9 @@ pub fn held_back() -> Option<Vec<Digit>> {
 fn parse(bytes: &[u8]) -> Option<Vec<Digit>> {
     let (count, records) = bytes.split_first_chunk()?;
     let (records, rest) = records.as_chunks::<{ PIXELS + 1 }>();
-    let valid = |record: &[u8; PIXELS + 1]| record[..PIXELS].iter().all(|&ink| ink <= FULL_INK) && record[PIXELS] < 10;
+    let valid = |record: &[u8; PIXELS + 1]| {
+        record[..PIXELS].iter().all(|&ink| ink <= FULL_INK) && record[PIXELS] < 10
+    };
     let complete = rest.is_empty() && records.len() == usize::try_from(u32::from_le_bytes(*count)).ok()?;
     (complete && records.iter().all(valid)).then(|| records.iter().copied().map(Digit).collect())
 }

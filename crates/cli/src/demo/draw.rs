@@ -114,7 +114,14 @@ mod tests {
 
     #[test]
     fn bars_grow_by_eighths() {
-        let rows = [(0.0, ""), (0.0125, "▏"), (0.1, "█"), (0.55, "█████▌"), (1.0, "██████████"), (2.0, "██████████")];
+        let rows = [
+            (0.0, ""),
+            (0.0125, "▏"),
+            (0.1, "█"),
+            (0.55, "█████▌"),
+            (1.0, "██████████"),
+            (2.0, "██████████"),
+        ];
         for (share, expected) in rows {
             assert_eq!(bar(share), format!("{expected:<BAR_COLUMNS$}"), "{share}");
         }
@@ -128,10 +135,14 @@ mod tests {
         let said = [("float32", &probabilities), ("int8", &probabilities)];
         let plain = block(&digit, &said, Style::plain());
         let coloured = block(&digit, &said, Style::coloured());
-        let widths = |lines: &[String]| -> Vec<usize> { lines.iter().map(|line| visible_width(line)).collect() };
+        let widths =
+            |lines: &[String]| -> Vec<usize> { lines.iter().map(|line| visible_width(line)).collect() };
         assert_eq!(plain.len(), LINES);
         assert_eq!(widths(&plain), widths(&coloured));
-        assert!(plain.iter().all(|line| !line.contains('\x1b')) && coloured.iter().any(|line| line.contains('\x1b')));
+        assert!(
+            plain.iter().all(|line| !line.contains('\x1b'))
+                && coloured.iter().any(|line| line.contains('\x1b'))
+        );
     }
 
     #[test]

@@ -110,13 +110,19 @@ fn choose(digits: &[Digit], readings: &[Reading]) -> Vec<usize> {
         readings.iter().all(|reading| most_likely(&reading.probabilities[*index]) == digits[*index].label())
     };
     let misread = (0..digits.len()).find(|index| !right(index));
-    let first_of = |class: usize| (0..digits.len()).filter(right).find(|&index| digits[index].label() == class);
+    let first_of =
+        |class: usize| (0..digits.len()).filter(right).find(|&index| digits[index].label() == class);
     let classes = if misread.is_some() { DRAWN - 1 } else { DRAWN };
     // Every second class, so that unlike shapes are shown.
     (0..classes).filter_map(|place| first_of(place * 2 % CLASSES + place / 5)).chain(misread).collect()
 }
 
-fn write_summary(readings: &[Reading], digits: usize, style: Style, out: &mut dyn Write) -> Result<(), Error> {
+fn write_summary(
+    readings: &[Reading],
+    digits: usize,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     writeln!(out, "\n{}", style.bold(&format!("all {digits} digits, one at a time, one thread")))?;
     let mut table = Table::new(&[
         ("model", Align::Left),
@@ -142,7 +148,8 @@ fn write_summary(readings: &[Reading], digits: usize, style: Style, out: &mut dy
 fn write_kernels(readings: &[Reading], style: Style, out: &mut dyn Write) -> Result<(), Error> {
     for reading in readings {
         writeln!(out, "\n{}", style.bold(&format!("kernels, {}", reading.format)))?;
-        let mut table = Table::new(&[("mean", Align::Right), ("operator", Align::Left), ("kernel", Align::Left)]);
+        let mut table =
+            Table::new(&[("mean", Align::Right), ("operator", Align::Left), ("kernel", Align::Left)]);
         for step in &reading.profile.steps {
             let mean = step.total / u32::try_from(step.calls).unwrap_or(u32::MAX).max(1);
             table.row([stats::readable(mean), step.operator.clone(), step.kernel.clone()]);

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 pub fn picture(report: &Report) -> Picture {
     let mut facts = text::facts(report);
     facts.extend(report.plan_error.iter().map(|error| ("cannot run".to_owned(), error.clone())));
-    let unsupported: BTreeSet<&str> = report.unsupported.iter().map(|operator| operator.name.as_str()).collect();
+    let unsupported: BTreeSet<&str> =
+        report.unsupported.iter().map(|operator| operator.name.as_str()).collect();
     let graphs = report.subgraphs.iter().enumerate();
     Picture {
         title: report.file.clone(),
@@ -60,8 +61,14 @@ fn port(kind: &str, tensor: usize, facts: &Facts, role: Role) -> Node {
     Node { label, note: shape_and_type(tensor, facts), role, details: tensor_details(tensor, facts) }
 }
 
-fn operator_box(number: usize, operator: &OperatorFacts, facts: &Facts, unsupported: &BTreeSet<&str>) -> Node {
-    let mut details: Vec<Detail> = vec![("operator".to_owned(), format!("{number}, version {}", operator.version))];
+fn operator_box(
+    number: usize,
+    operator: &OperatorFacts,
+    facts: &Facts,
+    unsupported: &BTreeSet<&str>,
+) -> Node {
+    let mut details: Vec<Detail> =
+        vec![("operator".to_owned(), format!("{number}, version {}", operator.version))];
     details.extend(operator.options.iter().map(|options| ("options".to_owned(), options.clone())));
     for (place, tensor) in operator.inputs.iter().enumerate() {
         let value = tensor.map_or_else(|| "left out".to_owned(), |tensor| in_a_line(tensor, facts));
@@ -87,7 +94,8 @@ fn tensor_details(tensor: usize, facts: &Facts) -> Vec<Detail> {
         ("type".to_owned(), of.dtype.clone()),
         ("shape".to_owned(), of.dimensions()),
     ];
-    details.extend(of.quantization.iter().map(|quantization| ("real value".to_owned(), quantization.clone())));
+    details
+        .extend(of.quantization.iter().map(|quantization| ("real value".to_owned(), quantization.clone())));
     let role = text::role(tensor, of, facts);
     if !role.is_empty() {
         details.push(("role".to_owned(), role));

@@ -149,7 +149,9 @@ fn plan(model: &Model) -> ferrolite::Result<(String, usize)> {
         match interpreter.signature_runner(&signature.key) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
-            Err(error) => refusals.push_str(&format!("signature '{}' cannot be planned: {error}\n", signature.key)),
+            Err(error) => {
+                refusals.push_str(&format!("signature '{}' cannot be planned: {error}\n", signature.key))
+            }
         }
     }
     Ok((interpreter.describe() + &refusals, interpreter.arena_bytes()))

@@ -60,12 +60,18 @@ fn write_signatures(report: &Report, style: Style, out: &mut dyn Write) -> io::R
     for signature in &report.signatures {
         writeln!(out, "  {} runs subgraph {}", signature.key, signature.subgraph)?;
         let tensors = report.subgraphs.get(signature.subgraph).map_or(&[][..], |graph| &graph.tensors);
-        let mut table = Table::new(&[("", LEFT), ("name", LEFT), ("type", LEFT), ("shape", LEFT), ("tensor", LEFT)]);
+        let mut table =
+            Table::new(&[("", LEFT), ("name", LEFT), ("type", LEFT), ("shape", LEFT), ("tensor", LEFT)]);
         let sides = [("in", &signature.inputs), ("out", &signature.outputs)];
-        for (side, named) in sides.iter().flat_map(|(side, list)| list.iter().map(move |named| (side, named))) {
+        for (side, named) in sides.iter().flat_map(|(side, list)| list.iter().map(move |named| (side, named)))
+        {
             let Some(tensor) = tensors.get(named.tensor) else { continue };
             let names = [(*side).to_owned(), named.name.clone()];
-            table.row(names.into_iter().chain([tensor.dtype.clone(), tensor.dimensions(), tensor.name.clone()]));
+            table.row(names.into_iter().chain([
+                tensor.dtype.clone(),
+                tensor.dimensions(),
+                tensor.name.clone(),
+            ]));
         }
         table.write(out)?;
     }
@@ -99,8 +105,14 @@ fn write_constants(report: &Report, style: Style, out: &mut dyn Write) -> io::Re
 fn write_graph(index: usize, graph: &Graph, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let name = graph.name.as_deref().unwrap_or_default();
     writeln!(out, "\n{}", style.bold(format!("subgraph {index} {name}").trim_end()))?;
-    let mut table =
-        Table::new(&[("tensor", RIGHT), ("type", LEFT), ("shape", LEFT), ("role", LEFT), ("name", LEFT), ("real value", LEFT)]);
+    let mut table = Table::new(&[
+        ("tensor", RIGHT),
+        ("type", LEFT),
+        ("shape", LEFT),
+        ("role", LEFT),
+        ("name", LEFT),
+        ("real value", LEFT),
+    ]);
     for (number, tensor) in graph.tensors.iter().enumerate() {
         table.row([
             number.to_string(),
@@ -112,9 +124,16 @@ fn write_graph(index: usize, graph: &Graph, style: Style, out: &mut dyn Write) -
         ]);
     }
     table.write(out)?;
-    let mut table = Table::new(&[("operator", RIGHT), ("name", LEFT), ("inputs", LEFT), ("outputs", LEFT), ("options", LEFT)]);
+    let mut table = Table::new(&[
+        ("operator", RIGHT),
+        ("name", LEFT),
+        ("inputs", LEFT),
+        ("outputs", LEFT),
+        ("options", LEFT),
+    ]);
     for (number, operator) in graph.operators.iter().enumerate() {
-        let input = |tensor: &Option<usize>| tensor.map_or_else(|| "-".to_owned(), |tensor| tensor.to_string());
+        let input =
+            |tensor: &Option<usize>| tensor.map_or_else(|| "-".to_owned(), |tensor| tensor.to_string());
         let inputs: Vec<String> = operator.inputs.iter().map(input).collect();
         let outputs: Vec<String> = operator.outputs.iter().map(usize::to_string).collect();
         let options = operator.options.clone().unwrap_or_default();
