@@ -232,7 +232,11 @@ impl TensorFacts {
 fn quantization_in_short(quantization: &Quantization) -> Option<String> {
     match (quantization.scale.as_slice(), quantization.zero_point.first()) {
         ([], _) => quantization.details.as_ref().map(|details| format!("{details:?}")),
-        ([scale], zero_point) => Some(format!("{scale} * (q - {})", zero_point.copied().unwrap_or(0))),
+        ([scale], zero_point) => Some(match zero_point.copied().unwrap_or(0) {
+            0 => format!("{scale} * q"),
+            below @ ..0 => format!("{scale} * (q + {})", below.unsigned_abs()),
+            above => format!("{scale} * (q - {above})"),
+        }),
         (scales, _) => {
             let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
             let greatest = scales.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -273,7 +277,9 @@ mod tests {
     fn quantization_is_summed_up() {
         let mut open = Quantization::per_channel(vec![0.5, 0.125, 0.25], 3);
         let rows = [
-            (Quantization::per_tensor(0.5, -3), Some("0.5 * (q - -3)")),
+            (Quantization::per_tensor(0.5, -3), Some("0.5 * (q + 3)")),
+            (Quantization::per_tensor(0.5, 3), Some("0.5 * (q - 3)")),
+            (Quantization::per_tensor(0.5, 0), Some("0.5 * q")),
             (open.clone(), Some("3 scales 0.125 to 0.5 along axis 3")),
             (Quantization::default(), None),
         ];

@@ -110,8 +110,8 @@ fn write_graph(index: usize, graph: &Graph, style: Style, out: &mut dyn Write) -
         ("type", LEFT),
         ("shape", LEFT),
         ("role", LEFT),
-        ("name", LEFT),
         ("real value", LEFT),
+        ("name", LEFT),
     ]);
     for (number, tensor) in graph.tensors.iter().enumerate() {
         table.row([
@@ -119,8 +119,8 @@ fn write_graph(index: usize, graph: &Graph, style: Style, out: &mut dyn Write) -
             tensor.dtype.clone(),
             tensor.dimensions(),
             role(number, tensor, graph),
-            tensor.name.clone(),
             tensor.quantization.clone().unwrap_or_default(),
+            tensor.name.clone(),
         ]);
     }
     table.write(out)?;
