@@ -496,7 +496,7 @@ fn broken_files_are_refused() {
             "operator 0 (ADD)",
         ),
     ];
-    check(rows, |bytes| Model::parse(bytes));
+    check(rows, Model::parse);
 }
 
 fn far_buffer(model: &mut schema::ModelT, offset: u64) {
@@ -533,4 +533,21 @@ fn old_ways_are_understood() {
     let model = b.finish().unwrap();
     assert_eq!(model.tensor_data(&model.subgraphs()[0].tensors[empty]), Some([].as_slice()));
     assert_eq!(model.tensor_data(&model.subgraphs()[0].tensors[scalar]), None);
+}
+
+#[test]
+fn small_files_cannot_stand_for_large_models() {
+    // Thousands of references to one subgraph, which has thousands of references to one tensor.
+    const MANY: usize = 3000;
+    let mut fbb = flatbuffers::FlatBufferBuilder::new();
+    let tensor = schema::Tensor::create(&mut fbb, &schema::TensorArgs::default());
+    let tensors = Some(fbb.create_vector(&[tensor; MANY]));
+    let subgraph =
+        schema::SubGraph::create(&mut fbb, &schema::SubGraphArgs { tensors, ..Default::default() });
+    let subgraphs = Some(fbb.create_vector(&[subgraph; MANY]));
+    let args = schema::ModelArgs { version: 3, subgraphs, ..Default::default() };
+    let root = schema::Model::create(&mut fbb, &args);
+    fbb.finish(root, Some(schema::MODEL_IDENTIFIER));
+    let error = Model::parse(fbb.finished_data().to_vec()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Structure, "{error}");
 }

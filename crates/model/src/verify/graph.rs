@@ -73,8 +73,7 @@ fn step(
         match *state {
             State::Missing => *state = State::Made(index),
             State::Given(what) => {
-                let message =
-                    format!("the operator writes it although it is {what}; export the model again");
+                let message = format!("the operator writes it although it is {what}; export the model again");
                 return Err(at(subgraph, output, &message));
             }
             State::Made(first) => {
