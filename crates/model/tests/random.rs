@@ -54,8 +54,8 @@ fn constants() -> impl Strategy<Value = Vec<(TensorType, Vec<usize>, u8)>> {
     proptest::collection::vec((dtype, proptest::collection::vec(1_usize..4, 0..4), any::<u8>()), 0..9)
 }
 
-/// How a file of a chain model looks after a few of its bytes are replaced.
-fn damage(bytes: &mut Vec<u8>, changes: &[(prop::sample::Index, u8)]) {
+/// Replaces a few bytes.
+fn damage(bytes: &mut [u8], changes: &[(prop::sample::Index, u8)]) {
     for (at, byte) in changes {
         let at = at.index(bytes.len());
         bytes[at] = *byte;
