@@ -4,6 +4,7 @@
 
 mod blocks;
 mod creating;
+mod elementwise;
 mod fixed;
 mod joining;
 mod moving;
@@ -22,6 +23,11 @@ use crate::spec::OpSpec;
 pub const TABLE: &[&[OpSpec]] = &[
     blocks::SPECS,
     creating::SPECS,
+    elementwise::activation::SPECS,
+    elementwise::arithmetic::SPECS,
+    elementwise::quantize::SPECS,
+    elementwise::softmax::SPECS,
+    elementwise::unary::SPECS,
     joining::SPECS,
     padding::SPECS,
     pooling::SPECS,

@@ -4,19 +4,20 @@ use crate::inout::InOut;
 use crate::isa::Cpu;
 use crate::par::Par;
 
+use super::quantized::Narrow;
 use super::unary::map_in_out;
 
-/// A function of 8-bit values, indexed by their bits as `u8`.
-pub type Table8 = [u8; 256];
+/// A function of 8-bit values, indexed by their bits.
+pub type Table8<T> = [T; 256];
 
-/// The table of `f`, which is given the bits of an input and gives the bits of an output.
-pub fn table8(f: impl Fn(u8) -> u8) -> Table8 {
-    core::array::from_fn(|bits| f(bits as u8))
+/// The table of `f` for `i8` or `u8`.
+pub fn table8<T: Narrow>(f: impl Fn(T) -> T) -> Table8<T> {
+    core::array::from_fn(|bits| f(T::cut(if T::MIN < 0 { i32::from(bits as i8) } else { bits as i32 })))
 }
 
-/// Replaces each byte by its entry in the table.
-pub fn apply8(cpu: Cpu, par: Par, io: InOut<'_, u8>, table: &Table8) {
-    map_in_out(cpu, par, io, |x| table[usize::from(x)]);
+/// Replaces each value of `i8` or `u8` by its entry in the table.
+pub fn apply8<T: Narrow>(cpu: Cpu, par: Par, io: InOut<'_, T>, table: &Table8<T>) {
+    map_in_out(cpu, par, io, |x| table[usize::from(x.widen() as u8)]);
 }
 
 /// A function of `i16` at 513 points, 128 apart, between which it is interpolated.
@@ -44,11 +45,16 @@ mod tests {
 
     #[test]
     fn tables_of_bytes() {
-        let table = table8(|x| x.wrapping_mul(7) ^ 3);
-        let input: Vec<u8> = (0..1000).map(|i| (i % 256) as u8).collect();
+        let signed = table8(|x: i8| x.wrapping_mul(7) ^ 3);
+        let unsigned = table8(|x: u8| x.wrapping_mul(7) ^ 3);
         for cpu in Cpu::all() {
+            let input: Vec<i8> = (0..1000).map(|i| i as u8 as i8).collect();
             let mut out = input.clone();
-            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &table);
+            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &signed);
+            assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3), "{}", cpu.name());
+            let input: Vec<u8> = (0..1000).map(|i| i as u8).collect();
+            let mut out = input.clone();
+            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &unsigned);
             assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3), "{}", cpu.name());
         }
     }

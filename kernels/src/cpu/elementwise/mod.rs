@@ -2,7 +2,7 @@
 //!
 //! - [`broadcast`] plans how operands of different shapes are walked together; [`binary`] and [`select`] run over it;
 //! - [`unary`] maps one operand, with closures that the compiler vectorizes or with the functions of [`math`];
-//! - [`lut`] maps through tables, which is how all 8-bit functions run;
+//! - [`lut`] maps through tables, which is how all 8-bit functions run, [`sigmoid16`] is the 16-bit sigmoid;
 //! - [`quantized`] holds the fixed-point and float-scale arithmetic of quantized tensors;
 //! - [`softmax`] works on rows.
 
@@ -12,6 +12,7 @@ pub mod lut;
 pub mod math;
 pub mod quantized;
 pub mod select;
+pub mod sigmoid16;
 pub mod softmax;
 pub mod unary;
 

@@ -6,6 +6,7 @@
 use super::lut::{Table16, lookup16};
 use super::math::exp_negative;
 use super::quantized::Narrow;
+use crate::cpu::recurrent::fixed::reciprocal_sqrt;
 use crate::fixed_point::Multiplier;
 use crate::inout::InOut;
 use crate::isa::{Cpu, Isa, Kernel};
@@ -328,6 +329,43 @@ impl QuantizedLogSoftmax {
     }
 }
 
+/// L2 normalization of 8-bit rows in fixed point; the output has the scale 1/128.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizedL2 {
+    /// Elements of a row.
+    pub row: usize,
+    /// The input's zero point.
+    pub input_zero_point: i32,
+    /// The output's zero point.
+    pub output_zero_point: i32,
+}
+
+impl QuantizedL2 {
+    /// Computes all rows.
+    ///
+    /// # Panics
+    /// If the lengths differ or are not a multiple of the row.
+    pub fn run<T: Narrow>(&self, par: Par, input: &[T], out: &mut [T]) {
+        let centred = |x: &T| x.widen() - self.input_zero_point;
+        for_each_rows(par, input, out, self.row, |input, out| {
+            for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
+                let sum = input.iter().map(centred).fold(0i32, |sum, x| sum.wrapping_add(x * x));
+                let norm = reciprocal_sqrt(sum.max(0));
+                for (o, x) in out.iter_mut().zip(input) {
+                    // Seven bits of the input stand for the output's scale.
+                    let scaled = if T::MIN < 0 {
+                        Multiplier { fraction: norm.fraction, exponent: norm.exponent + 7 }.apply(centred(x))
+                    } else {
+                        Multiplier { fraction: norm.fraction, exponent: norm.exponent }
+                            .apply(centred(x) * 128)
+                    };
+                    *o = T::saturate(scaled + self.output_zero_point);
+                }
+            }
+        });
+    }
+}
+
 /// Softmax of 16-bit rows in fixed point: exponentials and the reciprocal of their sum from interpolated tables.
 #[derive(Clone, Debug)]
 pub struct SoftmaxI16 {
@@ -448,6 +486,30 @@ mod tests {
             softmax(cpu, Par::serial(), InOut::in_place(&mut row), 3, 1.0);
             assert_eq!(row, [1.0, 0.0, 0.0], "{}", cpu.name());
             softmax(cpu, Par::serial(), InOut::in_place(&mut []), 0, 1.0);
+        }
+    }
+
+    #[test]
+    fn quantized_l2_rows_have_length_one() {
+        let input: Vec<i8> = (0..40).map(|i| (i * 37 % 251 - 125) as i8).collect();
+        let unsigned: Vec<u8> = input.iter().map(|&x| (i32::from(x) + 128) as u8).collect();
+        for row in [1, 4, 40] {
+            let (mut out, mut out_u8) = (vec![0i8; 40], vec![0u8; 40]);
+            let l2 = QuantizedL2 { row, input_zero_point: 3, output_zero_point: 0 };
+            l2.run(Par::serial(), &input, &mut out);
+            QuantizedL2 { input_zero_point: 131, output_zero_point: 128, ..l2 }.run(
+                Par::serial(),
+                &unsigned,
+                &mut out_u8,
+            );
+            for (r, (x, y)) in input.chunks(row).zip(out.chunks(row).zip(out_u8.chunks(row))) {
+                let norm = r.iter().map(|&v| (f64::from(v) - 3.0).powi(2)).sum::<f64>().sqrt();
+                for (&v, (&x, &y)) in r.iter().zip(x.iter().zip(y)) {
+                    let want = (128.0 * (f64::from(v) - 3.0) / norm).min(127.0);
+                    assert!((f64::from(x) - want).abs() <= 0.51, "{v}: {x}, want {want}");
+                    assert!((f64::from(y) - 128.0 - want).abs() <= 0.51, "{v}: {y}, want {want}");
+                }
+            }
         }
     }
 
