@@ -54,7 +54,9 @@ impl Isa for Emulated16 {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
+    // Calls, not inlined: unrolled tiles of sixteen scalars each take minutes to compile.
     leaf_ptr! {
+        #[inline(never)]
         load_ptr(ptr: *const f32) -> F = read(ptr, 16);
         load_ptr_part(ptr: *const f32, n: usize) -> F = read(ptr, n);
         store_ptr(value: F, ptr: *mut f32) = write(value, ptr, 16, |v| v);
@@ -72,6 +74,7 @@ impl Isa for Emulated16 {
     }
 
     leaf! {
+        #[inline(never)]
         splat(value: f32) -> F = [value; 16];
         add(a: F, b: F) -> F = zip(a, b, |a, b| a + b);
         sub(a: F, b: F) -> F = zip(a, b, |a, b| a - b);

@@ -89,12 +89,46 @@ impl Windows {
         }
     }
 
-    /// The image and the window's place in it.
-    fn place(&self, row: usize) -> (usize, [usize; 3]) {
-        let [_, height, width] = self.count;
+    /// The window of a row.
+    fn window(&self, row: usize) -> Window {
+        let [depth, height, width] = self.count;
         let (line, x) = (row / width, row % width);
         let (plane, y) = (line / height, line % height);
-        (plane / self.count[0], [plane % self.count[0], y, x])
+        Window { image: plane / depth, at: [plane % depth, y, x] }
+    }
+
+    /// The first input pixel under a window, which may be padding.
+    fn corner(&self, window: &Window) -> [isize; 3] {
+        core::array::from_fn(|axis| self.start[axis] + (window.at[axis] * self.stride[axis]) as isize)
+    }
+
+    /// The line of the input, counted over all images, that a filter row of a window lies on.
+    fn line(&self, window: &Window, corner: [isize; 3], [kz, ky]: [usize; 2]) -> Option<usize> {
+        let on = |axis: usize, tap: usize| {
+            let at = corner[axis] + (tap * self.dilation[axis]) as isize;
+            usize::try_from(at).ok().filter(|&at| at < self.input[axis])
+        };
+        Some((window.image * self.input[0] + on(0, kz)?) * self.input[1] + on(1, ky)?)
+    }
+}
+
+/// The place of a window: its image and its position along each axis.
+struct Window {
+    image: usize,
+    at: [usize; 3],
+}
+
+impl Window {
+    /// Goes to the window of the next row.
+    fn advance(&mut self, count: [usize; 3]) {
+        for axis in [2, 1, 0] {
+            self.at[axis] += 1;
+            if self.at[axis] < count[axis] {
+                return;
+            }
+            self.at[axis] = 0;
+        }
+        self.image += 1;
     }
 }
 
@@ -113,14 +147,22 @@ impl<T: Copy + Sync> ConvRows<'_, T> {
         &self.input[pixel * self.windows.in_channels..][..len]
     }
 
-    /// The row of the window that starts at column `x` of a line, or a copy with padding where it hangs over.
-    fn line(&self, line: usize, x: isize, copy: &mut [T]) -> *const T {
+    /// The filter row at column `x` of a line, copied with padding where it hangs over.
+    #[inline]
+    fn run(&self, line: usize, x: isize, copy: &mut [T]) -> *const T {
+        let w = &self.windows;
+        let first = line * w.input[2];
+        match usize::try_from(x) {
+            Ok(x) if x + w.kernel[2] <= w.input[2] => self.pixel(first + x, w.kernel[2] * w.depth).as_ptr(),
+            _ => self.hanging_run(first, x, copy),
+        }
+    }
+
+    /// A copy of the filter row at column `x` of the line whose first pixel is `first`.
+    #[cold]
+    fn hanging_run(&self, first: usize, x: isize, copy: &mut [T]) -> *const T {
         let w = &self.windows;
         let (width, kernel) = (w.input[2] as isize, w.kernel[2] as isize);
-        let first = line * w.input[2];
-        if x >= 0 && x + kernel <= width {
-            return self.pixel(first + x as usize, w.kernel[2] * w.depth).as_ptr();
-        }
         let from = x.clamp(0, width);
         let to = (x + kernel).clamp(from, width);
         let before = (-x).clamp(0, kernel) as usize * w.depth;
@@ -134,10 +176,13 @@ impl<T: Copy + Sync> ConvRows<'_, T> {
         copy.as_ptr()
     }
 
-    /// The pixel of a tap, if it is inside.
-    fn tap(&self, line: usize, x: isize) -> Option<&[T]> {
-        let inside = usize::try_from(x).ok().filter(|&x| x < self.windows.input[2])?;
-        Some(self.pixel(line * self.windows.input[2] + inside, self.windows.depth))
+    /// The pixel at column `x` of a line, or padding.
+    fn tap(&self, line: Option<usize>, x: isize) -> &[T] {
+        let w = &self.windows;
+        match (line, usize::try_from(x)) {
+            (Some(line), Ok(x)) if x < w.input[2] => self.pixel(line * w.input[2] + x, w.depth),
+            _ => &self.padding[..w.depth],
+        }
     }
 }
 
@@ -170,49 +215,36 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
 
     fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]) {
         let w = &self.windows;
+        let run_len = w.kernel[2] * w.depth;
         let window_len = w.window_len();
+        let may_copy = w.scratch_len() > 0;
+        let mut window = w.window(first);
         for row in 0..rows {
-            let (image, at) = w.place(first + row);
-            let corner: [isize; 3] =
-                core::array::from_fn(|axis| w.start[axis] + (at[axis] * w.stride[axis]) as isize);
+            let corner = w.corner(&window);
             let mut piece = row;
-            for kz in 0..w.kernel[0] {
-                let z = corner[0] + (kz * w.dilation[0]) as isize;
-                for ky in 0..w.kernel[1] {
-                    let y = corner[1] + (ky * w.dilation[1]) as isize;
-                    let inside =
-                        (0..w.input[0] as isize).contains(&z) && (0..w.input[1] as isize).contains(&y);
-                    // The line's number over all images; meaningless, and unused, outside.
-                    let line = || (image * w.input[0] + z as usize) * w.input[1] + y as usize;
-                    let line_len = w.kernel[2] * w.depth;
-                    let copy_at = row * window_len + (kz * w.kernel[1] + ky) * line_len;
-                    match w.access {
-                        Access::Lines => {
-                            pieces[piece] = match inside {
-                                true if w.scratch_len() == 0 => self.line(line(), corner[2], &mut []),
-                                true => {
-                                    self.line(line(), corner[2], &mut scratch[copy_at..copy_at + line_len])
-                                }
-                                false => self.padding[..line_len].as_ptr(),
-                            };
+            let filter_rows = (0..w.kernel[0]).flat_map(|kz| (0..w.kernel[1]).map(move |ky| [kz, ky]));
+            for (index, filter_row) in filter_rows.enumerate() {
+                let line = w.line(&window, corner, filter_row);
+                let copy_at = row * window_len + index * run_len;
+                let copy = if may_copy { &mut scratch[copy_at..copy_at + run_len] } else { &mut [] };
+                let columns = (0..w.kernel[2]).map(|kx| corner[2] + (kx * w.dilation[2]) as isize);
+                match w.access {
+                    Access::Lines => {
+                        pieces[piece] = match line {
+                            Some(line) => self.run(line, corner[2], copy),
+                            None => self.padding[..run_len].as_ptr(),
+                        };
+                        piece += height;
+                    }
+                    Access::Taps => {
+                        for x in columns {
+                            pieces[piece] = self.tap(line, x).as_ptr();
                             piece += height;
                         }
-                        Access::Taps => {
-                            for kx in 0..w.kernel[2] {
-                                let x = corner[2] + (kx * w.dilation[2]) as isize;
-                                let found = if inside { self.tap(line(), x) } else { None };
-                                pieces[piece] = found.unwrap_or(&self.padding[..w.depth]).as_ptr();
-                                piece += height;
-                            }
-                        }
-                        Access::Copies => {
-                            let copies =
-                                scratch[copy_at..copy_at + line_len].chunks_exact_mut(w.depth.max(1));
-                            for (kx, copy) in copies.enumerate() {
-                                let x = corner[2] + (kx * w.dilation[2]) as isize;
-                                let found = if inside { self.tap(line(), x) } else { None };
-                                copy.copy_from_slice(found.unwrap_or(&self.padding[..w.depth]));
-                            }
+                    }
+                    Access::Copies => {
+                        for (x, copy) in columns.zip(copy.chunks_exact_mut(w.depth.max(1))) {
+                            copy.copy_from_slice(self.tap(line, x));
                         }
                     }
                 }
@@ -220,6 +252,7 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
             if w.access == Access::Copies {
                 pieces[row] = scratch[row * window_len..][..window_len].as_ptr();
             }
+            window.advance(w.count);
         }
         for piece in pieces.chunks_exact_mut(height) {
             let last = piece[rows - 1];
@@ -232,7 +265,7 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         if w.out_step == [1; 3] {
             return row * w.out_channels;
         }
-        let (image, at) = w.place(row);
+        let Window { image, at } = w.window(row);
         let [z, y, x]: [usize; 3] =
             core::array::from_fn(|axis| w.out_first[axis] + at[axis] * w.out_step[axis]);
         (((image * w.output[0] + z) * w.output[1] + y) * w.output[2] + x) * w.out_channels

@@ -26,7 +26,8 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
     let op = line.op;
     let [_, kernel_height, kernel_width] = op.shape.kernel;
     let (dilation, stride) = (op.shape.dilation[2], op.shape.stride[2]);
-    let in_width = op.shape.input[2];
+    let (in_width, in_channels) = (op.shape.input[2], op.shape.in_channels);
+    let plain = op.multiplier == 1;
     let mut x = 0;
     while x < op.output[1] {
         let first = x.min(op.output[1] - M);
@@ -35,13 +36,25 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
             let weights = op.weights.block(block);
             let mut sums = [isa.load(&weights[kernel_height * kernel_width * S::LANES..]); M];
             for (ky, start) in line.filter_rows() {
+                let row = &line.input[start..][..in_width * in_channels];
                 for kx in 0..kernel_width {
                     let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
+                    let left = line.left(first) + (kx * dilation) as isize;
+                    let inside = left >= 0 && left + ((M - 1) * stride) as isize <= in_width as isize - 1;
+                    if inside && plain && n == S::LANES {
+                        // The common case, without any check per value.
+                        let mut from = row[left as usize * in_channels + channel..].as_ptr();
+                        for sum in &mut sums {
+                            // SAFETY: all columns are on the image and hold the block's channels.
+                            *sum = isa.fma(unsafe { isa.load_ptr(from) }, filter, *sum);
+                            from = from.wrapping_add(stride * in_channels);
+                        }
+                        continue;
+                    }
                     for (m, sum) in sums.iter_mut().enumerate() {
-                        let column = line.left(first) + (m * stride + kx * dilation) as isize;
+                        let column = left + (m * stride) as isize;
                         if (0..in_width as isize).contains(&column) {
-                            let pixel = &line.input[start + column as usize * op.shape.in_channels..]
-                                [..op.shape.in_channels];
+                            let pixel = &row[column as usize * in_channels..][..in_channels];
                             *sum = isa.fma(values(isa, pixel, op.multiplier, channel, n), filter, *sum);
                         }
                     }

@@ -158,16 +158,24 @@ impl Line<'_> {
         sums: [S::F; M],
     ) {
         let channels = self.op.shape.out_channels;
+        let start = x * channels + channel;
+        assert!(n <= S::LANES && start + (M - 1) * channels + n <= self.out.len());
+        debug_assert!(self.residual.is_none_or(|residual| residual.len() == self.out.len()));
         let mut sums = [sums];
         if let Some(residual) = self.residual {
             for (m, sum) in sums[0].iter_mut().enumerate() {
-                *sum = isa.add(*sum, isa.load_part(&residual[(x + m) * channels + channel..][..n]));
+                // SAFETY: checked above, the residual is as long as the output.
+                let value = unsafe { isa.load_ptr_part(residual.as_ptr().add(start + m * channels), n) };
+                *sum = isa.add(*sum, value);
             }
         }
         self.activation.apply(isa, &mut sums);
         for (m, &sum) in sums[0].iter().enumerate() {
-            let to = &mut self.out[(x + m) * channels + channel..][..n];
-            if n == S::LANES { isa.store(sum, to) } else { isa.store_part(sum, to) }
+            // SAFETY: checked above.
+            unsafe {
+                let to = self.out.as_mut_ptr().add(start + m * channels);
+                if n == S::LANES { isa.store_ptr(sum, to) } else { isa.store_ptr_part(sum, to, n) }
+            }
         }
     }
 }

@@ -73,24 +73,26 @@ unsafe fn group<S: Isa, const WIDTH: usize, const STEP: usize, const M: usize, c
             // SAFETY: the row has `WIDTH` vectors.
             *filter = unsafe { isa.load_ptr(row.as_ptr().add(kx * S::LANES)) };
         }
-        let columns = Columns {
-            channels,
+        let row = line.input[start..][..in_width * channels][channel..].as_ptr();
+        let mut columns = Columns {
+            next: row.wrapping_offset(left * channels as isize),
+            x: left,
             width: in_width,
-            row: line.input[start..][..in_width * channels][channel..].as_ptr(),
+            channels,
         };
         // The window of the first pixel but for its last `STEP` columns.
         let mut window = [isa.zero(); WIDTH];
         for kx in STEP..WIDTH {
             // SAFETY: the block's channels are all in a pixel; the caller vouches for the columns.
-            window[kx] = unsafe { columns.load::<S, EDGE>(isa, left + (kx - STEP) as isize) };
+            window[kx] = unsafe { columns.load::<S, EDGE>(isa) };
         }
-        for (m, sum) in sums.iter_mut().enumerate() {
+        for sum in &mut sums {
             for kx in 0..WIDTH {
+                // SAFETY: as above.
                 window[kx] = if kx + STEP < WIDTH {
                     window[kx + STEP]
                 } else {
-                    // SAFETY: as above.
-                    unsafe { columns.load::<S, EDGE>(isa, left + (m * STEP + kx) as isize) }
+                    unsafe { columns.load::<S, EDGE>(isa) }
                 };
                 *sum = isa.fma(window[kx], filter[kx], *sum);
             }
@@ -99,27 +101,32 @@ unsafe fn group<S: Isa, const WIDTH: usize, const STEP: usize, const M: usize, c
     line.finish(isa, x, channel, S::LANES, sums);
 }
 
-/// A block of channels in the columns of an input line.
+/// A block of channels in the columns of an input line, from left to right.
 struct Columns {
+    /// The block's channels in the next column.
+    next: *const f32,
+    /// The next column.
+    x: isize,
+    /// Columns of the line.
+    width: usize,
     /// Floats from column to column.
     channels: usize,
-    /// Columns.
-    width: usize,
-    /// The block's channels in column 0.
-    row: *const f32,
 }
 
 impl Columns {
-    /// The values in a column; zeros beyond the edges if `EDGE`.
+    /// The values in the next column; zeros beyond the edges if `EDGE`.
     ///
     /// # Safety
-    /// A vector must be readable in every column. Without `EDGE` the column must be on the image.
+    /// A vector must be readable in every column of the line. Without `EDGE` the column must be on it.
     #[inline(always)]
-    unsafe fn load<S: Isa, const EDGE: bool>(&self, isa: S, x: isize) -> S::F {
+    unsafe fn load<S: Isa, const EDGE: bool>(&mut self, isa: S) -> S::F {
+        let (at, x) = (self.next, self.x);
+        self.next = at.wrapping_add(self.channels);
+        self.x += 1;
         if EDGE && !(0..self.width as isize).contains(&x) {
             return isa.zero();
         }
-        // SAFETY: the column is on the image.
-        unsafe { isa.load_ptr(self.row.offset(x * self.channels as isize)) }
+        // SAFETY: the column is on the line.
+        unsafe { isa.load_ptr(at) }
     }
 }
