@@ -28,7 +28,7 @@ pub use kernel::{Context, Cost, FnKernel, Kernel};
 pub use lower::{LowerCx, PackCache};
 pub use node::{ConstSource, InferError, Ints, Node, Operand, OutputShape, OutputShapes, one};
 pub use registry::Registry;
-pub use resources::{Resources, Variable};
+pub use resources::{Resources, Table, Variable};
 pub use shape::{Shape, resolve_axis};
 pub use spec::{InferFn, LowerFn, Memory, OpKey, OpSpec, Traits, TypeRow};
 pub use tensor::{AlignedBytes, TensorInfo, TensorValue};

@@ -1,8 +1,10 @@
-//! Resource variables of an interpreter.
+//! Resource variables and lookup tables of an interpreter.
 //!
-//! A resource tensor holds the handle that [`Resources::variable`] gave, as the little-endian `u32` of its element.
+//! A resource tensor holds a handle as the little-endian `u32` of its element: the one that [`Resources::variable`] gave
+//! for a variable, the identifier in the file for a table.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::error::OpError;
 use crate::tensor::TensorValue;
@@ -18,11 +20,39 @@ pub struct Variable {
     pub value: Option<TensorValue>,
 }
 
-/// The resource variables that all signatures of an interpreter share.
+/// A lookup table, filled once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Strings by number.
+    Strings(HashMap<i64, Vec<u8>>),
+    /// Numbers by string.
+    Numbers(HashMap<Vec<u8>, i64>),
+}
+
+impl Table {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Strings(entries) => entries.len(),
+            Self::Numbers(entries) => entries.len(),
+        }
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The resource variables and tables that all signatures of an interpreter share.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
     variables: Vec<Variable>,
     handles: HashMap<(String, String), u32>,
+    /// `None` for a table that is not filled yet.
+    tables: HashMap<u32, Option<Table>>,
 }
 
 impl Resources {
@@ -65,14 +95,87 @@ impl Resources {
         self.variables.get_mut(handle as usize).map(|v| &mut v.value).ok_or_else(|| unknown(handle))
     }
 
-    /// Forgets every value; handles stay valid.
+    /// Makes the table `id` known, not filled yet if it is new.
+    pub fn declare_table(&mut self, id: u32) {
+        self.tables.entry(id).or_default();
+    }
+
+    /// The content of a table.
+    ///
+    /// # Errors
+    /// When the table is unknown or was not filled.
+    pub fn table(&self, id: u32) -> Result<&Table, OpError> {
+        self.tables.get(&id).ok_or_else(|| unknown(id))?.as_ref().ok_or_else(|| {
+            OpError::runtime(format!(
+                "the table {id} is read before it is filled: run the signature that initialises it first"
+            ))
+        })
+    }
+
+    /// Fills a table, if it is not filled yet, with what `make` returns.
+    ///
+    /// # Errors
+    /// When the table is unknown, and those of `make`.
+    pub fn fill_table(
+        &mut self,
+        id: u32,
+        make: impl FnOnce() -> Result<Table, OpError>,
+    ) -> Result<(), OpError> {
+        match self.tables.entry(id) {
+            Entry::Vacant(_) => Err(unknown(id)),
+            Entry::Occupied(mut entry) => {
+                if entry.get().is_none() {
+                    entry.insert(Some(make()?));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets every value and the content of every table; handles stay valid.
     pub fn clear(&mut self) {
         for variable in &mut self.variables {
             variable.value = None;
+        }
+        for table in self.tables.values_mut() {
+            *table = None;
         }
     }
 }
 
 fn unknown(handle: u32) -> OpError {
-    OpError::runtime(format!("the resource handle {handle} names no variable of this interpreter"))
+    OpError::runtime(format!("the resource handle {handle} names nothing that this interpreter holds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_keep_their_handles() {
+        let mut resources = Resources::default();
+        let (a, b) = (resources.variable("", "a"), resources.variable("", "b"));
+        assert_ne!(a, b);
+        assert_eq!(resources.variable("", "a"), a);
+        assert!(resources.read(a).is_err(), "not assigned yet");
+        *resources.slot(a).unwrap() = Some(TensorValue::from_elements([1].into(), &[5i32]).unwrap());
+        assert_eq!(resources.read(a).unwrap().elements::<i32>().unwrap(), [5]);
+        resources.clear();
+        assert!(resources.read(a).is_err(), "cleared");
+        assert!(resources.slot(7).is_err(), "unknown");
+    }
+
+    #[test]
+    fn tables_are_filled_once() {
+        let mut resources = Resources::default();
+        let table = |n| Table::Numbers([(b"x".to_vec(), n)].into());
+        assert!(resources.fill_table(3, || Ok(table(1))).is_err(), "unknown");
+        resources.declare_table(3);
+        assert!(resources.table(3).is_err(), "empty");
+        resources.fill_table(3, || Ok(table(1))).unwrap();
+        resources.fill_table(3, || Ok(table(2))).unwrap();
+        resources.declare_table(3);
+        assert_eq!(resources.table(3).unwrap(), &table(1));
+        assert_eq!(resources.table(3).unwrap().len(), 1);
+    }
 }

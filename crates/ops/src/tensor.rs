@@ -29,13 +29,8 @@ impl TensorInfo {
     /// # Errors
     /// When the size does not fit in `usize`.
     pub fn byte_len(&self) -> Result<usize, OpError> {
-        if self.dtype == TensorType::String {
-            return Ok(0);
-        }
-        let n = self.shape.num_elements()?;
-        self.dtype.byte_len(n).ok_or_else(|| {
-            OpError::invalid(format!("tensor '{}' {} is larger than memory", self.name, self.shape))
-        })
+        byte_len(self.dtype, &self.shape)
+            .map_err(|e| OpError::invalid(format!("tensor '{}': {}", self.name, e.message())))
     }
 
     /// The scale and zero point of a per-tensor quantized tensor.
@@ -235,11 +230,14 @@ impl TensorValue {
     }
 }
 
+/// Bytes of a tensor's elements; handles of resources take four bytes each, strings have no size of their own.
 fn byte_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
-    if dtype == TensorType::String {
-        return Ok(0);
-    }
-    dtype
+    let stored = match dtype {
+        TensorType::String => return Ok(0),
+        TensorType::Resource | TensorType::Variant => TensorType::UInt32,
+        other => other,
+    };
+    stored
         .byte_len(shape.num_elements()?)
         .filter(|&n| n <= isize::MAX as usize)
         .ok_or_else(|| OpError::invalid(format!("a {dtype} tensor of shape {shape} is larger than memory")))

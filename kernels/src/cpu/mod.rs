@@ -5,6 +5,7 @@ pub mod float;
 pub mod int8;
 pub mod movement;
 pub mod pool;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;

@@ -1,0 +1,125 @@
+//! Resource variables, and subgraphs that run once to initialise them: VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE,
+//! CALL_ONCE.
+
+use ferrolite_model::BuiltinOperator;
+use ferrolite_model::options::{CallOnceOptionsT, VarHandleOptionsT};
+
+use crate::TensorType;
+use crate::error::OpError;
+use crate::io::{Inputs, Io};
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShape, OutputShapes, one};
+use crate::shape::Shape;
+use crate::spec::OpSpec;
+use crate::tensor::TensorValue;
+
+/// The family's operators.
+pub const SPECS: &[OpSpec] = &[
+    OpSpec::builtin(BuiltinOperator::VAR_HANDLE, infer_handle, lower_handle).inputs(0, 0).stateful(),
+    OpSpec::builtin(BuiltinOperator::READ_VARIABLE, infer_read, lower_read).stateful(),
+    OpSpec::builtin(BuiltinOperator::ASSIGN_VARIABLE, infer_nothing, lower_assign)
+        .inputs(2, 2)
+        .outputs(0, 0)
+        .stateful(),
+    OpSpec::builtin(BuiltinOperator::CALL_ONCE, infer_nothing, lower_call_once)
+        .inputs(0, 0)
+        .outputs(0, 0)
+        .stateful(),
+];
+
+/// The handle in a resource tensor.
+///
+/// # Errors
+/// When input `i` is no single resource.
+pub fn handle(inputs: &Inputs<'_>, i: usize) -> Result<u32, OpError> {
+    let bytes = inputs.bytes(i)?.first_chunk::<4>();
+    bytes
+        .map(|b| u32::from_le_bytes(*b))
+        .ok_or_else(|| OpError::invalid(format!("input {i} holds no resource handle")))
+}
+
+/// Refuses input 0 unless it is a single resource.
+fn check_handle(node: &Node<'_>) -> Result<(), OpError> {
+    let info = node.input(0)?.info;
+    if matches!(info.dtype, TensorType::Resource | TensorType::Int32) && info.shape.num_elements()? == 1 {
+        return Ok(());
+    }
+    Err(OpError::invalid(format!(
+        "input 0 must be a single resource, not {} of shape {}",
+        info.dtype, info.shape
+    )))
+}
+
+/// Shapes of an operator without outputs.
+pub fn infer_nothing(_: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(OutputShapes::new())
+}
+
+fn infer_handle(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let declared = &node.output(0)?.shape;
+    Ok(one(if declared.num_elements()? == 1 { declared.clone() } else { Shape::scalar() }))
+}
+
+fn lower_handle(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let options = node.options::<VarHandleOptionsT>()?;
+    let (container, name) = (options.container.unwrap_or_default(), options.shared_name.unwrap_or_default());
+    let run = FnKernel::new("var_handle", move |io, cx| {
+        let handle = cx.resources().variable(&container, &name);
+        io.outputs.bytes(0)?.copy_from_slice(&handle.to_le_bytes());
+        Ok(())
+    });
+    Ok(run.boxed())
+}
+
+/// A scalar may stand for an unknown rank, so it is taken to be one.
+fn infer_read(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    check_handle(node)?;
+    let output = node.output(0)?;
+    if output.shape.is_empty() || output.open_shape {
+        return Ok(core::iter::once(OutputShape::Dynamic).collect());
+    }
+    Ok(one(output.shape.clone()))
+}
+
+fn lower_read(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    Ok(FnKernel::new("read_variable", |io, cx| {
+        let value = cx.resources().read(handle(&io.inputs, 0)?)?;
+        let dtype = io.outputs.dtype(0)?;
+        if value.dtype() != dtype {
+            return Err(OpError::runtime(format!(
+                "the variable holds {}, it is read as {dtype}",
+                value.dtype()
+            )));
+        }
+        io.outputs.set_bytes(0, value.shape(), value.bytes())
+    })
+    .boxed())
+}
+
+fn lower_assign(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    check_handle(node)?;
+    Ok(FnKernel::new("assign_variable", |io, cx| {
+        let (dtype, shape, bytes) = (io.inputs.view(1)?.dtype, io.inputs.shape(1)?, io.inputs.bytes(1)?);
+        let slot = cx.resources().slot(handle(&io.inputs, 0)?)?;
+        match slot {
+            Some(value) => value.assign(dtype, shape, bytes),
+            None => *slot = Some(TensorValue::from_bytes(dtype, Shape::new(shape), bytes)?),
+        }
+        Ok(())
+    })
+    .boxed())
+}
+
+fn lower_call_once(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let subgraph = subgraph_index(node.options::<CallOnceOptionsT>()?.init_subgraph_index)?;
+    Ok(FnKernel::new("call_once", move |_: &mut Io<'_>, cx| cx.call_once(subgraph)).boxed())
+}
+
+/// A subgraph's index as options hold it.
+///
+/// # Errors
+/// When it is negative.
+pub fn subgraph_index(index: i32) -> Result<usize, OpError> {
+    usize::try_from(index).map_err(|_| OpError::invalid(format!("{index} is no index of a subgraph")))
+}
