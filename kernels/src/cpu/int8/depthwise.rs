@@ -118,7 +118,7 @@ pub fn depthwise<X: Activation + IntoLanes>(
     zero: i32,
     window: &Window,
     bias: &Bias,
-    store: &impl Store,
+    store: &(impl Store + ?Sized),
     par: Par,
     scratch: &mut [i32],
 ) {
@@ -158,7 +158,7 @@ pub fn depthwise<X: Activation + IntoLanes>(
 }
 
 /// One strip of one block of channels.
-struct StripKernel<'a, X, E> {
+struct StripKernel<'a, X, E: ?Sized> {
     weights: &'a PackedDepthwise,
     x: &'a [X],
     zero: i32,
@@ -191,7 +191,7 @@ macro_rules! into_lanes {
 
 into_lanes! { i8: load_i8 load_i8_part, u8: load_u8 load_u8_part, i16: load_i16 load_i16_part, }
 
-impl<X: Activation + IntoLanes, E: Store> PairsKernel for StripKernel<'_, X, E> {
+impl<X: Activation + IntoLanes, E: Store + ?Sized> PairsKernel for StripKernel<'_, X, E> {
     type Output = ();
 
     #[inline(always)]
@@ -204,7 +204,7 @@ impl<X: Activation + IntoLanes, E: Store> PairsKernel for StripKernel<'_, X, E> 
     }
 }
 
-impl<X: Activation + IntoLanes, E: Store> StripKernel<'_, X, E> {
+impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
     /// Output rows of this strip.
     #[inline(always)]
     fn rows(&self) -> usize {
@@ -244,8 +244,9 @@ impl<X: Activation + IntoLanes, E: Store> StripKernel<'_, X, E> {
     #[inline(always)]
     fn input_row(&self, at: usize) -> Option<&[X]> {
         let w = self.window;
-        let row =
-            (self.first_row * w.stride[0] + at).checked_sub(w.padding[0]).filter(|&row| row < w.input[0])?;
+        let row = (self.first_row * w.stride[0] + at)
+            .checked_add_signed(-w.padding[0])
+            .filter(|&row| row < w.input[0])?;
         let len = w.input[1] * w.channels;
         Some(&self.x[(self.image * w.input[0] + row) * len..][..len])
     }
@@ -294,8 +295,10 @@ impl<X: Activation + IntoLanes, E: Store> StripKernel<'_, X, E> {
     #[inline(always)]
     fn write_cols<S: Pairs>(&self, isa: S, out: &mut [i32], pair: impl Fn(usize) -> S::I) {
         let w = self.window;
-        let left = w.padding[1].min(self.strip.cols);
-        let right = (w.padding[1] + w.input[1]).min(self.strip.cols);
+        // The first column of the row is that many columns left of the image.
+        let padding = w.padding[1].max(0) as usize;
+        let left = padding.min(self.strip.cols);
+        let right = (padding + w.input[1]).min(self.strip.cols);
         let (before, rest) = out.split_at_mut(left * S::LANES);
         let (inside, after) = rest.split_at_mut((right - left) * S::LANES);
         before.fill(0);

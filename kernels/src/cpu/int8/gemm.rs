@@ -90,7 +90,7 @@ pub fn gemm(
     rows: &impl Rows,
     zeros: Zeros<'_>,
     bias: &Bias,
-    store: &impl Store,
+    store: &(impl Store + ?Sized),
     par: Par,
     scratch: &mut [u8],
 ) {
@@ -115,73 +115,59 @@ pub fn gemm(
     par.for_each_tile_with(blocks * parts, scratch, gemm_scratch(&layout), |tile, buffer| {
         let first = tile / parts * block;
         let panel = tile % parts * panels_per_part;
+        let range = first..(first + block).min(count);
+        let mut corrections = Corrections { rests: [0; MOST_ROWS], terms: [0; MOST_ROWS] };
+        let pack =
+            PackRows { weights, rows, zeros, range: range.clone(), buffer, corrections: &mut corrections };
+        layout.dispatch(pack);
+        let panels = panel..(panel + panels_per_part).min(panels);
         layout.dispatch(Block {
             weights,
-            rows,
-            zeros,
-            bias,
+            bias: &bias.0,
             store,
-            range: first..(first + block).min(count),
-            panels: panel..(panel + panels_per_part).min(panels),
+            range,
+            panels,
             buffer,
+            corrections: &corrections,
         });
     });
 }
 
-/// A block of rows against some panels.
-struct Block<'a, R, E> {
+/// What stays of the zero points once a block's rows are packed.
+struct Corrections {
+    /// Of each row's own: to be taken off as often as the column sums say.
+    rests: [i32; MOST_ROWS],
+    /// Of the weights': the row's sum times it, negative.
+    terms: [i32; MOST_ROWS],
+}
+
+/// Packs the rows of a block.
+struct PackRows<'a, R> {
     weights: PackedRef<'a>,
     rows: &'a R,
     zeros: Zeros<'a>,
-    bias: &'a Bias,
-    store: &'a E,
     range: Range<usize>,
-    panels: Range<usize>,
     buffer: &'a mut [u8],
+    corrections: &'a mut Corrections,
 }
 
-impl<R: Rows, E: Store> DotKernel for Block<'_, R, E> {
+impl<R: Rows> DotKernel for PackRows<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<D: Dot>(self, dot: D) {
-        let weights = self.weights;
+    fn run<D: Dot>(self, _: D) {
         let (_, packed, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(self.buffer);
-        let stride = weights.layout.col_bytes;
-        // What stays of the zero points: of the rows' own times the column sums, and of the weights' times the
-        // sums of the rows.
-        let mut rests = [0; MOST_ROWS];
-        let mut row_terms = [0i32; MOST_ROWS];
-        let local = self.range.len();
-        for (i, row) in self.range.clone().enumerate() {
+        let PackLayout { depth, col_bytes, .. } = self.weights.layout;
+        for (i, (row, to)) in self.range.zip(packed.chunks_exact_mut(col_bytes.max(1))).enumerate() {
             let zero = self.zeros.of(row) - R::OFFSET;
-            let to = &mut packed[i * stride..][..stride];
-            let (body, tail) = to.split_at_mut(weights.layout.depth);
+            let (body, tail) = to.split_at_mut(depth);
             self.rows.pack(row, zero, body);
             tail.fill(D::Lhs::pack(0, 0));
-            rests[i] = D::Lhs::rest(zero);
-            if weights.zero != 0 {
-                let sum = sum(body).wrapping_sub((weights.layout.depth as i32).wrapping_mul(rests[i]));
-                row_terms[i] = sum.wrapping_mul(weights.zero).wrapping_neg();
-            }
-        }
-        let tile = Tile {
-            dot,
-            weights,
-            bias: &self.bias.0,
-            store: self.store,
-            packed: &packed[..local * stride],
-            rests: &rests[..local],
-            row_terms: &row_terms[..local],
-            first_row: self.range.start,
-        };
-        for panel in self.panels {
-            let first = panel * weights.layout.panel_cols;
-            match (weights.layout.padded_cols - first).min(weights.layout.panel_cols) / D::V::LANES {
-                4 => tile.panel::<4>(first),
-                3 => tile.panel::<3>(first),
-                2 => tile.panel::<2>(first),
-                _ => tile.panel::<1>(first),
+            let rest = D::Lhs::rest(zero);
+            self.corrections.rests[i] = rest;
+            if self.weights.zero != 0 {
+                let sum = sum(body).wrapping_sub((depth as i32).wrapping_mul(rest));
+                self.corrections.terms[i] = sum.wrapping_mul(self.weights.zero).wrapping_neg();
             }
         }
     }
@@ -193,8 +179,49 @@ fn sum<T: PanelElement>(numbers: &[T]) -> i32 {
     numbers.iter().fold(0i32, |sum, &x| sum.wrapping_add(x.into()))
 }
 
+/// A block of packed rows against some panels.
+struct Block<'a, E: ?Sized> {
+    weights: PackedRef<'a>,
+    bias: &'a [i32],
+    store: &'a E,
+    range: Range<usize>,
+    panels: Range<usize>,
+    buffer: &'a [u8],
+    corrections: &'a Corrections,
+}
+
+impl<E: Store + ?Sized> DotKernel for Block<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) {
+        let layout = self.weights.layout;
+        let (_, packed, _) = bytemuck::pod_align_to::<u8, D::Lhs>(self.buffer);
+        let rows = self.range.len();
+        let tile = Tile {
+            dot,
+            weights: self.weights,
+            bias: self.bias,
+            store: self.store,
+            packed: &packed[..rows * layout.col_bytes],
+            rests: &self.corrections.rests[..rows],
+            row_terms: &self.corrections.terms[..rows],
+            first_row: self.range.start,
+        };
+        for panel in self.panels {
+            let first = panel * layout.panel_cols;
+            match (layout.padded_cols - first).min(layout.panel_cols) / D::V::LANES {
+                4 => tile.panel::<4>(first),
+                3 => tile.panel::<3>(first),
+                2 => tile.panel::<2>(first),
+                _ => tile.panel::<1>(first),
+            }
+        }
+    }
+}
+
 /// The packed rows of a block and what their sums need.
-struct Tile<'a, D, L, E> {
+struct Tile<'a, D, L, E: ?Sized> {
     dot: D,
     weights: PackedRef<'a>,
     bias: &'a [i32],
@@ -205,7 +232,7 @@ struct Tile<'a, D, L, E> {
     first_row: usize,
 }
 
-impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
+impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
     /// All rows against a panel of `V` vectors that starts at column `first`.
     #[inline(always)]
     fn panel<const V: usize>(&self, first: usize) {
@@ -248,7 +275,7 @@ impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
                 isa.add_i32(start, isa.mul_i32(rest, column_sums[v]))
             })
         });
-        if E::MOST_PRODUCTS < self.weights.layout.depth {
+        if self.store.most_products() < self.weights.layout.depth {
             self.finish_wide(row, first, lhs, rhs, sums);
             return R;
         }
@@ -306,7 +333,7 @@ impl<D: Dot, E: Store> Tile<'_, D, D::Lhs, E> {
     ) {
         let isa = self.dot.isa();
         let (lanes, stride) = (D::V::LANES, self.weights.layout.col_bytes);
-        let step = E::MOST_PRODUCTS / D::DEPTH * D::DEPTH;
+        let step = self.store.most_products() / D::DEPTH * D::DEPTH;
         let mut wide = [[0i64; 4 * MAX_LANES]; R];
         let mut sums = start;
         for depth in (0..stride).step_by(step) {

@@ -4,6 +4,7 @@
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
 //! * [`dynamic`]: quantizing float activations on the fly;
+//! * [`words`]: products of 16-bit with 16-bit numbers;
 //! * [`store`]: epilogues, [`fixed`]: requantization by fixed-point multipliers.
 
 pub mod depthwise;
@@ -18,3 +19,4 @@ pub mod rows;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod words;

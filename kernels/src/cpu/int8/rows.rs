@@ -85,8 +85,8 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Distance between the elements of a window, down and right.
     pub dilation: [usize; 2],
-    /// Rows of padding above and columns of padding on the left.
-    pub padding: [usize; 2],
+    /// Rows of padding above and columns of padding on the left; negative where windows start inside the image.
+    pub padding: [isize; 2],
 }
 
 impl Window {
@@ -94,7 +94,7 @@ impl Window {
     #[inline(always)]
     pub fn source(&self, axis: usize, at: usize, tap: usize) -> Option<usize> {
         (at * self.stride[axis] + tap * self.dilation[axis])
-            .checked_sub(self.padding[axis])
+            .checked_add_signed(-self.padding[axis])
             .filter(|&i| i < self.input[axis])
     }
 
@@ -137,9 +137,9 @@ impl<X: Activation> Rows for Patches<'_, X> {
         let pixels = w.input[0] * w.input[1];
         let image = &self.data[image * pixels * w.channels..][..pixels * w.channels];
         // Neighbouring taps of a filter row are neighbours in memory too, unless something lies between.
-        let left = x * w.stride[1];
-        let inside = left >= w.padding[1] && left - w.padding[1] + w.kernel[1] <= w.input[1];
-        let whole = w.dilation[1] == 1 && self.channels == w.channels && inside;
+        let left = (x * w.stride[1]).checked_add_signed(-w.padding[1]);
+        let inside = left.filter(|left| left + w.kernel[1] <= w.input[1]);
+        let whole = inside.filter(|_| w.dilation[1] == 1 && self.channels == w.channels);
         let padding = T::pack(zero, zero);
         let row_len = w.kernel[1] * self.channels;
         for (ky, to) in to.chunks_exact_mut(row_len).take(w.kernel[0]).enumerate() {
@@ -147,8 +147,8 @@ impl<X: Activation> Rows for Patches<'_, X> {
                 to.fill(padding);
                 continue;
             };
-            if whole {
-                let at = (sy * w.input[1] + left - w.padding[1]) * w.channels;
+            if let Some(left) = whole {
+                let at = (sy * w.input[1] + left) * w.channels;
                 convert(&image[at..][..row_len], zero, to);
                 continue;
             }

@@ -1,6 +1,6 @@
 //! What becomes of a finished sum: the epilogues of the integer kernels.
 
-use crate::isa::{Isa, IsaNarrow};
+use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::SharedMut;
 
 use super::fixed::{FixedPoint, WideFixedPoint};
@@ -8,15 +8,51 @@ use super::fixed::{FixedPoint, WideFixedPoint};
 /// Takes the finished sums of a tile.
 pub trait Store: Sync {
     /// Products after which a sum of 32 bits could overflow; longer sums are finished in 64 bits.
-    const MOST_PRODUCTS: usize = usize::MAX;
+    fn most_products(&self) -> usize {
+        usize::MAX
+    }
 
     /// Takes `len <= LANES` sums of row `row`, columns `col..col + len`, from registers.
     fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I);
 
-    /// Takes sums of more than [`Store::MOST_PRODUCTS`] products, of row `row` from column `col` on; only epilogues
+    /// Takes sums of more than [`Store::most_products`] products, of row `row` from column `col` on; only epilogues
     /// that set that limit are given any.
     fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
         debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
+    }
+}
+
+/// Takes finished sums one by one: what epilogues without a vector form are made of.
+pub trait StoreEach: Sync {
+    /// As [`Store::most_products`].
+    fn most_products(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Takes the sums of row `row` from column `col` on.
+    fn store(&self, row: usize, col: usize, sums: &[i32]);
+
+    /// As [`Store::store_wide`].
+    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
+        debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
+    }
+}
+
+/// One compiled tile serves all of these.
+impl Store for dyn StoreEach + '_ {
+    fn most_products(&self) -> usize {
+        StoreEach::most_products(self)
+    }
+
+    #[inline(always)]
+    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+        let mut lanes = [0; MAX_LANES];
+        isa.store_i32(sums, &mut lanes);
+        StoreEach::store(self, row, col, &lanes[..len]);
+    }
+
+    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
+        StoreEach::store_wide(self, row, col, sums);
     }
 }
 
@@ -30,7 +66,7 @@ pub struct Requantize {
 }
 
 /// Spare elements behind per-column tables, so that whole vectors can be read at any column.
-pub(super) const SPARE: usize = crate::isa::MAX_LANES;
+pub(super) const SPARE: usize = MAX_LANES;
 
 /// A per-column table of `cols` entries, from one entry for all columns or one for each.
 ///
@@ -64,23 +100,56 @@ impl Requantize {
     }
 }
 
+/// Where the rows of a kernel lie in an image when they are not its pixels in order.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PixelMap {
+    /// Height and width of what the rows cover.
+    pub count: [usize; 2],
+    /// Where the first of them lies.
+    pub first: [usize; 2],
+    /// Distances between them.
+    pub step: [usize; 2],
+    /// Height and width of the image.
+    pub image: [usize; 2],
+}
+
+impl PixelMap {
+    fn pixel(&self, row: usize) -> usize {
+        let [height, width] = self.count;
+        let (x, y, image) = (row % width, row / width % height, row / width / height);
+        (image * self.image[0] + self.first[0] + y * self.step[0]) * self.image[1]
+            + self.first[1]
+            + x * self.step[1]
+    }
+}
+
 /// The destination of a kernel: rows of `stride` elements, shared by the tiles that fill it.
 pub struct Target<'a, T> {
     out: SharedMut<'a, T>,
     first: usize,
     stride: usize,
+    map: Option<PixelMap>,
 }
 
 impl<'a, T> Target<'a, T> {
     /// Row 0 starts at element `first` of `out`, rows are `stride` apart.
     pub fn new(out: &'a mut [T], first: usize, stride: usize) -> Self {
-        Self { out: SharedMut::new(out), first, stride }
+        Self { out: SharedMut::new(out), first, stride, map: None }
+    }
+
+    /// As [`Target::new`], the rows being those pixels of images that `map` tells.
+    pub fn mapped(out: &'a mut [T], first: usize, stride: usize, map: PixelMap) -> Self {
+        Self { map: Some(map), ..Self::new(out, first, stride) }
     }
 
     /// The elements of a row from column `col` on.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the kernels' promise")]
     #[inline(always)]
     fn at(&self, row: usize, col: usize, len: usize) -> &mut [T] {
+        let row = match &self.map {
+            None => row,
+            Some(map) => map.pixel(row),
+        };
         // SAFETY: the kernels of this module store each element once, so no two ranges overlap.
         unsafe { self.out.range(self.first + row * self.stride + col, len) }
     }
@@ -168,19 +237,13 @@ pub struct StoreSums<'a> {
     pub target: Target<'a, i32>,
 }
 
-impl Store for StoreSums<'_> {
-    #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
-        let to = self.target.at(row, col, len);
-        if len == S::LANES {
-            isa.store_i32(sums, to);
-        } else {
-            isa.store_i32_part(sums, to);
-        }
+impl StoreEach for StoreSums<'_> {
+    fn store(&self, row: usize, col: usize, sums: &[i32]) {
+        self.target.at(row, col, sums.len()).copy_from_slice(sums);
     }
 }
 
-/// Numbers requantized by fixed-point multipliers, which have no vector form here.
+/// Numbers requantized by fixed-point multipliers.
 pub struct StoreFixed<'a, T> {
     /// Multipliers and bounds.
     pub fixed: &'a FixedPoint,
@@ -188,12 +251,9 @@ pub struct StoreFixed<'a, T> {
     pub target: Target<'a, T>,
 }
 
-impl<T: TryFrom<i32> + Default + Send> Store for StoreFixed<'_, T> {
-    #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
-        let mut lanes = [0; crate::isa::MAX_LANES];
-        isa.store_i32(sums, &mut lanes);
-        for (i, (to, &sum)) in self.target.at(row, col, len).iter_mut().zip(&lanes).enumerate() {
+impl<T: TryFrom<i32> + Default + Send> StoreEach for StoreFixed<'_, T> {
+    fn store(&self, row: usize, col: usize, sums: &[i32]) {
+        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
             // The bounds lie within `T`.
             *to = T::try_from(self.fixed.apply(col + i, sum)).unwrap_or_default();
         }
@@ -208,21 +268,21 @@ pub struct StoreWords<'a> {
     pub target: Target<'a, i16>,
 }
 
-impl Store for StoreWords<'_> {
+impl StoreEach for StoreWords<'_> {
     /// A product is at most 2^22 in magnitude.
-    const MOST_PRODUCTS: usize = 511;
+    fn most_products(&self) -> usize {
+        511
+    }
 
-    #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
-        let mut lanes = [0i32; crate::isa::MAX_LANES];
-        isa.store_i32(sums, &mut lanes);
-        let lanes = lanes.map(i64::from);
-        self.store_wide(row, col, &lanes[..len]);
+    fn store(&self, row: usize, col: usize, sums: &[i32]) {
+        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
+            // The bounds lie within `i16`.
+            *to = self.fixed.apply(col + i, sum.into()) as i16;
+        }
     }
 
     fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
         for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
-            // The bounds lie within `i16`.
             *to = self.fixed.apply(col + i, sum) as i16;
         }
     }

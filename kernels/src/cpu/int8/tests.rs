@@ -6,7 +6,8 @@ use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
 use super::store::{
-    FloatColumns, Requantize, StoreFixed, StoreFloat, StoreQuantized, StoreSums, StoreWords, Target,
+    FloatColumns, PixelMap, Requantize, StoreEach, StoreFixed, StoreFloat, StoreQuantized, StoreSums,
+    StoreWords, Target,
 };
 use crate::isa::Cpu;
 use crate::par::Par;
@@ -51,17 +52,9 @@ fn sums<X: Activation>(
     let mut out = vec![0; rows * cols];
     let par = Par::new(threads);
     let mut scratch = vec![0; par.scratch_len(gemm_scratch(layout))];
-    let store = StoreSums { target: Target::new(&mut out, 0, cols) };
+    let store: &dyn StoreEach = &StoreSums { target: Target::new(&mut out, 0, cols) };
     let bias = Bias::new(bias, cols);
-    gemm(
-        weights.view(),
-        &Dense { data, rows, depth, stride: depth },
-        zeros,
-        &bias,
-        &store,
-        par,
-        &mut scratch,
-    );
+    gemm(weights.view(), &Dense { data, rows, depth, stride: depth }, zeros, &bias, store, par, &mut scratch);
     out
 }
 
@@ -199,10 +192,11 @@ fn convolutions() {
                         },
                     );
                     let rows = Patches { data: &x, window, first_channel: group * depth, channels: depth };
-                    let store = StoreSums { target: Target::new(&mut out, group * cols, outputs) };
+                    let store: &dyn StoreEach =
+                        &StoreSums { target: Target::new(&mut out, group * cols, outputs) };
                     let mut scratch = vec![0; gemm_scratch(packed.layout())];
                     let bias = Bias::new(&[], cols);
-                    gemm(packed.view(), &rows, Zeros::All(zero), &bias, &store, Par::serial(), &mut scratch);
+                    gemm(packed.view(), &rows, Zeros::All(zero), &bias, store, Par::serial(), &mut scratch);
                 }
                 if out != want {
                     wrong.push(format!("{} {name}, {groups} groups", cpu.name()));
@@ -236,10 +230,10 @@ fn check_depthwise<X: Activation + IntoLanes + Into<i32>>(
             multiplier,
         );
         let mut out = vec![0; want.len()];
-        let store = StoreSums { target: Target::new(&mut out, 0, outputs) };
+        let store: &dyn StoreEach = &StoreSums { target: Target::new(&mut out, 0, outputs) };
         let par = Par::new(threads);
         let mut scratch = vec![0; par.scratch_len(depthwise_scratch(&packed, &window))];
-        depthwise(&packed, x, zero, &window, &Bias::new(&bias, outputs), &store, par, &mut scratch);
+        depthwise(&packed, x, zero, &window, &Bias::new(&bias, outputs), store, par, &mut scratch);
         out == want
     })
 }
@@ -332,8 +326,9 @@ fn epilogues() {
         };
         gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
         let mut fixed_bytes = vec![0i8; rows * cols];
-        let store = StoreFixed { fixed: &fixed, target: Target::new(&mut fixed_bytes, 0, cols) };
-        gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        let store: &dyn StoreEach =
+            &StoreFixed { fixed: &fixed, target: Target::new(&mut fixed_bytes, 0, cols) };
+        gemm(packed.view(), &dense, zeros, &no_bias, store, Par::serial(), &mut scratch);
         for (i, &sum) in sums.iter().enumerate() {
             let (row, col) = (i / cols, i % cols);
             let byte = ((sum as f32 * scales[col]).round_ties_even() + 3.0).clamp(-100.0, 90.0) as i8;
@@ -350,6 +345,42 @@ fn epilogues() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A transposed convolution is an ordinary one for each phase of its stride, whose outputs lie apart.
+#[test]
+fn phases_of_an_image() {
+    let mut noise = Noise(8);
+    let (x, w) = (noise.bytes(2 * 3 * 4 * 5, SIGNED), noise.bytes(6 * 5, SIGNED));
+    let window =
+        Window { batch: 2, input: [3, 4], channels: 5, output: [2, 3], padding: [-1, -1], ..pointwise() };
+    let map = PixelMap { count: window.output, first: [1, 0], step: [3, 2], image: [5, 6] };
+    for cpu in Cpu::all() {
+        let packed = PackedWeights::new(
+            cpu,
+            Width::Bytes,
+            Matrix { bytes: Bytes::Signed(&w), zero: 0, cols: 6, depth: 5, col_stride: 5, depth_stride: 1 },
+        );
+        let mut out = vec![77; 2 * 5 * 6 * 6];
+        let store: &dyn StoreEach = &StoreSums { target: Target::mapped(&mut out, 0, 6, map) };
+        let rows = Patches { data: &x, window, first_channel: 0, channels: 5 };
+        let mut scratch = vec![0; gemm_scratch(packed.layout())];
+        gemm(packed.view(), &rows, Zeros::All(3), &Bias::new(&[], 6), store, Par::serial(), &mut scratch);
+        for (i, &sum) in out.iter().enumerate() {
+            let (image, y, x_out, col) = (i / 180, i / 36 % 5, i / 6 % 6, i % 6);
+            let want = if y % 3 == 1 && x_out % 2 == 0 {
+                let pixel = (image * 3 + y / 3 + 1) * 4 + x_out / 2 + 1;
+                if x_out / 2 + 1 < 4 && y / 3 + 1 < 3 {
+                    (0..5).map(|c| (i32::from(x[pixel * 5 + c]) - 3) * i32::from(w[col * 5 + c])).sum()
+                } else {
+                    0
+                }
+            } else {
+                77
+            };
+            assert_eq!(sum, want, "{} {image},{y},{x_out},{col}", cpu.name());
+        }
+    }
 }
 
 /// Sums that need more than 32 bits.
@@ -372,18 +403,10 @@ fn words_with_wide_sums() {
             Matrix { bytes: Bytes::Signed(&w), zero: 0, cols, depth, col_stride: depth, depth_stride: 1 },
         );
         let mut out = vec![0; rows * cols];
-        let store = StoreWords { fixed: &fixed, target: Target::new(&mut out, 0, cols) };
+        let store: &dyn StoreEach = &StoreWords { fixed: &fixed, target: Target::new(&mut out, 0, cols) };
         let mut scratch = vec![0; gemm_scratch(packed.layout())];
         let dense = Dense { data: &x, rows, depth, stride: depth };
-        gemm(
-            packed.view(),
-            &dense,
-            Zeros::All(0),
-            &Bias::new(&[], cols),
-            &store,
-            Par::serial(),
-            &mut scratch,
-        );
+        gemm(packed.view(), &dense, Zeros::All(0), &Bias::new(&[], cols), store, Par::serial(), &mut scratch);
         assert_eq!(out, want, "{}", cpu.name());
     }
 }
