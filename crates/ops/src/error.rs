@@ -70,3 +70,10 @@ impl fmt::Display for OpError {
 }
 
 impl std::error::Error for OpError {}
+
+/// Sizes that a kernel found not to fit together.
+impl From<ferrolite_kernels::error::ShapeError> for OpError {
+    fn from(error: ferrolite_kernels::error::ShapeError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}

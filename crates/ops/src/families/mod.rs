@@ -9,6 +9,7 @@ mod elementwise;
 mod fixed;
 mod hashtable;
 mod joining;
+mod linear;
 mod moving;
 mod padding;
 mod pooling;
@@ -35,6 +36,7 @@ pub const TABLE: &[&[OpSpec]] = &[
     elementwise::unary::SPECS,
     hashtable::SPECS,
     joining::SPECS,
+    linear::SPECS,
     padding::SPECS,
     pooling::SPECS,
     random::SPECS,

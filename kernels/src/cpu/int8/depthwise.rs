@@ -103,8 +103,8 @@ impl Strip {
 }
 
 /// Elements of scratch that one thread of [`depthwise`] needs.
-pub fn depthwise_scratch(weights: &PackedDepthwise, window: &Window) -> usize {
-    Strip::new(window, weights.lanes).len()
+pub fn depthwise_scratch(cpu: Cpu, window: &Window) -> usize {
+    Strip::new(window, cpu.lanes()).len()
 }
 
 /// Convolves each channel of `x` with its own filters, starting from `bias` (one for each output channel or

@@ -67,10 +67,21 @@ fn once(m: Multiplier, x: i32) -> i32 {
     if shift == 0 { product as i32 } else { ((product + (1i64 << (shift - 1))) >> shift) as i32 }
 }
 
-/// Fixed-point requantization of 64-bit sums: `clamp((sum + bias[col]) * multiplier[col], low, high)`.
+/// How a product of a 64-bit sum by a scale is rounded.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum WideRounding {
+    /// By a multiplier of fifteen bits: [`Multiplier::apply_wide`].
+    Fixed,
+    /// In double precision, halves away from zero.
+    Double,
+}
+
+/// Requantization of 64-bit sums: `clamp((sum + bias[col]) * scale[col], low, high)`.
 #[derive(Clone, Debug)]
 pub struct WideFixedPoint {
     multipliers: Vec<Multiplier>,
+    scales: Vec<f64>,
+    rounding: WideRounding,
     bias: Vec<i64>,
     low: i32,
     high: i32,
@@ -82,15 +93,33 @@ impl WideFixedPoint {
     ///
     /// # Panics
     /// On other numbers of scales or biases.
-    pub fn new(scales: &[f64], bias: &[i64], cols: usize, low: i16, high: i16) -> Option<Self> {
-        let bias = per_column(bias, cols);
-        Some(Self { multipliers: multipliers(scales, cols)?, bias, low: low.into(), high: high.into() })
+    pub fn new(
+        scales: &[f64],
+        bias: &[i64],
+        cols: usize,
+        rounding: WideRounding,
+        low: i16,
+        high: i16,
+    ) -> Option<Self> {
+        Some(Self {
+            multipliers: multipliers(scales, cols)?,
+            scales: per_column(scales, cols),
+            rounding,
+            bias: per_column(bias, cols),
+            low: low.into(),
+            high: high.into(),
+        })
     }
 
     /// The output for a sum of column `col`.
     #[inline(always)]
     pub fn apply(&self, col: usize, sum: i64) -> i32 {
-        self.multipliers[col].apply_wide(sum.wrapping_add(self.bias[col])).clamp(self.low, self.high)
+        let sum = sum.wrapping_add(self.bias[col]);
+        let scaled = match self.rounding {
+            WideRounding::Fixed => self.multipliers[col].apply_wide(sum),
+            WideRounding::Double => libm::round(sum as f64 * self.scales[col]) as i32,
+        };
+        scaled.clamp(self.low, self.high)
     }
 }
 
@@ -106,7 +135,9 @@ mod tests {
             assert_eq!(of(Rounding::Twice).apply(0, sum), twice, "{sum} / 8, twice");
             assert_eq!(of(Rounding::Once).apply(0, sum), once, "{sum} / 8, once");
         }
-        let wide = WideFixedPoint::new(&[0.125], &[8], 1, -100, 100).unwrap();
+        let wide = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Fixed, -100, 100).unwrap();
         assert_eq!([-12, 4, 80_000].map(|sum| wide.apply(0, sum)), [0, 2, 100]);
+        let double = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Double, -100, 100).unwrap();
+        assert_eq!([-12, 4, -20, 80_000].map(|sum| double.apply(0, sum)), [-1, 2, -2, 100]);
     }
 }

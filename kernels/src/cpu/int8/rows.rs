@@ -68,6 +68,32 @@ impl<X: Activation> Rows for Dense<'_, X> {
     }
 }
 
+/// The rows of a matrix whose columns lie one after another.
+#[derive(Copy, Clone, Debug)]
+pub struct Transposed<'a, X> {
+    /// The elements.
+    pub data: &'a [X],
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub depth: usize,
+}
+
+impl<X: Activation> Rows for Transposed<'_, X> {
+    const OFFSET: i32 = X::OFFSET;
+
+    fn count(&self) -> usize {
+        self.rows
+    }
+
+    #[inline(always)]
+    fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]) {
+        for (k, to) in to[..self.depth].iter_mut().enumerate() {
+            *to = T::pack(self.data[k * self.rows + row].signed(), zero);
+        }
+    }
+}
+
 /// The geometry of a convolution over images of shape `[batch, height, width, channels]`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
 pub struct Window {

@@ -1,7 +1,7 @@
 //! The kernels against plain loops, for every instruction set of the machine.
 
 use super::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
-use super::fixed::{FixedPoint, Rounding, WideFixedPoint};
+use super::fixed::{FixedPoint, Rounding, WideFixedPoint, WideRounding};
 use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
@@ -232,7 +232,7 @@ fn check_depthwise<X: Activation + IntoLanes + Into<i32>>(
         let mut out = vec![0; want.len()];
         let store: &dyn StoreEach = &StoreSums { target: Target::new(&mut out, 0, outputs) };
         let par = Par::new(threads);
-        let mut scratch = vec![0; par.scratch_len(depthwise_scratch(&packed, &window))];
+        let mut scratch = vec![0; par.scratch_len(depthwise_scratch(cpu, &window))];
         depthwise(&packed, x, zero, &window, &Bias::new(&bias, outputs), store, par, &mut scratch);
         out == want
     })
@@ -393,7 +393,7 @@ fn words_with_wide_sums() {
     let bias: Vec<i64> = (0..cols).map(|_| noise.next() as i64 - (1 << 30)).collect();
     let window = Window { batch: rows, channels: depth, ..pointwise() };
     let sums = reference::int8::conv(&less(&x, 0), &less(&w, 0), &window, cols, 1);
-    let fixed = WideFixedPoint::new(&[2e-6], &bias, cols, -30_000, 30_000).unwrap();
+    let fixed = WideFixedPoint::new(&[2e-6], &bias, cols, WideRounding::Fixed, -30_000, 30_000).unwrap();
     let want: Vec<i16> = sums.iter().enumerate().map(|(i, &sum)| fixed.apply(i % cols, sum) as i16).collect();
     assert!(sums.iter().any(|&s| s > i64::from(i32::MAX)) && want.iter().any(|w| w.abs() < 30_000));
     for cpu in Cpu::all() {

@@ -63,7 +63,7 @@ pub fn multiply_words(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixed::WideFixedPoint;
+    use super::super::fixed::{WideFixedPoint, WideRounding};
     use super::super::store::{StoreWords, Target};
     use super::*;
 
@@ -71,7 +71,8 @@ mod tests {
     fn either_order_of_elements() {
         let left: Vec<i16> = (0..6).map(|i| i * 1000 - 2000).collect();
         let right: Vec<i16> = (0..12).map(|i| 3000 - i * 500).collect();
-        let fixed = WideFixedPoint::new(&[1.0 / 4096.0], &[0], 4, -32768, 32767).unwrap();
+        let fixed =
+            WideFixedPoint::new(&[1.0 / 4096.0], &[0], 4, WideRounding::Fixed, -32768, 32767).unwrap();
         for (stride, depth_stride) in [(3, 1), (1, 4)] {
             let mut out = [0; 8];
             let store = StoreWords { fixed: &fixed, target: Target::new(&mut out, 0, 4) };

@@ -1,0 +1,332 @@
+//! FULLY_CONNECTED: rows times a matrix of weights `[units, depth]`.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::cpu::float::epilogue::Epilogue;
+use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
+use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
+use ferrolite_kernels::cpu::int8::fixed::{Rounding, WideFixedPoint, WideRounding};
+use ferrolite_kernels::cpu::int8::gemm::Bias;
+use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::rows::{Activation, Dense};
+use ferrolite_kernels::cpu::int8::store::{StoreWords, Target};
+use ferrolite_kernels::cpu::int8::words::{WordMatrix, multiply_words};
+use ferrolite_model::TensorType;
+use ferrolite_model::options::{
+    ActivationFunctionType, FullyConnectedOptionsT, FullyConnectedOptionsWeightsFormat,
+};
+
+use super::activation;
+use super::conv2d::{clips, floats, type_name};
+use super::hybrid::{self, Activations, HybridColumns, Operands, RowProduct};
+use super::integer::{Columns, Finish, Place, scratch_bytes, width};
+use super::requant::{Arithmetic, Requant, choose};
+use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
+use crate::element::Element;
+use crate::error::OpError;
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShapes, one};
+use crate::shape::Shape;
+
+/// The sizes of a product.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    units: usize,
+    depth: usize,
+}
+
+impl Sizes {
+    fn ops(&self) -> f64 {
+        2.0 * self.rows as f64 * self.units as f64 * self.depth as f64
+    }
+}
+
+fn sizes(node: &Node<'_>) -> Result<Sizes, OpError> {
+    let (input, weights) = (node.shape(0)?, node.shape(1)?);
+    let &[units, depth] = &weights[..] else {
+        return Err(OpError::invalid(format!("the weights must have rank 2, their shape is {weights}")));
+    };
+    let count = input.num_elements()?;
+    if depth == 0 || count % depth != 0 {
+        return Err(OpError::invalid(format!(
+            "an input of shape {input} does not divide into rows of {depth} elements, as the weights {weights} need"
+        )));
+    }
+    Ok(Sizes { rows: count / depth, units, depth })
+}
+
+fn options(node: &Node<'_>) -> Result<FullyConnectedOptionsT, OpError> {
+    let options = node.options::<FullyConnectedOptionsT>()?;
+    if options.weights_format != FullyConnectedOptionsWeightsFormat::DEFAULT {
+        return Err(OpError::unsupported(
+            "shuffled weights are not supported: convert the model with the default weights format",
+        ));
+    }
+    Ok(options)
+}
+
+pub(super) fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let sizes = sizes(node)?;
+    let input = node.shape(0)?;
+    if !options(node)?.keep_num_dims {
+        return Ok(one(Shape::from([sizes.rows, sizes.units])));
+    }
+    match input.split_last() {
+        Some((&last, outer)) if last == sizes.depth => {
+            let mut shape = Shape::new(outer);
+            shape.push(sizes.units);
+            Ok(one(shape))
+        }
+        _ => Err(OpError::invalid(format!(
+            "the last dimension of the input {input} must be the weights' {} to keep its dimensions",
+            sizes.depth
+        ))
+        .into()),
+    }
+}
+
+pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (sizes, options) = (sizes(node)?, options(node)?);
+    let option = options.fused_activation_function;
+    match (node.dtype(0)?, node.dtype(1)?) {
+        (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes, option),
+        (TensorType::Float32, _) => lower_hybrid(node, cx, sizes, &options),
+        (TensorType::Int16, TensorType::Int16) => lower_words(node, cx, sizes, option),
+        (TensorType::Int8, _) => lower_integer::<i8>(node, cx, sizes, option),
+        (TensorType::UInt8, _) => lower_integer::<u8>(node, cx, sizes, option),
+        _ => lower_integer::<i16>(node, cx, sizes, option),
+    }
+}
+
+fn lower_float(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: Sizes,
+    option: ActivationFunctionType,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let activation = activation::float(option, cx)?;
+    let Sizes { rows, units, depth } = sizes;
+    let (weights, bias, cpu) = (node.input(1)?, node.optional(2), cx.cpu);
+    let pack = move |weights: &[f32], bias: Option<&[f32]>| {
+        PackedF32::new(cpu, units, depth, weights, bias).map_err(OpError::from)
+    };
+    let run = move |packed: &PackedF32, x: &[f32], out: &mut [f32], par| {
+        let epilogue = Epilogue::new(activation);
+        gemm_f32(x, rows, depth, packed, out, units, &epilogue, par).map_err(OpError::from)
+    };
+    let kernel = match weights.value {
+        Some(bytes) if known(bias) => {
+            let params = PackParams::new(cpu, node);
+            let packed =
+                cx.packs.get_or_pack("dense_f32", params.as_slice(), &[Some(weights), bias], || {
+                    pack(&floats(bytes), bias.and_then(|b| b.value).map(floats).as_deref())
+                })?;
+            FnKernel::new(packed.name(), move |io, cx| {
+                run(&packed, io.inputs.get(0)?, io.outputs.get(0)?, cx.par())
+            })
+        }
+        _ => FnKernel::new("f32_gemm_unpacked", move |io, cx| {
+            let packed = pack(io.inputs.get(1)?, io.inputs.optional(2)?)?;
+            run(&packed, io.inputs.get(0)?, io.outputs.get(0)?, cx.par())
+        }),
+    };
+    Ok(kernel.ops(sizes.ops()).boxed())
+}
+
+fn lower_integer<X: Activation + Element>(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: Sizes,
+    option: ActivationFunctionType,
+) -> Result<Box<dyn Kernel>, OpError> {
+    activation::none_fused(cx)?;
+    let (weights, bias_operand, output) = (node.input(1)?, node.optional(2), node.output(0)?);
+    let (input_scale, input_zero) = node.input(0)?.info.per_tensor()?;
+    let weight_scales = scales(weights.info, 0, sizes.units)?;
+    let weight_zero = zero_point(weights.info)?;
+    let bias_type = bias_operand.map(|b| b.info.dtype);
+    let constant = weights.value.is_some() && known(bias_operand);
+    let arithmetic = arithmetic(node, constant, option, weight_scales.len() > 1)?;
+    let (weights_type, output_info, cpu) = (weights.info.dtype, output.clone(), cx.cpu);
+    let prepare = move |weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
+        let Sizes { units, depth, .. } = sizes;
+        let weights = WeightBytes::new(weights_type, weights, units * depth)?;
+        let bias = bias(bias_type, bias_bytes, units)?;
+        let requant = Requant {
+            arithmetic,
+            input_scale,
+            weight_scales: &weight_scales,
+            output: &output_info,
+            activation: option,
+        };
+        let (finish, start) = requant.finish(&bias, units)?;
+        let matrix = columns(weights.bytes(), weight_zero, units, depth);
+        let weights = PackedWeights::new(cpu, width(X::DTYPE), matrix);
+        Ok(Columns { weights, bias: Bias::new(&start, units), finish })
+    };
+    let prepared: Option<Arc<Columns>> = match weights.value {
+        Some(bytes) if constant => {
+            let mut params = PackParams::new(cpu, node);
+            params.push(option.0 as u64);
+            let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
+            let operands = [Some(weights), bias_operand];
+            Some(
+                cx.packs
+                    .get_or_pack("dense_int", params.as_slice(), &operands, || prepare(bytes, bias_bytes))?,
+            )
+        }
+        _ => None,
+    };
+    let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.units, sizes.depth);
+    let name = format!("{}_gemm_{}", type_name(X::DTYPE), layout.tile_name());
+    let run = move |columns: &Columns, io: &mut crate::io::Io<'_>, par| {
+        let data = io.inputs.get::<X>(0)?;
+        let rows = Dense { data, rows: sizes.rows, depth: sizes.depth, stride: sizes.depth };
+        columns.run(&rows, input_zero, &mut io.outputs, Place::rows(0, sizes.units), par, io.scratch)
+    };
+    Ok(FnKernel::new(name, move |io, cx| match &prepared {
+        Some(columns) => run(columns, io, cx.par()),
+        None => {
+            let bias = if bias_type.is_some() { io.inputs.bytes(2)? } else { &[] };
+            run(&prepare(io.inputs.bytes(1)?, bias)?, io, cx.par())
+        }
+    })
+    .scratch(scratch_bytes(&layout, cx.threads))
+    .ops(sizes.ops())
+    .boxed())
+}
+
+/// Which way a dense layer is requantized.
+fn arithmetic(
+    node: &Node<'_>,
+    constant: bool,
+    option: ActivationFunctionType,
+    per_channel: bool,
+) -> Result<Arithmetic, OpError> {
+    let (input, weights, output) = (node.dtype(0)?, node.dtype(1)?, node.output(0)?.dtype);
+    let bias = node.optional(2).map(|b| b.info.dtype);
+    if input == TensorType::Int16 {
+        // 32-bit sums unless the bias says otherwise.
+        return Ok(match bias {
+            Some(TensorType::Int64) if per_channel => Arithmetic::Wide(WideRounding::Double),
+            Some(TensorType::Int64) => Arithmetic::Wide(WideRounding::Fixed),
+            _ => Arithmetic::Fixed(Rounding::Once),
+        });
+    }
+    let depth = node.shape(1)?.last().copied().unwrap_or(0);
+    let whole_bytes = match weights {
+        TensorType::Int4 => depth % 2 == 0,
+        TensorType::Int2 => depth % 4 == 0,
+        _ => weights == input,
+    };
+    let zero = weights == TensorType::UInt8 || zero_point(node.input(1)?.info)? == 0;
+    let delegated = constant && whole_bytes && zero && output == input && clips(option);
+    let rounding = if input == TensorType::UInt8 { Rounding::Twice } else { Rounding::Once };
+    Ok(if output == TensorType::Int16 {
+        Arithmetic::Fixed(rounding)
+    } else {
+        choose(delegated, output, bias, rounding)
+    })
+}
+
+/// 16-bit activations times 16-bit weights.
+fn lower_words(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: Sizes,
+    option: ActivationFunctionType,
+) -> Result<Box<dyn Kernel>, OpError> {
+    activation::none_fused(cx)?;
+    let (weights, bias_operand, output) = (node.input(1)?, node.optional(2), node.output(0)?.clone());
+    let (input_scale, _) = node.input(0)?.info.per_tensor()?;
+    let weight_scales = scales(weights.info, 0, sizes.units)?;
+    let bias_type = bias_operand.map(|b| b.info.dtype);
+    let prepare = move |bias_bytes: &[u8]| -> Result<WideFixedPoint, OpError> {
+        let bias = bias(bias_type, bias_bytes, sizes.units)?;
+        let requant = Requant {
+            arithmetic: Arithmetic::Wide(WideRounding::Fixed),
+            input_scale,
+            weight_scales: &weight_scales,
+            output: &output,
+            activation: option,
+        };
+        match requant.finish(&bias, sizes.units)? {
+            (Finish::Wide(fixed), _) => Ok(fixed),
+            _ => Err(OpError::unsupported("16-bit weights give 16-bit outputs")),
+        }
+    };
+    let prepared = match bias_operand {
+        None => Some(prepare(&[])?),
+        Some(bias) => bias.value.map(&prepare).transpose()?,
+    };
+    Ok(FnKernel::new("i16_product", move |io, cx| {
+        let made;
+        let fixed = match &prepared {
+            Some(fixed) => fixed,
+            None => {
+                made = prepare(io.inputs.bytes(2)?)?;
+                &made
+            }
+        };
+        let Sizes { rows, units, depth } = sizes;
+        let left = WordMatrix { data: io.inputs.get(0)?, count: rows, stride: depth, depth_stride: 1 };
+        let right = WordMatrix { data: io.inputs.get(1)?, count: units, stride: depth, depth_stride: 1 };
+        let store = StoreWords { fixed, target: Target::new(io.outputs.get(0)?, 0, units) };
+        multiply_words(left, right, depth, &store, cx.par());
+        Ok(())
+    })
+    .ops(sizes.ops())
+    .boxed())
+}
+
+fn lower_hybrid(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: Sizes,
+    options: &FullyConnectedOptionsT,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let option = options.fused_activation_function;
+    let range = activation::clamp(option, cx)?;
+    let Sizes { rows, units, depth } = sizes;
+    let weights = node.input(1)?;
+    let whole_bytes = match weights.info.dtype {
+        TensorType::Int8 => true,
+        TensorType::Int4 => depth % 2 == 0,
+        TensorType::Int2 => depth % 4 == 0,
+        _ => false,
+    };
+    let constant = weights.value.is_some() && known(node.optional(2));
+    let scheme = if constant && whole_bytes && clips(option) {
+        DynamicScheme::Asymmetric
+    } else if options.asymmetric_quantize_inputs {
+        DynamicScheme::AsymmetricAway
+    } else {
+        DynamicScheme::SymmetricAway
+    };
+    let (cpu, weights_type) = (cx.cpu, weights.info.dtype);
+    let weight_scales = scales(weights.info, 0, units)?;
+    let product = RowProduct {
+        activations: Activations { cpu, scheme, run_len: depth, runs: rows },
+        layout: PackLayout::new(cpu, Width::Bytes, units, depth),
+        threads: cx.threads.max(1),
+    };
+    let mut params = PackParams::new(cpu, node);
+    params.push(option.0 as u64);
+    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    let prepare = move |weights: &[u8], bias: Option<&[u8]>| {
+        let weights = WeightBytes::new(weights_type, weights, units * depth)?;
+        let bytes = Bytes::Signed(weights.as_signed());
+        let packed = PackedWeights::new(cpu, Width::Bytes, columns(bytes, 0, units, depth));
+        Ok(HybridColumns::new(packed, &weight_scales, &float_bias(bias, units)?, range))
+    };
+    let run = move |columns: &HybridColumns, io: &mut crate::io::Io<'_>, par| {
+        product.run(columns, io.inputs.get(0)?, io.outputs.get(0)?, par, io.scratch);
+        Ok(())
+    };
+    let name = format!("hybrid_gemm_{}", product.layout.tile_name());
+    let operands = Operands { filter: 1, bias: 2 };
+    let scratch = product.scratch_bytes();
+    hybrid::kernel(node, cx, operands, "dense_hybrid", params, name, scratch, sizes.ops(), prepare, run)
+}

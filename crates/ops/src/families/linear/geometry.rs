@@ -1,0 +1,94 @@
+//! Windows of convolutions.
+
+use ferrolite_kernels::cpu::float::conv::ConvShape;
+use ferrolite_kernels::cpu::int8::rows::Window;
+use ferrolite_model::options::Padding;
+
+use crate::error::OpError;
+use crate::shape::Shape;
+
+/// The four dimensions of an image or filter tensor.
+pub(super) fn rank4(shape: &Shape, what: &str) -> Result<[usize; 4], OpError> {
+    <[usize; 4]>::try_from(&shape[..])
+        .map_err(|_| OpError::invalid(format!("the {what} must have rank 4, its shape is {shape}")))
+}
+
+/// A stride or dilation as the options give it.
+pub(super) fn positive(value: i32, what: &str) -> Result<usize, OpError> {
+    usize::try_from(value)
+        .ok()
+        .filter(|&v| v > 0)
+        .ok_or_else(|| OpError::invalid(format!("the {what} is {value}, it must be at least 1")))
+}
+
+/// Refuses dimensions of size zero, which a filter or an image to convolve cannot have.
+pub(super) fn no_zeros(dims: &[usize], what: &str) -> Result<(), OpError> {
+    if dims.contains(&0) {
+        return Err(OpError::invalid(format!("the {what} {} has a dimension of size 0", Shape::new(dims))));
+    }
+    Ok(())
+}
+
+/// Options that say where windows lie.
+pub(super) struct Steps {
+    pub padding: Padding,
+    pub stride: [i32; 2],
+    pub dilation: [i32; 2],
+}
+
+/// The windows of a `kernel` (height, width) over `[batch, height, width, channels]` images.
+pub(super) fn window(image: [usize; 4], kernel: [usize; 2], steps: &Steps) -> Result<Window, OpError> {
+    let [batch, height, width, channels] = image;
+    no_zeros(&image[1..], "image")?;
+    no_zeros(&kernel, "filter")?;
+    let mut window = Window {
+        batch,
+        input: [height, width],
+        channels,
+        output: [0; 2],
+        kernel,
+        stride: [0; 2],
+        dilation: [0; 2],
+        padding: [0; 2],
+    };
+    for axis in 0..2 {
+        let stride = positive(steps.stride[axis], "stride")?;
+        let dilation = positive(steps.dilation[axis], "dilation")?;
+        let reach = (kernel[axis] - 1)
+            .checked_mul(dilation)
+            .and_then(|n| n.checked_add(1))
+            .filter(|&n| n < isize::MAX as usize / 4)
+            .ok_or_else(|| OpError::invalid("the dilated filter is larger than memory"))?;
+        let size = window.input[axis];
+        let (count, before) = match steps.padding {
+            Padding::SAME => {
+                let count = size.div_ceil(stride);
+                let covered = (count - 1).saturating_mul(stride).saturating_add(reach);
+                (count, covered.saturating_sub(size) / 2)
+            }
+            Padding::VALID => ((size + 1).saturating_sub(reach).div_ceil(stride), 0),
+            other => return Err(OpError::invalid(format!("{other:?} is no known padding"))),
+        };
+        window.output[axis] = count;
+        window.stride[axis] = stride;
+        window.dilation[axis] = dilation;
+        window.padding[axis] = before as isize;
+    }
+    Ok(window)
+}
+
+/// The same windows for the float kernels.
+pub(super) fn float_shape(window: &Window, outputs: usize, groups: usize) -> ConvShape {
+    let [top, left] = window.padding.map(|p| p as usize);
+    // As much below and on the right as the last window reaches.
+    let after = |axis: usize| {
+        let last = window.output[axis].saturating_sub(1) * window.stride[axis];
+        (last + (window.kernel[axis] - 1) * window.dilation[axis] + 1)
+            .saturating_sub(window.input[axis] + window.padding[axis] as usize)
+    };
+    ConvShape::conv2d(window.batch, window.input, window.channels, outputs, window.kernel)
+        .stride(window.stride)
+        .dilation(window.dilation)
+        .pad([top, left, after(0), after(1)])
+        .groups(groups)
+}

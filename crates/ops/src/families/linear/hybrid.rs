@@ -1,0 +1,312 @@
+//! Float activations with integer weights.
+//!
+//! The activations are quantized to bytes on the way, each image (of a convolution) or each row (of a matrix product)
+//! by its own range; the exact integer sums are then scaled back to floats. The reference does this in two places with
+//! different rules: its default path for constant weights of signed bytes or less, its own kernels for the rest.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise, depthwise_scratch};
+use ferrolite_kernels::cpu::int8::dynamic::{DynamicScheme, quantize_rows};
+use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm};
+use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::rows::{Dense, Rows, Window};
+use ferrolite_kernels::cpu::int8::store::{FloatColumns, StoreFloat};
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::par::Par;
+use ferrolite_kernels::scratch::{Scratch, ScratchSize};
+use ferrolite_model::TensorType;
+use ferrolite_model::options::ActivationFunctionType;
+
+use super::integer::{Place, scratch_bytes};
+use super::weights::{PackParams, WeightBytes, columns, float_bias, known, scales};
+use super::{activation, conv2d, depthwise as depthwise_op};
+use crate::error::OpError;
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::Node;
+
+/// How the activations of a step are quantized.
+#[derive(Clone, Copy)]
+pub(super) struct Activations {
+    pub cpu: Cpu,
+    pub scheme: DynamicScheme,
+    /// Elements that share a scale.
+    pub run_len: usize,
+    /// How many such runs there are.
+    pub runs: usize,
+}
+
+/// Quantized activations in scratch memory.
+pub(super) struct Quantized<'a> {
+    pub data: &'a [i8],
+    pub scales: &'a [f32],
+    pub zeros: &'a [i32],
+    /// Scratch that is left.
+    pub rest: Scratch<'a>,
+}
+
+impl Activations {
+    /// The scratch they take.
+    pub fn scratch(&self) -> ScratchSize {
+        let size = ScratchSize::new().with::<i8>(self.run_len.saturating_mul(self.runs));
+        size.with::<f32>(self.runs).with::<i32>(self.runs)
+    }
+
+    /// Quantizes into scratch memory.
+    pub fn quantize<'a>(&self, from: &[f32], scratch: &'a mut [u8]) -> Quantized<'a> {
+        let mut rest = Scratch::new(scratch);
+        let data = rest.take::<i8>(self.run_len * self.runs);
+        let scales = rest.take::<f32>(self.runs);
+        let zeros = rest.take::<i32>(self.runs);
+        quantize_rows(self.cpu, self.scheme, from, self.run_len, data, scales, zeros);
+        Quantized { data, scales, zeros, rest }
+    }
+}
+
+/// Weights with what turns their sums into floats.
+pub(super) struct HybridColumns {
+    pub weights: PackedWeights,
+    pub columns: FloatColumns,
+    pub start: Bias,
+}
+
+impl HybridColumns {
+    /// Signed weights, column after column; `scales` are one or one for each column, `bias` none or one for each.
+    pub fn new(weights: PackedWeights, scales: &[f32], bias: &[f32], (low, high): (f32, f32)) -> Self {
+        let cols = weights.layout().cols();
+        let columns = FloatColumns::new(scales, bias, cols, low, high);
+        Self { start: Bias::new(&[], cols), weights, columns }
+    }
+
+    /// Multiplies rows, of which `rows_per_scale` share a scale.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a matrix product")]
+    pub fn run(
+        &self,
+        rows: &impl Rows,
+        rows_per_scale: usize,
+        scales: &[f32],
+        zeros: &[i32],
+        out: &mut [f32],
+        place: Place,
+        par: Par,
+        scratch: &mut [u8],
+    ) {
+        let store = StoreFloat {
+            row_scales: scales,
+            rows_per_scale,
+            columns: &self.columns,
+            target: place.target(out),
+        };
+        let zeros = Zeros::Each { zeros, rows: rows_per_scale };
+        gemm(self.weights.view(), rows, zeros, &self.start, &store, par, scratch);
+    }
+}
+
+/// The operands that a hybrid step packs: filter (input 1) and bias (the given input).
+pub(super) struct Operands {
+    pub filter: usize,
+    pub bias: usize,
+}
+
+/// A kernel that prepares its weights while lowering if they are constants, and else in each run.
+#[expect(clippy::too_many_arguments, reason = "one call for all hybrid operators")]
+pub(super) fn kernel<P: Send + Sync + 'static>(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    operands: Operands,
+    layout_name: &'static str,
+    mut params: PackParams,
+    name: String,
+    scratch: usize,
+    ops: f64,
+    prepare: impl Fn(&[u8], Option<&[u8]>) -> Result<P, OpError> + Send + Sync + 'static,
+    run: impl Fn(&P, &mut crate::io::Io<'_>, Par) -> Result<(), OpError> + Send + Sync + 'static,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let (filter, bias) = (node.input(operands.filter)?, node.optional(operands.bias));
+    params.push(operands.filter as u64);
+    let prepared: Option<Arc<P>> = match filter.value {
+        Some(bytes) if known(bias) => {
+            let make = || prepare(bytes, bias.and_then(|b| b.value));
+            Some(cx.packs.get_or_pack(layout_name, params.as_slice(), &[Some(filter), bias], make)?)
+        }
+        _ => None,
+    };
+    let has_bias = bias.is_some();
+    Ok(FnKernel::new(name, move |io, cx| match &prepared {
+        Some(prepared) => run(prepared, io, cx.par()),
+        None => {
+            let bias = if has_bias { Some(io.inputs.bytes(operands.bias)?) } else { None };
+            run(&prepare(io.inputs.bytes(operands.filter)?, bias)?, io, cx.par())
+        }
+    })
+    .scratch(scratch)
+    .ops(ops)
+    .boxed())
+}
+
+/// The scheme of a convolution.
+fn conv_scheme(
+    node: &Node<'_>,
+    option: ActivationFunctionType,
+    groups: usize,
+) -> Result<DynamicScheme, OpError> {
+    let filter = node.input(1)?;
+    let constant = filter.value.is_some() && known(node.optional(2));
+    if constant && filter.info.dtype == TensorType::Int8 && conv2d::clips(option) {
+        return Ok(DynamicScheme::Asymmetric);
+    }
+    let scales = filter.info.scales()?;
+    let several = scales.iter().any(|&s| s != scales[0]);
+    Ok(if several || groups > 1 { DynamicScheme::AsymmetricAway } else { DynamicScheme::SymmetricAway })
+}
+
+/// CONV_2D.
+pub(super) fn lower_conv2d(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: conv2d::Sizes,
+    option: ActivationFunctionType,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let range_of_values = activation::clamp(option, cx)?;
+    let (filter, threads) = (node.input(1)?, cx.threads.max(1));
+    let (cpu, filter_type) = (cx.cpu, filter.info.dtype);
+    let window = sizes.window;
+    let image_len = window.input[0] * window.input[1] * window.channels;
+    let scheme = conv_scheme(node, option, sizes.groups)?;
+    let activations = Activations { cpu, scheme, run_len: image_len, runs: window.batch };
+    let weight_scales = scales(filter.info, 0, sizes.outputs)?;
+    let (cols, depth) = (sizes.group_outputs(), sizes.depth());
+    let layout = PackLayout::new(cpu, Width::Bytes, cols, depth);
+    let mut params = PackParams::new(cpu, node);
+    params.extend(&[sizes.groups]);
+    params.push(option.0 as u64);
+    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    let name = format!("hybrid_conv_{}", layout.tile_name());
+    let scratch = activations.scratch().bytes() + scratch_bytes(&layout, threads);
+    let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
+        let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
+        let bias = float_bias(bias, sizes.outputs)?;
+        (0..sizes.groups)
+            .map(|group| {
+                let range = group * cols..(group + 1) * cols;
+                let bytes = Bytes::Signed(&weights.as_signed()[group * cols * depth..][..cols * depth]);
+                let packed = PackedWeights::new(cpu, Width::Bytes, columns(bytes, 0, cols, depth));
+                let scales =
+                    if weight_scales.len() == 1 { &weight_scales[..] } else { &weight_scales[range.clone()] };
+                let bias = if bias.is_empty() { &bias[..] } else { &bias[range] };
+                Ok(HybridColumns::new(packed, scales, bias, range_of_values))
+            })
+            .collect()
+    };
+    let run = move |groups: &Vec<HybridColumns>, io: &mut crate::io::Io<'_>, par: Par| {
+        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch);
+        let out = io.outputs.get::<f32>(0)?;
+        let scratch = x.rest.take::<u8>(scratch_bytes(&layout, threads));
+        let pixels = window.output[0] * window.output[1];
+        for (index, group) in groups.iter().enumerate() {
+            let place = Place::rows(index * cols, sizes.outputs);
+            let patches = sizes.patches(x.data, index);
+            group.run(&patches, pixels, x.scales, x.zeros, out, place, par, scratch);
+        }
+        Ok(())
+    };
+    let operands = Operands { filter: 1, bias: 2 };
+    kernel(node, cx, operands, "conv_hybrid", params, name, scratch, sizes.ops(), prepare, run)
+}
+
+/// A depthwise filter with what turns its sums into floats.
+struct HybridDepthwise {
+    weights: PackedDepthwise,
+    columns: FloatColumns,
+    start: Bias,
+}
+
+/// DEPTHWISE_CONV_2D, which the default path does not take: each image over its range, by the reference's rounding.
+pub(super) fn lower_depthwise(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: depthwise_op::Sizes,
+    option: ActivationFunctionType,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let (low, high) = activation::clamp(option, cx)?;
+    let (filter, threads) = (node.input(1)?, cx.threads.max(1));
+    let outputs = sizes.outputs();
+    let weight_scales = scales(filter.info, 3, outputs)?;
+    if weight_scales.len() != outputs {
+        return Err(OpError::invalid(
+            "integer weights of a depthwise convolution of floats need one scale for each output channel",
+        ));
+    }
+    let (cpu, filter_type) = (cx.cpu, filter.info.dtype);
+    let window = sizes.window;
+    let activations = Activations {
+        cpu,
+        scheme: DynamicScheme::AsymmetricAway,
+        run_len: window.input[0] * window.input[1] * window.channels,
+        runs: window.batch,
+    };
+    // One image at a time: each has a zero point of its own.
+    let image = Window { batch: 1, ..window };
+    let strip = depthwise_scratch(cpu, &image);
+    let mut params = PackParams::new(cpu, node);
+    params.push(option.0 as u64);
+    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    let scratch = activations.scratch().with::<i32>(strip * threads).bytes();
+    let prepare = move |filter: &[u8], bias: Option<&[u8]>| {
+        let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
+        let bytes = Bytes::Signed(weights.as_signed());
+        let bias = float_bias(bias, outputs)?;
+        Ok(HybridDepthwise {
+            weights: PackedDepthwise::new(cpu, bytes, &[0], window.kernel, window.channels, sizes.multiplier),
+            columns: FloatColumns::new(&weight_scales, &bias, outputs, low, high),
+            start: Bias::new(&[], outputs),
+        })
+    };
+    let run = move |conv: &HybridDepthwise, io: &mut crate::io::Io<'_>, par: Par| {
+        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch);
+        let out = io.outputs.get::<f32>(0)?;
+        let scratch = x.rest.take::<i32>(strip * threads);
+        let out_len = window.output[0] * window.output[1] * outputs;
+        for index in 0..window.batch {
+            let store = StoreFloat {
+                row_scales: &x.scales[index..],
+                rows_per_scale: usize::MAX,
+                columns: &conv.columns,
+                target: Place::rows(index * out_len, outputs).target(out),
+            };
+            let data = &x.data[index * activations.run_len..][..activations.run_len];
+            depthwise(&conv.weights, data, x.zeros[index], &image, &conv.start, &store, par, scratch);
+        }
+        Ok(())
+    };
+    let [kh, kw] = window.kernel;
+    let name = format!("hybrid_depthwise_{kh}x{kw}_{}", cpu.name());
+    let operands = Operands { filter: 1, bias: 2 };
+    kernel(node, cx, operands, "depthwise_hybrid", params, name, scratch, sizes.ops(), prepare, run)
+}
+
+/// Rows of floats times a matrix of integer weights, each row over its own range.
+#[derive(Clone, Copy)]
+pub(super) struct RowProduct {
+    pub activations: Activations,
+    pub layout: PackLayout,
+    /// Threads that scratch is meant for.
+    pub threads: usize,
+}
+
+impl RowProduct {
+    /// Bytes of scratch that [`RowProduct::run`] takes.
+    pub fn scratch_bytes(&self) -> usize {
+        self.activations.scratch().bytes() + scratch_bytes(&self.layout, self.threads)
+    }
+
+    /// Multiplies all rows of `x` into `out`.
+    pub fn run(&self, weights: &HybridColumns, x: &[f32], out: &mut [f32], par: Par, scratch: &mut [u8]) {
+        let mut x = self.activations.quantize(x, scratch);
+        let scratch = x.rest.take::<u8>(scratch_bytes(&self.layout, self.threads));
+        let depth = self.activations.run_len;
+        let rows = Dense { data: x.data, rows: self.activations.runs, depth, stride: depth };
+        weights.run(&rows, 1, x.scales, x.zeros, out, Place::rows(0, self.layout.cols()), par, scratch);
+    }
+}

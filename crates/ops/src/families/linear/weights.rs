@@ -1,0 +1,176 @@
+//! Weights, biases and their quantization as the operators hold them.
+
+use std::borrow::Cow;
+
+use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix};
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::TensorType;
+
+use crate::error::OpError;
+use crate::node::{Node, Operand};
+use crate::tensor::TensorInfo;
+
+/// Weights of eight bits, unpacked if they are stored in fewer.
+pub(super) enum WeightBytes<'a> {
+    Signed(Cow<'a, [i8]>),
+    Unsigned(&'a [u8]),
+}
+
+impl<'a> WeightBytes<'a> {
+    /// The `count` weights of a tensor of type `dtype` with these bytes.
+    pub fn new(dtype: TensorType, bytes: &'a [u8], count: usize) -> Result<Self, OpError> {
+        let want = dtype.byte_len(count);
+        if want != Some(bytes.len()) {
+            return Err(OpError::invalid(format!(
+                "{count} weights of type {dtype} do not fit a tensor of {} bytes",
+                bytes.len()
+            )));
+        }
+        match dtype {
+            TensorType::Int8 => Ok(Self::Signed(Cow::Borrowed(bytemuck::cast_slice(bytes)))),
+            TensorType::UInt8 => Ok(Self::Unsigned(bytes)),
+            TensorType::Int4 => Ok(Self::Signed(unpack(bytes, 4, count))),
+            TensorType::Int2 => Ok(Self::Signed(unpack(bytes, 2, count))),
+            other => Err(OpError::unsupported(format!("{other} weights are not supported here"))),
+        }
+    }
+
+    /// The same bytes read as signed numbers, as the reference does beside float activations.
+    pub fn as_signed(&self) -> &[i8] {
+        match self {
+            Self::Signed(bytes) => bytes,
+            Self::Unsigned(bytes) => bytemuck::cast_slice(bytes),
+        }
+    }
+
+    /// As the kernels take them.
+    pub fn bytes(&self) -> Bytes<'_> {
+        match self {
+            Self::Signed(bytes) => Bytes::Signed(bytes),
+            Self::Unsigned(bytes) => Bytes::Unsigned(bytes),
+        }
+    }
+}
+
+/// Signed numbers of `bits` bits, the low ones of each byte first.
+fn unpack(bytes: &[u8], bits: u32, count: usize) -> Cow<'static, [i8]> {
+    let per_byte = 8 / bits as usize;
+    (0..count)
+        .map(|i| {
+            let shift = 8 - bits * (i % per_byte + 1) as u32;
+            // To the top of the byte, then back with the sign.
+            ((bytes[i / per_byte] << shift) as i8) >> (8 - bits)
+        })
+        .collect::<Vec<i8>>()
+        .into()
+}
+
+/// A matrix whose columns lie one after another.
+pub(super) fn columns(bytes: Bytes<'_>, zero: i32, cols: usize, depth: usize) -> Matrix<'_> {
+    Matrix { bytes, zero, cols, depth, col_stride: depth, depth_stride: 1 }
+}
+
+/// A bias as integers of 64 bits; empty for none.
+pub(super) fn bias(dtype: Option<TensorType>, bytes: &[u8], cols: usize) -> Result<Vec<i64>, OpError> {
+    let bias: Vec<i64> = match dtype {
+        None => return Ok(Vec::new()),
+        Some(TensorType::Int32) => {
+            bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned::<i32>).map(i64::from).collect()
+        }
+        Some(TensorType::Int64) => bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect(),
+        Some(other) => {
+            return Err(OpError::unsupported(format!("a bias of type {other} is not supported here")));
+        }
+    };
+    check_bias(bias.len(), cols)?;
+    Ok(bias)
+}
+
+/// A bias as floats; empty for none.
+pub(super) fn float_bias(bytes: Option<&[u8]>, cols: usize) -> Result<Vec<f32>, OpError> {
+    let Some(bytes) = bytes else {
+        return Ok(Vec::new());
+    };
+    let bias: Vec<f32> = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
+    check_bias(bias.len(), cols)?;
+    Ok(bias)
+}
+
+fn check_bias(len: usize, cols: usize) -> Result<(), OpError> {
+    if len == cols {
+        return Ok(());
+    }
+    Err(OpError::invalid(format!("the bias has {len} elements for {cols} output channels")))
+}
+
+/// The scales of weights whose `cols` output channels lie along `axis`: one, or one for each channel.
+pub(super) fn scales(weights: &TensorInfo, axis: usize, cols: usize) -> Result<Vec<f32>, OpError> {
+    let scales = weights.scales()?;
+    let along = weights.quantization.as_ref().map_or(axis, |q| q.quantized_dimension);
+    if scales.len() == 1 || (scales.len() == cols && along == axis) {
+        return Ok(scales.to_vec());
+    }
+    Err(OpError::invalid(format!(
+        "the {} scales of '{}' along dimension {along} are not one for each of {cols} output channels",
+        scales.len(),
+        weights.name
+    )))
+}
+
+/// The single zero point of weights, 0 when there are several scales (their zero points are 0 too).
+pub(super) fn zero_point(weights: &TensorInfo) -> Result<i32, OpError> {
+    let Some(q) = &weights.quantization else {
+        return Ok(0);
+    };
+    match q.zero_point.as_slice() {
+        [] => Ok(0),
+        [zero] => i32::try_from(*zero).map_err(|_| OpError::invalid("a zero point does not fit in 32 bits")),
+        zeros if zeros.iter().all(|&z| z == zeros[0]) => {
+            i32::try_from(zeros[0]).map_err(|_| OpError::invalid("a zero point does not fit in 32 bits"))
+        }
+        _ => Err(OpError::unsupported(format!(
+            "'{}' has different zero points along its channels: quantize its weights symmetrically",
+            weights.name
+        ))),
+    }
+}
+
+/// What a packing of weights depends on besides them, collected for the key of the pack cache.
+pub(super) struct PackParams(Vec<u64>);
+
+impl PackParams {
+    /// The kernels' instruction set and the node's quantization.
+    pub fn new(cpu: Cpu, node: &Node<'_>) -> Self {
+        let mut params = Self(vec![node.inputs.len() as u64]);
+        for byte in cpu.name().bytes() {
+            params.push(byte);
+        }
+        for info in node.inputs.iter().flatten().map(|o| o.info).chain(node.outputs) {
+            params.push(info.dtype as u64);
+            if let Some(q) = info.quantization.as_ref().filter(|q| q.scale.len() == 1) {
+                params.push(u64::from(q.scale[0].to_bits()));
+                params.push(q.zero_point.first().copied().unwrap_or(0) as u64);
+            }
+        }
+        params
+    }
+
+    /// One more number.
+    pub fn push(&mut self, value: impl Into<u64>) {
+        self.0.push(value.into());
+    }
+
+    /// More sizes.
+    pub fn extend(&mut self, sizes: &[usize]) {
+        self.0.extend(sizes.iter().map(|&size| size as u64));
+    }
+
+    pub fn as_slice(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+/// Whether an operand's content is known while planning, or it is absent.
+pub(super) fn known(operand: Option<&Operand<'_>>) -> bool {
+    operand.is_none_or(|o| o.value.is_some())
+}
