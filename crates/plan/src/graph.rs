@@ -158,8 +158,9 @@ fn content(model: &Model, tensor: &Tensor, info: &TensorInfo) -> Result<Content,
         return Ok(Content::Variable);
     }
     let Some(bytes) = model.tensor_data(tensor) else { return Ok(Content::Computed) };
-    // Kernels read constants in place; 16 is the alignment of the largest element.
-    if bytes.as_ptr().addr().is_multiple_of(16) || bytes.is_empty() {
+    // Kernels read constants in place; exporters align them to as little as four bytes.
+    let alignment = (tensor.dtype.bits().unwrap_or(8) / 8).clamp(1, 8);
+    if bytes.as_ptr().addr().is_multiple_of(alignment) {
         return Ok(Content::Constant);
     }
     Ok(Content::Folded(Arc::new(TensorValue::from_bytes(info.dtype, info.shape.clone(), bytes)?)))
