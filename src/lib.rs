@@ -24,6 +24,7 @@ mod meta;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod model;
+mod operators;
 mod quantized;
 mod signature;
 mod view;
@@ -38,6 +39,7 @@ pub use ferrolite_runtime::{CancelToken, Limits, Profile, StepProfile};
 pub use interpreter::Interpreter;
 pub use meta::TensorMeta;
 pub use model::{Model, SignatureInfo};
+pub use operators::{OperatorInfo, operators};
 pub use signature::SignatureRunner;
 pub use view::TensorView;
 
