@@ -7,7 +7,6 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 #[path = "../tests/support/mod.rs"]
-#[allow(dead_code, reason = "only the reading of vectors is used here")]
 mod support;
 
 use ferrolite::{OperatorInfo, operators};

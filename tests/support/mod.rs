@@ -1,5 +1,7 @@
 //! Reading golden vectors and comparing with them.
 
+#![allow(dead_code, reason = "every test file uses another part")]
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

@@ -24,15 +24,26 @@ fn main() -> ExitCode {
 /// Compiles `ferrolite-web` with simd128 and generates its JavaScript binding.
 fn web(out: &Path) -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the workspace has no folder")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root)
         .env("RUSTFLAGS", "-Ctarget-feature=+simd128")
-        .args(["build", "--release", "-p", "ferrolite-web", "--target", "wasm32-unknown-unknown", "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "-p",
+            "ferrolite-web",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--target-dir",
+        ])
         .arg(&target)
         .status()?;
     if !status.success() {
-        return Err("ferrolite-web does not build for wasm32-unknown-unknown: is the target installed?".into());
+        return Err(
+            "ferrolite-web does not build for wasm32-unknown-unknown: is the target installed?".into()
+        );
     }
     let wasm = target.join("wasm32-unknown-unknown/release/ferrolite_web.wasm");
     wasm_bindgen_cli_support::Bindgen::new().input_path(&wasm).web(true)?.typescript(true).generate(out)?;
