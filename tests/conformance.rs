@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ferrolite::{Cpu, Interpreter, Model, TensorType};
 use support::{Case, compare, read_cases, vector_files};
@@ -52,14 +53,16 @@ fn golden_vectors() {
     let filter = std::env::var("CONFORMANCE").unwrap_or_default();
     let mut failures = Vec::new();
     // Operator -> (cases, combinations of types, failed).
-    let mut table: BTreeMap<String, (usize, std::collections::BTreeSet<String>, usize)> = BTreeMap::new();
+    let mut table: BTreeMap<String, (usize, BTreeSet<String>, usize)> = BTreeMap::new();
     for file in vector_files() {
         for case in read_cases(&file).iter().filter(|c| c.name.contains(&filter)) {
             let row = table.entry(case.operator.clone()).or_default();
             row.0 += 1;
             row.1.insert(case.types.join(","));
             for cpu in Cpu::all() {
-                if let Err(why) = check(case, cpu) {
+                // A panic is a failure like any other, so that one does not hide the rest.
+                let result = catch_unwind(AssertUnwindSafe(|| check(case, cpu)));
+                if let Err(why) = result.unwrap_or_else(|_| Err("panicked".to_owned())) {
                     failures.push(format!("{} on {}: {why}", case.name, cpu.name()));
                     row.2 += 1;
                 }

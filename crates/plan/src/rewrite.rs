@@ -95,7 +95,8 @@ fn fuse_activations(graph: &mut Graph) {
         if node.spec.traits.epilogue
             && node.activation.is_none()
             && node.outputs.len() == 1
-            && graph.tensors[node.outputs[0]].info.dtype == TensorType::Float32
+            // Quantized and hybrid forms keep the arithmetic of separate operators.
+            && node.inputs.iter().flatten().chain(&node.outputs).all(|&t| graph.tensors[t].info.dtype == TensorType::Float32)
             && !has_fused_activation(graph.operator(node))
         {
             producer[node.outputs[0]] = Some(n);
