@@ -5,19 +5,26 @@
 mod blocks;
 mod control;
 mod creating;
+mod diagonals;
 mod elementwise;
 mod fixed;
+mod gathering;
 mod hashtable;
+mod integers;
 mod joining;
 mod linear;
+mod local_response;
 mod moving;
 mod padding;
 mod pooling;
 mod random;
 mod recurrent;
 mod reductions;
+mod repeating;
 mod reshape;
 mod resizing;
+mod scattering;
+mod searching;
 mod slicing;
 mod turning;
 mod variables;
@@ -29,21 +36,27 @@ pub const TABLE: &[&[OpSpec]] = &[
     blocks::SPECS,
     control::SPECS,
     creating::SPECS,
+    diagonals::SPECS,
     elementwise::activation::SPECS,
     elementwise::arithmetic::SPECS,
     elementwise::quantize::SPECS,
     elementwise::softmax::SPECS,
     elementwise::unary::SPECS,
+    gathering::SPECS,
     hashtable::SPECS,
     joining::SPECS,
     linear::SPECS,
+    local_response::SPECS,
     padding::SPECS,
     pooling::SPECS,
     random::SPECS,
     recurrent::SPECS,
     reductions::SPECS,
+    repeating::SPECS,
     reshape::SPECS,
     resizing::SPECS,
+    scattering::SPECS,
+    searching::SPECS,
     slicing::SPECS,
     turning::SPECS,
     variables::SPECS,

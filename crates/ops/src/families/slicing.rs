@@ -4,6 +4,7 @@ use ferrolite_kernels::cpu::movement::{CopyEnds, CopyPlan, dense_strides, pack4,
 use ferrolite_model::options::StridedSliceOptionsT;
 use ferrolite_model::{BuiltinOperator, TensorType};
 
+use super::integers::Integers;
 use super::moving::{BoxCopy, Moves, Unit, each_type, into_dense};
 use crate::error::OpError;
 use crate::io::{InputData, Io};
@@ -327,15 +328,10 @@ fn lower_update(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
 impl Update {
     /// The first element written: start indices are moved to where the update fits.
     fn start(&self, io: &Io<'_>) -> Result<usize, OpError> {
-        let index = |i: usize| -> Result<i64, OpError> {
-            Ok(match io.inputs.view(2)?.dtype {
-                TensorType::Int64 => io.inputs.get::<i64>(2)?[i],
-                _ => i64::from(io.inputs.get::<i32>(2)?[i]),
-            })
-        };
+        let indices = Integers::of(io.inputs, 2)?;
         let mut start = 0;
         for (i, &(stride, last)) in self.axes.iter().enumerate() {
-            start += index(i)?.clamp(0, last) as usize * stride;
+            start += indices.get(i).clamp(0, last) as usize * stride;
         }
         Ok(start)
     }

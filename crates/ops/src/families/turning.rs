@@ -1,9 +1,10 @@
 //! Operators that change the order of elements: TRANSPOSE, REVERSE_V2, REVERSE_SEQUENCE.
 
 use ferrolite_kernels::cpu::movement::dense_strides;
+use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::ReverseSequenceOptionsT;
-use ferrolite_model::{BuiltinOperator, TensorType};
 
+use super::integers::Integers;
 use super::moving::{Moves, Unit, each_type, into_dense};
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -127,11 +128,9 @@ fn lower_sequence(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, O
     let (steps, lanes) = (strides[sequence] as usize / row_elements, strides[batch] as usize / row_elements);
     Ok(FnKernel::new("reverse_sequence", move |io, _| {
         let from = io.inputs.bytes(0)?;
-        let length = |i: usize| -> Result<usize, OpError> {
-            let n = match io.inputs.view(1)?.dtype {
-                TensorType::Int64 => io.inputs.get::<i64>(1)?[i],
-                _ => i64::from(io.inputs.get::<i32>(1)?[i]),
-            };
+        let lengths = Integers::of(io.inputs, 1)?;
+        let length = |i: usize| {
+            let n = lengths.get(i);
             usize::try_from(n).ok().filter(|&n| n <= shape[sequence]).ok_or_else(|| {
                 OpError::runtime(format!("sequence {i} has length {n}, but its axis has {}", shape[sequence]))
             })

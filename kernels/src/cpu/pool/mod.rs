@@ -1,7 +1,9 @@
 //! Pooling over windows of an image in NHWC layout.
 
+mod local_response;
 mod window;
 
+pub use local_response::{LocalResponse, local_response};
 pub use window::{Average, L2, Max, Pooling, pool};
 
 /// The shapes of a pooling: an image of `in_height` by `in_width`, windows of `filter` elements `stride` apart, the

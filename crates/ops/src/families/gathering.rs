@@ -1,0 +1,278 @@
+//! Operators that pick rows by their positions: GATHER, GATHER_ND, EMBEDDING_LOOKUP.
+
+use ferrolite_kernels::cpu::movement::{dense_strides, gather_rows, pack4, unpack4};
+use ferrolite_kernels::par::Par;
+use ferrolite_model::options::GatherOptionsT;
+use ferrolite_model::{BuiltinOperator, QuantizationDetails, TensorType};
+use half::f16;
+
+use super::integers::Integers;
+use super::moving::Unit;
+use crate::element::Element;
+use crate::error::OpError;
+use crate::io::Io;
+use crate::kernel::{FnKernel, Kernel};
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShapes, one};
+use crate::shape::{Shape, resolve_axis};
+use crate::spec::{OpSpec, TypeRow};
+use crate::tensor::TensorInfo;
+use crate::{strings, types};
+
+/// Rows of any type picked by positions of 16, 32 or 64 bits.
+macro_rules! gather_types {
+    ($($t:ident)*) => {
+        types![$(($t, Int16) -> ($t), ($t, Int32) -> ($t), ($t, Int64) -> ($t)),*]
+    };
+}
+/// The family's operators.
+pub const SPECS: &[OpSpec] = &[
+    OpSpec::builtin(BuiltinOperator::GATHER, infer_gather, lower_gather)
+        .versions(8)
+        .inputs(2, 2)
+        .types(gather_types!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool Int4 String)),
+    OpSpec::builtin(BuiltinOperator::GATHER_ND, infer_gather_nd, lower_gather_nd)
+        .versions(6)
+        .inputs(2, 2)
+        .types(gather_types!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool String)),
+    OpSpec::builtin(BuiltinOperator::EMBEDDING_LOOKUP, infer_embedding, lower_embedding)
+        .versions(5)
+        .inputs(2, 2)
+        .types(EMBEDDING_TYPES),
+];
+
+/// Tables of any type, and quantized ones that are dequantized on the way.
+const EMBEDDING_TYPES: &[TypeRow] = {
+    macro_rules! rows {
+        ($($t:ident)*) => {
+            types![
+                $((Int32, $t) -> ($t),)*
+                (Int32, Int8) -> (Float32), (Int32, UInt8) -> (Float32),
+                (Int32, Int4) -> (Float32), (Int32, Int2) -> (Float32),
+                (Int32, Int8) -> (Float16), (Int32, UInt8) -> (Float16),
+                (Int32, Int4) -> (Float16), (Int32, Int2) -> (Float16),
+            ]
+        };
+    }
+    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool)
+};
+
+/// Copies rows of `row` elements: row `i` of output 0 is row `pick(i)` of input `table`.
+fn pick_rows(
+    io: &mut Io<'_>,
+    table: usize,
+    unit: Unit,
+    (row, shape): (usize, &Shape),
+    par: Par,
+    pick: impl Fn(usize) -> usize + Sync + Send,
+) -> Result<(), OpError> {
+    match unit {
+        Unit::Bytes(n) => gather_rows(io.inputs.bytes(table)?, io.outputs.bytes(0)?, row * n, par, pick),
+        Unit::Nibbles => {
+            let count = shape.num_elements()?;
+            let (to, from) = io.scratch.split_at_mut(count);
+            unpack4(io.inputs.bytes(table)?, from);
+            gather_rows(from, to, row, par, pick);
+            pack4(to, io.outputs.bytes(0)?);
+        }
+        Unit::Strings => {
+            let all = strings::decode(io.inputs.bytes(table)?)?;
+            let count = shape.num_elements()?;
+            let string = |i: usize| {
+                let at = pick(i / row) * row + i % row;
+                all.get(at)
+                    .copied()
+                    .ok_or_else(|| OpError::runtime("a string tensor holds fewer strings than its shape"))
+            };
+            let picked: Vec<&[u8]> = (0..count).map(string).collect::<Result<_, _>>()?;
+            io.outputs.set_bytes(0, shape, &strings::encode(&picked)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Scratch bytes of [`pick_rows`].
+fn scratch(unit: Unit, table: &Shape, output: &Shape) -> Result<usize, OpError> {
+    Ok(if unit == Unit::Nibbles { table.num_elements()? + output.num_elements()? } else { 0 })
+}
+
+/// The axis picked from and the number of leading axes that positions share with it.
+fn gather_axes(node: &Node<'_>) -> Result<(usize, usize), OpError> {
+    let options = node.options::<GatherOptionsT>()?;
+    let (shape, positions) = (node.shape(0)?, node.shape(1)?);
+    let axis = resolve_axis(i64::from(options.axis), shape.rank())?;
+    let batch = if options.batch_dims == 0 {
+        0
+    } else {
+        // As many as all axes of the positions are allowed too.
+        resolve_axis(i64::from(options.batch_dims), positions.rank() + usize::from(options.batch_dims > 0))?
+    };
+    if batch > axis || batch > positions.rank() || shape[..batch] != positions[..batch] {
+        return Err(OpError::invalid(format!(
+            "GATHER along axis {axis} of {shape} by positions {positions} cannot share {batch} leading axes: they must be \
+             equal and come before the axis"
+        )));
+    }
+    Ok((axis, batch))
+}
+
+fn infer_gather(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let (axis, batch) = gather_axes(node)?;
+    let (shape, positions) = (node.shape(0)?, node.shape(1)?);
+    Ok(one([&shape[..axis], &positions[batch..], &shape[axis + 1..]].concat().into_iter().collect()))
+}
+
+fn lower_gather(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (axis, batch) = gather_axes(node)?;
+    let (shape, positions) = (node.shape(0)?.clone(), node.shape(1)?);
+    let output = node.output(0)?.shape.clone();
+    let unit = Unit::of(node.dtype(0)?)?;
+    let outer: usize = shape[batch..axis].iter().product();
+    let row: usize = shape[axis + 1..].iter().product();
+    let per_batch: usize = positions[batch..].iter().product();
+    let limit = shape[axis];
+    let scratch = scratch(unit, &shape, &output)?;
+    Ok(FnKernel::new("gather", move |io, cx| {
+        let positions = Integers::of(io.inputs, 1)?;
+        for i in 0..positions.len() {
+            positions.index(i, limit, "a gathered axis")?;
+        }
+        pick_rows(io, 0, unit, (row, &output), cx.par(), |i| {
+            let (prefix, k) = (i / per_batch, i % per_batch);
+            prefix * limit + positions.get(prefix / outer * per_batch + k) as usize
+        })
+    })
+    .scratch(scratch)
+    .boxed())
+}
+
+/// Number of leading axes that each position of a GATHER_ND names.
+fn named_axes(node: &Node<'_>) -> Result<usize, OpError> {
+    let (shape, positions) = (node.shape(0)?, node.shape(1)?);
+    positions.last().copied().filter(|&n| n <= shape.rank()).ok_or_else(|| {
+        OpError::invalid(format!(
+            "GATHER_ND positions {positions} must name at most the {} axes of {shape}",
+            shape.rank()
+        ))
+    })
+}
+
+fn infer_gather_nd(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let named = named_axes(node)?;
+    let (shape, positions) = (node.shape(0)?, node.shape(1)?);
+    Ok(one([&positions[..positions.rank() - 1], &shape[named..]].concat().into_iter().collect()))
+}
+
+fn lower_gather_nd(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let named = named_axes(node)?;
+    let shape = node.shape(0)?.clone();
+    let output = node.output(0)?.shape.clone();
+    let unit = Unit::of(node.dtype(0)?)?;
+    let row: usize = shape[named..].iter().product();
+    let strides = dense_strides(&shape[..named]);
+    let scratch = scratch(unit, &shape, &output)?;
+    Ok(FnKernel::new("gather_nd", move |io, cx| {
+        let positions = Integers::of(io.inputs, 1)?;
+        for i in 0..positions.len() {
+            positions.index(i, shape[i % named], "a gathered axis")?;
+        }
+        pick_rows(io, 0, unit, (row, &output), cx.par(), |i| {
+            strides.iter().enumerate().map(|(j, &s)| positions.get(i * named + j) as usize * s as usize).sum()
+        })
+    })
+    .scratch(scratch)
+    .boxed())
+}
+
+fn infer_embedding(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let (ids, table) = (node.shape(0)?, node.shape(1)?);
+    if ids.rank() != 1 || table.rank() < 2 {
+        return Err(OpError::invalid(format!(
+            "EMBEDDING_LOOKUP takes a list of positions and a table of rows, not {ids} and {table}"
+        ))
+        .into());
+    }
+    Ok(one([&ids[..], &table[1..]].concat().into_iter().collect()))
+}
+
+fn lower_embedding(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let table = node.input(1)?.info;
+    let output = node.output(0)?;
+    let (limit, row) = (table.shape[0], table.shape[1..].iter().product::<usize>());
+    match (table.dtype == output.dtype, output.dtype) {
+        (false, TensorType::Float32) => return dequantized_rows::<f32>(table, limit, row, |x| x),
+        (false, _) => return dequantized_rows::<f16>(table, limit, row, f16::from_f32),
+        (true, _) => {}
+    }
+    let unit = Unit::of(table.dtype)?;
+    let shape = output.shape.clone();
+    Ok(FnKernel::new("embedding_lookup", move |io, cx| {
+        let ids = Integers::of(io.inputs, 0)?;
+        for i in 0..ids.len() {
+            ids.index(i, limit, "an embedding table")?;
+        }
+        pick_rows(io, 1, unit, (row, &shape), cx.par(), |i| ids.get(i) as usize)
+    })
+    .boxed())
+}
+
+/// Picks rows of a table of small integers and scales them, by one factor or one per row.
+fn dequantized_rows<T: Element>(
+    table: &TensorInfo,
+    limit: usize,
+    row: usize,
+    narrow: fn(f32) -> T,
+) -> Result<Box<dyn Kernel>, OpError> {
+    let quantization = table.quantization.as_deref();
+    if let Some(QuantizationDetails::Blockwise { .. } | QuantizationDetails::MultiAxis { .. }) =
+        quantization.and_then(|q| q.details.as_ref())
+    {
+        return Err(OpError::unsupported(format!(
+            "the embedding table '{}' is quantized in blocks: quantize it per tensor or per row",
+            table.name
+        )));
+    }
+    let scales = table.scales()?.to_vec();
+    let symmetric = quantization.is_none_or(|q| q.zero_point.iter().all(|&z| z == 0));
+    if !symmetric || (scales.len() != 1 && scales.len() != limit) {
+        return Err(OpError::invalid(format!(
+            "the embedding table '{}' needs zero points of 0 and one scale, or one for each of its {limit} rows",
+            table.name
+        )));
+    }
+    let bits = table.dtype.bits().unwrap_or(8);
+    if !(row * bits).is_multiple_of(8) {
+        return Err(OpError::unsupported(format!(
+            "rows of the embedding table '{}' do not fill whole bytes: pad them to a multiple of {} elements",
+            table.name,
+            8 / bits
+        )));
+    }
+    // Unsigned bytes are read as signed ones, as the format's tables have always been.
+    let element: fn(&[u8], usize) -> i8 = match bits {
+        2 => |bytes, i| (bytes[i / 4] << (6 - 2 * (i % 4))) as i8 >> 6,
+        4 => |bytes, i| (bytes[i / 2] << (4 - 4 * (i % 2))) as i8 >> 4,
+        _ => |bytes, i| bytes[i] as i8,
+    };
+    let row_bytes = row * bits / 8;
+    Ok(FnKernel::new("embedding_lookup_dequantize", move |io, cx| {
+        let ids = Integers::of(io.inputs, 0)?;
+        for i in 0..ids.len() {
+            ids.index(i, limit, "an embedding table")?;
+        }
+        let bytes = io.inputs.bytes(1)?;
+        let to = io.outputs.get::<T>(0)?;
+        if row > 0 {
+            cx.par().chunks_mut(to, row, |i, to| {
+                let id = ids.get(i) as usize;
+                let from = &bytes[id * row_bytes..(id + 1) * row_bytes];
+                let scale = if scales.len() == 1 { scales[0] } else { scales[id] };
+                for (j, to) in to.iter_mut().enumerate() {
+                    *to = narrow(f32::from(element(from, j)) * scale);
+                }
+            });
+        }
+        Ok(())
+    })
+    .boxed())
+}

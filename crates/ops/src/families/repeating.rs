@@ -1,0 +1,86 @@
+//! Operators that repeat a tensor: TILE, BROADCAST_TO.
+
+use ferrolite_kernels::cpu::movement::dense_strides;
+use ferrolite_model::BuiltinOperator;
+
+use super::moving::{Moves, each_type, into_dense};
+use crate::error::OpError;
+use crate::kernel::Kernel;
+use crate::lower::LowerCx;
+use crate::node::{InferError, Node, OutputShapes, one};
+use crate::shape::Shape;
+use crate::spec::OpSpec;
+
+/// The family's operators.
+pub const SPECS: &[OpSpec] = &[
+    OpSpec::builtin(BuiltinOperator::TILE, infer_tile, lower_tile).versions(3).inputs(2, 2).types(
+        each_type!([
+            Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
+            Bool, Complex64, String
+        ](Int32)(Int64)),
+    ),
+    OpSpec::builtin(BuiltinOperator::BROADCAST_TO, infer_broadcast, lower_broadcast)
+        .versions(4)
+        .inputs(2, 2)
+        .types(each_type!([
+            Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
+            Bool, Complex64, Complex128
+        ](Int32)(Int64))),
+];
+
+/// Non-negative counts from input 1.
+fn counts(node: &Node<'_>, what: &str) -> Result<Vec<usize>, InferError> {
+    let values = node.ints(1)?;
+    let counts: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
+    counts.ok_or_else(|| OpError::invalid(format!("{what} {values:?} must not be negative")).into())
+}
+
+/// How often each axis is repeated.
+fn repeats(node: &Node<'_>) -> Result<Vec<usize>, InferError> {
+    let repeats = counts(node, "the multiples of TILE")?;
+    let shape = node.shape(0)?;
+    if repeats.len() != shape.rank() {
+        return Err(OpError::invalid(format!(
+            "TILE of {shape} needs one multiple per axis, but has {repeats:?}"
+        ))
+        .into());
+    }
+    Ok(repeats)
+}
+
+fn infer_tile(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let dims: Option<Shape> =
+        node.shape(0)?.iter().zip(repeats(node)?).map(|(&d, n)| d.checked_mul(n)).collect();
+    Ok(one(dims.ok_or_else(|| OpError::invalid("the tiled tensor is larger than memory"))?))
+}
+
+fn lower_tile(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let info = node.input(0)?.info;
+    // Every axis becomes two: which repetition, and where in it.
+    let (mut dims, mut strides) = (Vec::new(), Vec::new());
+    for ((&dim, repeat), stride) in info.shape.iter().zip(repeats(node)?).zip(dense_strides(&info.shape)) {
+        dims.extend([repeat, dim]);
+        strides.extend([0, stride]);
+    }
+    let (ends, dims) = into_dense(&info.shape, 0, &dims, &strides)?;
+    Moves::new(info.dtype)?.step((0, 0), ends, &dims)?.kernel("tile", &[&node.output(0)?.shape])
+}
+
+fn infer_broadcast(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let shape = node.shape(0)?;
+    let wanted = Shape::new(&counts(node, "the dimensions to broadcast to")?);
+    if shape.rank() > wanted.rank() || shape.broadcast(&wanted)? != wanted {
+        return Err(OpError::invalid(format!("{shape} does not broadcast to {wanted}")).into());
+    }
+    Ok(one(wanted))
+}
+
+fn lower_broadcast(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let info = node.input(0)?.info;
+    let output = &node.output(0)?.shape;
+    let mut strides = vec![0; output.rank() - info.shape.rank()];
+    let own = info.shape.iter().zip(dense_strides(&info.shape));
+    strides.extend(own.map(|(&d, stride)| if d == 1 { 0 } else { stride }));
+    let (ends, dims) = into_dense(&info.shape, 0, output, &strides)?;
+    Moves::new(info.dtype)?.step((0, 0), ends, &dims)?.kernel("broadcast_to", &[output])
+}
