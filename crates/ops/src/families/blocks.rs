@@ -260,3 +260,53 @@ fn lower_batch_to_space(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kern
     let moves = Moves::new(node.dtype(0)?)?;
     batch_to_space(node)?.moves(moves, false)?.kernel("batch_to_space", &[&node.output(0)?.shape])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run_one, tensor};
+    use super::*;
+    use ferrolite_model::Options;
+    use proptest::prelude::*;
+
+    #[test]
+    fn blocks_become_channels_and_back() {
+        let image: Vec<i32> = (0..16).collect();
+        let options = SpaceToDepthOptionsT { block_size: 2 };
+        let deep = run_one::<i32>(BuiltinOperator::SPACE_TO_DEPTH, options, &[tensor(&[1, 4, 4, 1], &image)])
+            .unwrap();
+        assert_eq!(deep.0, Shape::from([1, 2, 2, 4]));
+        assert_eq!(deep.1, [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]);
+        let options = DepthToSpaceOptionsT { block_size: 2 };
+        let back =
+            run_one::<i32>(BuiltinOperator::DEPTH_TO_SPACE, options, &[tensor(&deep.0, &deep.1)]).unwrap();
+        assert_eq!(back, (Shape::from([1, 4, 4, 1]), image));
+        let options = SpaceToDepthOptionsT { block_size: 3 };
+        assert!(
+            run_one::<i32>(BuiltinOperator::SPACE_TO_DEPTH, options, &[tensor(&[1, 4, 4, 1], &[0; 16])])
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn batches_become_space_and_back(
+            n in 1usize..3,
+            h in 1usize..7,
+            w in 1usize..7,
+            block in (1i32..4, 1i32..4),
+            before in (0i32..4, 0i32..4),
+        ) {
+            // Pads so that blocks divide the image.
+            let after = |d: usize, b: i32, before: i32| (b - (d as i32 + before) % b) % b;
+            let edges = [before.0, after(h, block.0, before.0), before.1, after(w, block.1, before.1)];
+            let image: Vec<i32> = (1..).take(n * h * w * 2).collect();
+            let inputs = [tensor(&[n, h, w, 2], &image), tensor(&[2], &[block.0, block.1]), tensor(&[2, 2], &edges)];
+            let small = run_one::<i32>(BuiltinOperator::SPACE_TO_BATCH_ND, Options::None, &inputs).unwrap();
+            prop_assert_eq!(small.0[0], n * (block.0 * block.1) as usize);
+            prop_assert_eq!(small.1.iter().filter(|&&x| x != 0).count(), image.len());
+            let inputs = [tensor(&small.0, &small.1), tensor(&[2], &[block.0, block.1]), tensor(&[2, 2], &edges)];
+            let back = run_one::<i32>(BuiltinOperator::BATCH_TO_SPACE_ND, Options::None, &inputs).unwrap();
+            prop_assert_eq!(back, (Shape::from([n, h, w, 2]), image));
+        }
+    }
+}

@@ -204,3 +204,52 @@ fn lower_broadcast_args(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kern
         _ => kernel(1i64),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, run, run_one, strings_of, tensor, text};
+    use super::*;
+    use ferrolite_model::Options;
+
+    #[test]
+    fn ranges() {
+        type Row = (&'static str, [i32; 3], Option<&'static [i32]>);
+        let rows: &[Row] = &[
+            ("up", [1, 8, 3], Some(&[1, 4, 7])),
+            ("down", [3, 0, -1], Some(&[3, 2, 1])),
+            ("empty", [2, 2, 1], Some(&[])),
+            ("away", [1, 5, -1], None),
+            ("standing", [1, 5, 0], None),
+        ];
+        for (name, [start, limit, delta], want) in rows {
+            let inputs = [tensor(&[], &[*start]), tensor(&[], &[*limit]), tensor(&[], &[*delta])];
+            let got = run_one::<i32>(BuiltinOperator::RANGE, Options::None, &inputs).ok();
+            assert_eq!(got.map(|(_, values)| values).as_deref(), *want, "{name}");
+        }
+        let inputs = [tensor(&[], &[0.0f32]), tensor(&[], &[1.0f32]), tensor(&[], &[0.3f32])];
+        assert_eq!(
+            run_one::<f32>(BuiltinOperator::RANGE, Options::None, &inputs).unwrap().0,
+            Shape::from([4])
+        );
+    }
+
+    #[test]
+    fn strings_fill_tensors() {
+        let inputs = [tensor(&[2], &[1i32, 2]), text(&[], &["ab"])];
+        let got = run(BuiltinOperator::FILL, Options::None, &inputs, &[output(TensorType::String)]).unwrap();
+        assert_eq!((got[0].shape().dims(), strings_of(&got[0])), (&[1, 2][..], vec!["ab".to_owned(); 2]));
+        let inputs = [tensor(&[1], &[-1i32]), tensor(&[], &[0i32])];
+        assert!(run_one::<i32>(BuiltinOperator::FILL, Options::None, &inputs).is_err());
+    }
+
+    #[test]
+    fn dimensions_broadcast() {
+        let args = |a: &[i64], b: &[i64]| {
+            let inputs = [tensor(&[a.len()], a), tensor(&[b.len()], b)];
+            run_one::<i64>(BuiltinOperator::BROADCAST_ARGS, Options::None, &inputs).ok().map(|(_, dims)| dims)
+        };
+        assert_eq!(args(&[2, 1], &[3]), Some(vec![2, 3]));
+        assert_eq!(args(&[], &[0, 4]), Some(vec![0, 4]));
+        assert_eq!(args(&[2], &[3]), None);
+    }
+}

@@ -82,3 +82,23 @@ fn lower_set_diag(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, O
         .step((1, 0), ends, &dims)?
         .kernel("matrix_set_diag", &[output])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run_one, tensor};
+    use super::*;
+    use ferrolite_model::Options;
+
+    #[test]
+    fn diagonals_are_set() {
+        let got =
+            run_one::<i8>(BuiltinOperator::MATRIX_DIAG, Options::None, &[tensor(&[2, 2], &[1i8, 2, 3, 4])]);
+        assert_eq!(got.unwrap(), (Shape::from([2, 2, 2]), vec![1, 0, 0, 2, 3, 0, 0, 4]));
+        let matrix = || tensor(&[2, 3], &[1i32, 2, 3, 4, 5, 6]);
+        let inputs = [matrix(), tensor(&[2], &[8i32, 9])];
+        let got = run_one::<i32>(BuiltinOperator::MATRIX_SET_DIAG, Options::None, &inputs).unwrap();
+        assert_eq!(got.1, [8, 2, 3, 4, 9, 6]);
+        let inputs = [matrix(), tensor(&[3], &[8i32, 9, 10])];
+        assert!(run_one::<i32>(BuiltinOperator::MATRIX_SET_DIAG, Options::None, &inputs).is_err());
+    }
+}

@@ -276,3 +276,98 @@ fn dequantized_rows<T: Element>(
     })
     .boxed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, raw, run, run_one, strings_of, tensor, text};
+    use super::*;
+    use ferrolite_model::Options;
+
+    #[test]
+    fn gather_shares_leading_axes() {
+        let options = |axis, batch_dims| GatherOptionsT { axis, batch_dims };
+        let source = || tensor(&[2, 3, 2], &(0..12).collect::<Vec<i32>>());
+        let positions = || tensor(&[2, 2], &[2i16, 0, 1, 1]);
+        let got = run_one::<i32>(BuiltinOperator::GATHER, options(1, 1), &[source(), positions()]).unwrap();
+        assert_eq!(got, (Shape::from([2, 2, 2]), vec![4, 5, 0, 1, 8, 9, 8, 9]));
+        let got = run_one::<i32>(
+            BuiltinOperator::GATHER,
+            options(-1, -1),
+            &[source(), tensor(&[2, 1], &[1i64, 0])],
+        )
+        .unwrap();
+        assert_eq!(got, (Shape::from([2, 3, 1]), vec![1, 3, 5, 6, 8, 10]));
+        let got = run_one::<i32>(BuiltinOperator::GATHER, options(0, 0), &[source(), tensor(&[], &[1i32])])
+            .unwrap();
+        assert_eq!(got, (Shape::from([3, 2]), vec![6, 7, 8, 9, 10, 11]));
+        for bad in [2, -1] {
+            let inputs = [source(), tensor(&[1], &[bad])];
+            assert!(
+                run_one::<i32>(BuiltinOperator::GATHER, options(0, 0), &inputs).is_err(),
+                "position {bad}"
+            );
+        }
+        assert!(run_one::<i32>(BuiltinOperator::GATHER, options(0, 1), &[source(), positions()]).is_err());
+    }
+
+    #[test]
+    fn strings_and_packed_elements_are_gathered() {
+        let positions = || tensor(&[2], &[2i32, 0]);
+        let options = GatherOptionsT::default;
+        let inputs = [text(&[3], &["a", "bc", "def"]), positions()];
+        let got = run(BuiltinOperator::GATHER, options(), &inputs, &[output(TensorType::String)]).unwrap();
+        assert_eq!(strings_of(&got[0]), ["def", "a"]);
+        let inputs = [raw(TensorType::Int4, &[3, 1], &[0x21, 0x03]), positions()];
+        let got = run(BuiltinOperator::GATHER, options(), &inputs, &[output(TensorType::Int4)]).unwrap();
+        assert_eq!((got[0].shape().dims(), got[0].bytes()), (&[2, 1][..], &[0x13][..]));
+        let inputs = [text(&[2, 2], &["a", "b", "c", "d"]), tensor(&[1, 2], &[1i32, 0])];
+        let got =
+            run(BuiltinOperator::GATHER_ND, Options::None, &inputs, &[output(TensorType::String)]).unwrap();
+        assert_eq!(strings_of(&got[0]), ["c"]);
+    }
+
+    #[test]
+    fn gather_nd_names_any_number_of_axes() {
+        let source = || tensor(&[2, 2], &[1i32, 2, 3, 4]);
+        let rows: &[(&[usize], &[i32], &[usize], &[i32])] = &[
+            (&[2, 2], &[1, 1, 0, 1], &[2], &[4, 2]),
+            (&[1, 1], &[1], &[1, 2], &[3, 4]),
+            (&[2, 0], &[], &[2, 2, 2], &[1, 2, 3, 4, 1, 2, 3, 4]),
+        ];
+        for (shape, positions, want_shape, want) in rows {
+            let got = run_one::<i32>(
+                BuiltinOperator::GATHER_ND,
+                Options::None,
+                &[source(), tensor(shape, positions)],
+            );
+            assert_eq!(got.unwrap(), (Shape::new(want_shape), want.to_vec()), "{shape:?}");
+        }
+        let inputs = [source(), tensor(&[1, 2], &[0, 2])];
+        assert!(run_one::<i32>(BuiltinOperator::GATHER_ND, Options::None, &inputs).is_err());
+    }
+
+    #[test]
+    fn tables_are_dequantized() {
+        let ids = || tensor(&[2], &[1i32, 0]);
+        let rows = [
+            (
+                "int8",
+                raw(TensorType::Int8, &[2, 4], &[1, 2, 3, 4, 255, 254, 0, 7]),
+                [-0.25f32, -0.5, 0.0, 1.75],
+            ),
+            ("int4", raw(TensorType::Int4, &[2, 4], &[0x21, 0x43, 0xef, 0x70]), [-0.25, -0.5, 0.0, 1.75]),
+            (
+                "int2",
+                raw(TensorType::Int2, &[2, 4], &[0b11_10_01_00, 0b01_00_10_11]),
+                [-0.25, -0.5, 0.0, 0.25],
+            ),
+        ];
+        for (name, table, want) in rows {
+            let inputs = [ids(), table.per_row(&[0.5, 0.25])];
+            let got = run_one::<f32>(BuiltinOperator::EMBEDDING_LOOKUP, Options::None, &inputs).unwrap();
+            assert_eq!(got.1[..4], want, "{name}");
+        }
+        let inputs = [tensor(&[1], &[2i32]), tensor(&[2, 1], &[1.0f32, 2.0])];
+        assert!(run_one::<f32>(BuiltinOperator::EMBEDDING_LOOKUP, Options::None, &inputs).is_err());
+    }
+}

@@ -356,3 +356,64 @@ fn lower_pieces(
     let shapes: Vec<&Shape> = node.outputs.iter().map(|o| &o.shape).collect();
     moves.kernel(name, &shapes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{quantized_output, run, run_one, tensor};
+    use super::*;
+
+    #[test]
+    fn unsigned_bytes_are_requantized() {
+        let inputs = [
+            tensor(&[2], &[10u8, 255]).quantized(0.5, 0),
+            tensor(&[3], &[128u8, 129, 130]).quantized(1.0, 128),
+        ];
+        let options = ConcatenationOptionsT::default();
+        let outputs = [quantized_output(TensorType::UInt8, 1.0, 128)];
+        let got = run(BuiltinOperator::CONCATENATION, options, &inputs, &outputs).unwrap();
+        assert_eq!(got[0].bytes(), [133, 255, 128, 129, 130]);
+        let signed = [tensor(&[1], &[1i8]).quantized(0.5, 0), tensor(&[1], &[1i8]).quantized(1.0, 0)];
+        let outputs = [quantized_output(TensorType::Int8, 1.0, 0)];
+        let options = ConcatenationOptionsT::default();
+        assert!(run(BuiltinOperator::CONCATENATION, options, &signed, &outputs).is_err());
+    }
+
+    #[test]
+    fn inputs_must_fit() {
+        let options = || ConcatenationOptionsT { axis: -1, ..Default::default() };
+        let a = || tensor(&[2, 1], &[1i32, 2]);
+        let got = run_one::<i32>(
+            BuiltinOperator::CONCATENATION,
+            options(),
+            &[a(), tensor(&[2, 2], &[3i32, 4, 5, 6])],
+        );
+        assert_eq!(got.unwrap(), (Shape::from([2, 3]), vec![1, 3, 4, 2, 5, 6]));
+        for (name, other) in [("rank", tensor(&[2], &[3i32, 4])), ("rows", tensor(&[1, 2], &[3i32, 4]))] {
+            assert!(
+                run_one::<i32>(BuiltinOperator::CONCATENATION, options(), &[a(), other]).is_err(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn split_v_leaves_one_size_open() {
+        type Row = (&'static str, &'static [i32], Option<&'static [usize]>);
+        let rows: &[Row] = &[
+            ("all given", &[1, 4], Some(&[1, 4])),
+            ("one open", &[-1, 2], Some(&[3, 2])),
+            ("empty piece", &[5, -1], Some(&[5, 0])),
+            ("two open", &[-1, -1], None),
+            ("too short", &[1, 3], None),
+            ("too long", &[7, -1], None),
+        ];
+        for (name, sizes, want) in rows {
+            let options = SplitVOptionsT { num_splits: 2 };
+            let inputs = [tensor(&[5], &[0i32, 1, 2, 3, 4]), tensor(&[2], sizes), tensor(&[], &[0i32])];
+            let output = super::super::testing::output(TensorType::Int32);
+            let got = run(BuiltinOperator::SPLIT_V, options, &inputs, &[output.clone(), output]).ok();
+            let lens = got.map(|pieces| pieces.iter().map(|p| p.shape()[0]).collect::<Vec<_>>());
+            assert_eq!(lens.as_deref(), *want, "{name}");
+        }
+    }
+}

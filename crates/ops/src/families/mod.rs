@@ -26,6 +26,8 @@ mod resizing;
 mod scattering;
 mod searching;
 mod slicing;
+#[cfg(test)]
+mod testing;
 mod turning;
 mod variables;
 

@@ -168,3 +168,39 @@ fn lower_mirror(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
     }
     moves.kernel("mirror_pad", &[output])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run_one, tensor};
+    use super::*;
+    use ferrolite_model::Options;
+
+    #[test]
+    fn mirrors() {
+        type Row = (MirrorPadMode, [i32; 2], Option<&'static [i32]>);
+        let rows: &[Row] = &[
+            (MirrorPadMode::REFLECT, [2, 1], Some(&[2, 1, 0, 1, 2, 1])),
+            (MirrorPadMode::SYMMETRIC, [2, 3], Some(&[1, 0, 0, 1, 2, 2, 1, 0])),
+            (MirrorPadMode::REFLECT, [0, 0], Some(&[0, 1, 2])),
+            (MirrorPadMode::REFLECT, [3, 0], None),
+            (MirrorPadMode::SYMMETRIC, [0, 4], None),
+        ];
+        for &(mode, paddings, want) in rows {
+            let inputs = [tensor(&[3], &[0i32, 1, 2]), tensor(&[1, 2], &paddings)];
+            let got = run_one::<i32>(BuiltinOperator::MIRROR_PAD, MirrorPadOptionsT { mode }, &inputs).ok();
+            assert_eq!(got.map(|(_, values)| values).as_deref(), want, "{mode:?} {paddings:?}");
+        }
+    }
+
+    #[test]
+    fn pads_with_the_zero_point_or_the_given_element() {
+        let inputs = [tensor(&[1, 2], &[7i16, 8]), tensor(&[2, 2], &[0i64, 1, 1, 0])];
+        let got = run_one::<i16>(BuiltinOperator::PAD, Options::None, &inputs).unwrap();
+        assert_eq!(got, (Shape::from([2, 3]), vec![0, 7, 8, 0, 0, 0]));
+        let inputs = [tensor(&[2], &[7i32, 8]), tensor(&[1, 2], &[2i32, 1]), tensor(&[], &[-5i32])];
+        let got = run_one::<i32>(BuiltinOperator::PADV2, Options::None, &inputs).unwrap();
+        assert_eq!(got.1, [-5, -5, 7, 8, -5]);
+        let inputs = [tensor(&[2], &[7i32, 8]), tensor(&[1, 2], &[-1i32, 1])];
+        assert!(run_one::<i32>(BuiltinOperator::PAD, Options::None, &inputs).is_err());
+    }
+}

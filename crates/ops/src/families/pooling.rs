@@ -3,7 +3,9 @@
 //! Integer averages divide the sum by the number of elements and round halves away from zero; input and output share
 //! scale and zero point, so that nothing is requantized.
 
-use ferrolite_kernels::cpu::pool::{Average, L2, Max, PoolShape, Pooling, pool};
+use ferrolite_kernels::cpu::pool::{Average, L2, Max, PoolShape, Pooling, pool, pool_f32};
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::par::Par;
 use ferrolite_model::options::{ActivationFunctionType, Padding, Pool2DOptionsT};
 use ferrolite_model::{BuiltinOperator, TensorType};
 
@@ -125,9 +127,13 @@ fn same_quantization(node: &Node<'_>) -> Result<(), OpError> {
     }
 }
 
+/// A function of the kernels that pools elements of type `T`.
+type Run<T, P> = fn(Cpu, Par, P, &PoolShape, &[T], &mut [T]);
+
 /// The kernel of one way to pool.
 fn kernel<T: Element, P: Pooling<T> + 'static>(
     name: &'static str,
+    run: Run<T, P>,
     pooling: P,
     shape: PoolShape,
     cx: &LowerCx<'_>,
@@ -135,7 +141,7 @@ fn kernel<T: Element, P: Pooling<T> + 'static>(
     let cpu = cx.cpu;
     let visits = shape.result_len() as f64 * (shape.filter_height * shape.filter_width) as f64;
     FnKernel::new(format!("{name}_{}", cpu.name()), move |io, cx| {
-        pool(cpu, cx.par(), pooling, &shape, io.inputs.get::<T>(0)?, io.outputs.get::<T>(0)?);
+        run(cpu, cx.par(), pooling, &shape, io.inputs.get::<T>(0)?, io.outputs.get::<T>(0)?);
         Ok(())
     })
     .ops(visits)
@@ -152,7 +158,7 @@ macro_rules! lower_pool {
                 same_quantization($node)?;
                 let whole = (i32::from(<$T>::MIN), i32::from(<$T>::MAX));
                 let (low, high) = stored_range::<$T>(activation, output, whole)?;
-                kernel::<$T, _>(concat!($name, $suffix), $Kind { low, high }, shape, $cx)
+                kernel::<$T, _>(concat!($name, $suffix), pool, $Kind { low, high }, shape, $cx)
             }};
         }
         Ok(match $node.dtype(0)? {
@@ -161,7 +167,7 @@ macro_rules! lower_pool {
             TensorType::Int16 => integer!(i16, "_i16"),
             _ => {
                 let (low, high) = real_range(activation)?;
-                kernel::<f32, _>(concat!($name, "_f32"), $Kind { low, high }, shape, $cx)
+                kernel::<f32, _>(concat!($name, "_f32"), pool_f32, $Kind { low, high }, shape, $cx)
             }
         })
     }};
@@ -178,5 +184,63 @@ fn lower_max(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 fn lower_l2(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let (shape, activation) = geometry(node)?;
     let (low, high) = real_range(activation)?;
-    Ok(kernel::<f32, _>("l2_pool_f32", L2 { low, high }, shape, cx))
+    Ok(kernel::<f32, _>("l2_pool_f32", pool_f32, L2 { low, high }, shape, cx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{quantized_output, run, run_one, tensor};
+    use super::*;
+
+    fn options(padding: Padding, stride: i32, filter: i32) -> Pool2DOptionsT {
+        Pool2DOptionsT {
+            padding,
+            stride_w: stride,
+            stride_h: stride,
+            filter_width: filter,
+            filter_height: filter,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn padding_does_not_count() {
+        let image = [tensor(&[1, 3, 3, 1], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])];
+        let got =
+            run_one::<f32>(BuiltinOperator::AVERAGE_POOL_2D, options(Padding::SAME, 2, 2), &image).unwrap();
+        assert_eq!(got, (Shape::from([1, 2, 2, 1]), vec![3.0, 4.5, 7.5, 9.0]));
+        let got =
+            run_one::<f32>(BuiltinOperator::MAX_POOL_2D, options(Padding::VALID, 1, 2), &image).unwrap();
+        assert_eq!(got, (Shape::from([1, 2, 2, 1]), vec![5.0, 6.0, 8.0, 9.0]));
+        let got = run_one::<f32>(BuiltinOperator::L2_POOL_2D, options(Padding::VALID, 1, 3), &image).unwrap();
+        assert!((got.1[0] - (285.0f32 / 9.0).sqrt()).abs() < 1e-6, "{got:?}");
+        for (stride, filter) in [(0, 2), (1, 0), (-1, 1)] {
+            let got =
+                run_one::<f32>(BuiltinOperator::MAX_POOL_2D, options(Padding::SAME, stride, filter), &image);
+            assert!(got.is_err(), "stride {stride}, filter {filter}");
+        }
+    }
+
+    #[test]
+    fn activations_clamp_stored_values() {
+        let image = [tensor(&[1, 1, 2, 1], &[-120i8, 120]).quantized(0.1, -10)];
+        let relu6 = || Pool2DOptionsT {
+            fused_activation_function: ActivationFunctionType::RELU6,
+            ..options(Padding::SAME, 1, 1)
+        };
+        let got = run(
+            BuiltinOperator::MAX_POOL_2D,
+            relu6(),
+            &image,
+            &[quantized_output(TensorType::Int8, 0.1, -10)],
+        );
+        assert_eq!(got.unwrap()[0].elements::<i8>().unwrap(), [-10, 50]);
+        let other = run(
+            BuiltinOperator::MAX_POOL_2D,
+            relu6(),
+            &image,
+            &[quantized_output(TensorType::Int8, 0.2, -10)],
+        );
+        assert!(other.is_err());
+    }
 }

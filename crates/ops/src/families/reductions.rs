@@ -280,3 +280,49 @@ fn lower_any(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 fn lower_all(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     truth("reduce_all", All, node, cx)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{quantized_output, run, run_one, tensor};
+    use super::*;
+
+    fn options(keep_dims: bool) -> ReducerOptionsT {
+        ReducerOptionsT { keep_dims }
+    }
+
+    #[test]
+    fn axes_of_all_kinds() {
+        type Row = (&'static str, &'static [i32], bool, Option<(&'static [usize], &'static [i32])>);
+        // The numbers 1 to 6 in shape [2, 3].
+        let rows: &[Row] = &[
+            ("rows", &[1], false, Some((&[2], &[6, 15]))),
+            ("columns, kept", &[-2], true, Some((&[1, 3], &[5, 7, 9]))),
+            ("all", &[0, 1], false, Some((&[], &[21]))),
+            ("twice", &[1, -1], true, Some((&[2, 1], &[6, 15]))),
+            ("none", &[], false, Some((&[2, 3], &[1, 2, 3, 4, 5, 6]))),
+            ("outside", &[2], false, None),
+        ];
+        for (name, axes, keep, want) in rows {
+            let inputs = [tensor(&[2, 3], &[1i32, 2, 3, 4, 5, 6]), tensor(&[axes.len()], axes)];
+            let got = run_one::<i32>(BuiltinOperator::SUM, options(*keep), &inputs).ok();
+            assert_eq!(got, want.map(|(shape, values)| (Shape::new(shape), values.to_vec())), "{name}");
+        }
+        let inputs = [tensor(&[], &[4i32]), tensor(&[1], &[0i32])];
+        assert_eq!(run_one::<i32>(BuiltinOperator::MEAN, options(false), &inputs).unwrap().1, [4]);
+    }
+
+    #[test]
+    fn quantized_means_are_requantized() {
+        // The mean 1.5 of 4 elements at scale 0.5 from zero point 2; halves go to even.
+        let inputs = [tensor(&[4], &[4i8, 5, 6, 5]).quantized(0.5, 2), tensor(&[1], &[0i32])];
+        let outputs = [quantized_output(TensorType::Int8, 1.0, 3)];
+        let got = run(BuiltinOperator::MEAN, options(false), &inputs, &outputs).unwrap();
+        assert_eq!(got[0].elements::<i8>().unwrap(), [4]);
+        let inputs = [tensor(&[2], &[3i16, 4]).quantized(1.0, 0), tensor(&[1], &[0i32])];
+        let outputs = [quantized_output(TensorType::Int16, 1.0, 0)];
+        let got = run(BuiltinOperator::MEAN, options(false), &inputs, &outputs).unwrap();
+        assert_eq!(got[0].elements::<i16>().unwrap(), [4]);
+        let outputs = [quantized_output(TensorType::Int16, 1.0, 1)];
+        assert!(run(BuiltinOperator::MEAN, options(false), &inputs, &outputs).is_err());
+    }
+}

@@ -84,3 +84,35 @@ fn lower_broadcast(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, 
     let (ends, dims) = into_dense(&info.shape, 0, output, &strides)?;
     Moves::new(info.dtype)?.step((0, 0), ends, &dims)?.kernel("broadcast_to", &[output])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, run, run_one, strings_of, tensor, text};
+    use super::*;
+    use ferrolite_model::{Options, TensorType};
+
+    #[test]
+    fn tiles() {
+        let inputs = [tensor(&[2, 2], &[1i32, 2, 3, 4]), tensor(&[2], &[2i64, 2])];
+        let got = run_one::<i32>(BuiltinOperator::TILE, Options::None, &inputs).unwrap();
+        assert_eq!(got, (Shape::from([4, 4]), vec![1, 2, 1, 2, 3, 4, 3, 4, 1, 2, 1, 2, 3, 4, 3, 4]));
+        let inputs = [text(&[2], &["a", "b"]), tensor(&[1], &[2i32])];
+        let got = run(BuiltinOperator::TILE, Options::None, &inputs, &[output(TensorType::String)]).unwrap();
+        assert_eq!(strings_of(&got[0]), ["a", "b", "a", "b"]);
+        for multiples in [&[1][..], &[1, -1], &[i32::MAX, i32::MAX]] {
+            let inputs = [tensor(&[2, 2], &[1i32, 2, 3, 4]), tensor(&[multiples.len()], multiples)];
+            assert!(run_one::<i32>(BuiltinOperator::TILE, Options::None, &inputs).is_err(), "{multiples:?}");
+        }
+    }
+
+    #[test]
+    fn broadcasts() {
+        let to = |dims: &[i32]| {
+            let inputs = [tensor(&[2, 1], &[1i16, 2]), tensor(&[dims.len()], dims)];
+            run_one::<i16>(BuiltinOperator::BROADCAST_TO, Options::None, &inputs).ok()
+        };
+        assert_eq!(to(&[2, 2, 2]), Some((Shape::from([2, 2, 2]), vec![1, 1, 2, 2, 1, 1, 2, 2])));
+        assert_eq!(to(&[2, 0]), Some((Shape::from([2, 0]), vec![])));
+        assert_eq!((to(&[2]), to(&[1, 2]), to(&[3, 1])), (None, None, None));
+    }
+}

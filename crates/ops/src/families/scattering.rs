@@ -259,3 +259,59 @@ fn lower_one_hot(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, Op
     })
     .boxed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run_one, tensor};
+    use super::*;
+    use ferrolite_model::Options;
+
+    #[test]
+    fn scattered_rows_add_up() {
+        let scatter = |indices: &[i32]| {
+            let inputs =
+                [tensor(&[2, 1], indices), tensor(&[2, 2], &[1i32, 2, 3, 4]), tensor(&[2], &[3i32, 2])];
+            run_one::<i32>(BuiltinOperator::SCATTER_ND, Options::None, &inputs)
+        };
+        assert_eq!(scatter(&[2, 0]).unwrap().1, [3, 4, 0, 0, 1, 2]);
+        assert_eq!(scatter(&[1, 1]).unwrap().1, [0, 0, 4, 6, 0, 0]);
+        assert!(scatter(&[0, 3]).is_err() && scatter(&[-1, 0]).is_err());
+    }
+
+    #[test]
+    fn sparse_values_land_on_the_default() {
+        let inputs = [
+            tensor(&[2, 2], &[0i64, 1, 1, 0]),
+            tensor(&[2], &[2i64, 2]),
+            tensor(&[2], &[5i8, 6]),
+            tensor(&[], &[-1i8]),
+        ];
+        let got = run_one::<i8>(BuiltinOperator::SPARSE_TO_DENSE, Options::None, &inputs).unwrap();
+        assert_eq!(got, (Shape::from([2, 2]), vec![-1, 5, 6, -1]));
+        let inputs =
+            [tensor(&[], &[4i32]), tensor(&[1], &[3i32]), tensor(&[], &[5i32]), tensor(&[], &[0i32])];
+        assert!(run_one::<i32>(BuiltinOperator::SPARSE_TO_DENSE, Options::None, &inputs).is_err());
+    }
+
+    #[test]
+    fn segments_are_numbered_without_gaps() {
+        let sum = |ids: &[i32]| {
+            let inputs = [tensor(&[3, 2], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]), tensor(&[3], ids)];
+            run_one::<f32>(BuiltinOperator::SEGMENT_SUM, Options::None, &inputs)
+        };
+        assert_eq!(sum(&[0, 0, 1]).unwrap(), (Shape::from([2, 2]), vec![4.0, 6.0, 5.0, 6.0]));
+        for bad in [[0, 2, 2], [1, 1, 1], [0, 1, 0]] {
+            assert!(sum(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_hot_leaves_positions_outside_off() {
+        let inputs =
+            [tensor(&[2], &[1i64, 5]), tensor(&[], &[3i32]), tensor(&[], &[9i32]), tensor(&[], &[-1i32])];
+        let got = run_one::<i32>(BuiltinOperator::ONE_HOT, OneHotOptionsT { axis: -1 }, &inputs).unwrap();
+        assert_eq!(got, (Shape::from([2, 3]), vec![-1, 9, -1, -1, -1, -1]));
+        let got = run_one::<i32>(BuiltinOperator::ONE_HOT, OneHotOptionsT { axis: 0 }, &inputs).unwrap();
+        assert_eq!(got, (Shape::from([3, 2]), vec![-1, -1, 9, -1, -1, -1]));
+    }
+}

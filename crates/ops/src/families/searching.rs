@@ -283,3 +283,60 @@ fn lower_unique(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
         _ => of::<i64>(positions, |x| x as u64),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, run, run_one, tensor};
+    use super::*;
+    use ferrolite_model::Options;
+    use ferrolite_model::options::UniqueOptionsT;
+
+    #[test]
+    fn positions_along_an_axis() {
+        let source = || tensor(&[2, 3], &[3.0f32, 7.0, 7.0, -1.0, 2.0, -1.0]);
+        for (axis, max, min) in [(1, vec![1i64, 1], vec![0i64, 0]), (-2, vec![0, 0, 0], vec![1, 1, 1])] {
+            let inputs = [source(), tensor(&[], &[axis])];
+            assert_eq!(
+                run_one::<i64>(BuiltinOperator::ARG_MAX, Options::None, &inputs).unwrap().1,
+                max,
+                "axis {axis}"
+            );
+            assert_eq!(
+                run_one::<i64>(BuiltinOperator::ARG_MIN, Options::None, &inputs).unwrap().1,
+                min,
+                "axis {axis}"
+            );
+        }
+        let inputs = [tensor::<f32>(&[2, 0], &[]), tensor(&[], &[1i32])];
+        assert!(run_one::<i32>(BuiltinOperator::ARG_MAX, Options::None, &inputs).is_err());
+    }
+
+    #[test]
+    fn greatest_of_each_row() {
+        let inputs = [tensor(&[2, 3], &[3i16, 9, 9, -1, -2, 5]), tensor(&[], &[2i32])];
+        let outputs = [output(TensorType::Int16), output(TensorType::Int16)];
+        let got = run(BuiltinOperator::TOPK_V2, Options::None, &inputs, &outputs).unwrap();
+        assert_eq!(got[0].elements::<i16>().unwrap(), [9, 9, 5, -1]);
+        assert_eq!(got[1].elements::<i16>().unwrap(), [1, 2, 2, 0]);
+        let inputs = [tensor(&[1, 2], &[1i32, 2]), tensor(&[], &[3i32])];
+        let outputs = [output(TensorType::Int32), output(TensorType::Int32)];
+        assert!(run(BuiltinOperator::TOPK_V2, Options::None, &inputs, &outputs).is_err());
+    }
+
+    #[test]
+    fn results_find_their_size() {
+        let got = run_one::<i64>(
+            BuiltinOperator::WHERE,
+            Options::None,
+            &[tensor(&[2, 2], &[0.0f32, 2.0, -0.0, 1.0])],
+        );
+        assert_eq!(got.unwrap(), (Shape::from([2, 2]), vec![0, 1, 1, 1]));
+        let got = run_one::<i64>(BuiltinOperator::WHERE, Options::None, &[tensor(&[3], &[0u8, 0, 0])]);
+        assert_eq!(got.unwrap().0, Shape::from([0, 1]));
+        let outputs = [output(TensorType::Int8), output(TensorType::Int64)];
+        let inputs = [tensor(&[5], &[4i8, -1, 4, 4, 2])];
+        let got = run(BuiltinOperator::UNIQUE, UniqueOptionsT::default(), &inputs, &outputs).unwrap();
+        assert_eq!(got[0].elements::<i8>().unwrap(), [4, -1, 2]);
+        assert_eq!(got[1].elements::<i64>().unwrap(), [0, 1, 0, 0, 2]);
+    }
+}

@@ -336,3 +336,214 @@ impl Update {
         Ok(start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, raw, run, run_one, strings_of, tensor, text};
+    use super::*;
+    use ferrolite_model::Options;
+    use ferrolite_model::options::StridedSliceOptionsT;
+
+    fn numbers(shape: &[usize]) -> super::super::testing::Input {
+        let n: usize = shape.iter().product();
+        tensor::<i32>(shape, &(0..n as i32).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn strided_slice_rows() {
+        type Masks = StridedSliceOptionsT;
+        struct Row {
+            name: &'static str,
+            masks: Masks,
+            begin: &'static [i32],
+            end: &'static [i32],
+            stride: &'static [i32],
+            want: Option<(&'static [usize], &'static [i32])>,
+        }
+        let none = Masks::default;
+        // Of the numbers 0 to 11 in shape [3, 4].
+        let rows = [
+            Row {
+                name: "box",
+                masks: none(),
+                begin: &[0, 1],
+                end: &[2, 3],
+                stride: &[1, 1],
+                want: Some((&[2, 2], &[1, 2, 5, 6])),
+            },
+            Row {
+                name: "from the end",
+                masks: none(),
+                begin: &[-1, -3],
+                end: &[3, -1],
+                stride: &[1, 1],
+                want: Some((&[1, 2], &[9, 10])),
+            },
+            Row {
+                name: "backwards",
+                masks: none(),
+                begin: &[2, 3],
+                end: &[0, -5],
+                stride: &[-1, -2],
+                want: Some((&[2, 2], &[11, 9, 7, 5])),
+            },
+            Row {
+                name: "open",
+                masks: Masks { begin_mask: 2, end_mask: 1, ..none() },
+                begin: &[1, 9],
+                end: &[0, 2],
+                stride: &[1, 1],
+                want: Some((&[2, 2], &[4, 5, 8, 9])),
+            },
+            Row {
+                name: "open backwards",
+                masks: Masks { begin_mask: 3, end_mask: 3, ..none() },
+                begin: &[0, 0],
+                end: &[0, 0],
+                stride: &[-2, -3],
+                want: Some((&[2, 2], &[11, 8, 3, 0])),
+            },
+            Row {
+                name: "index",
+                masks: Masks { shrink_axis_mask: 1, ..none() },
+                begin: &[-2, 0],
+                end: &[0, 4],
+                stride: &[1, 2],
+                want: Some((&[2], &[4, 6])),
+            },
+            Row {
+                name: "ellipsis",
+                masks: Masks { ellipsis_mask: 1, shrink_axis_mask: 2, ..none() },
+                begin: &[0, 1],
+                end: &[0, 2],
+                stride: &[1, 1],
+                want: Some((&[3], &[1, 5, 9])),
+            },
+            Row {
+                name: "empty ellipsis",
+                masks: Masks { ellipsis_mask: 2, ..none() },
+                begin: &[1, 0, 1],
+                end: &[2, 0, 2],
+                stride: &[1, 1, 1],
+                want: Some((&[1, 1], &[5])),
+            },
+            Row {
+                name: "new axis",
+                masks: Masks { new_axis_mask: 2, ..none() },
+                begin: &[1, 0, 0],
+                end: &[2, 0, 2],
+                stride: &[1, 1, 1],
+                want: Some((&[1, 1, 2], &[4, 5])),
+            },
+            Row {
+                name: "fewer axes",
+                masks: none(),
+                begin: &[2],
+                end: &[3],
+                stride: &[1],
+                want: Some((&[1, 4], &[8, 9, 10, 11])),
+            },
+            Row {
+                name: "relative end",
+                masks: Masks { offset: true, ..none() },
+                begin: &[1, 2],
+                end: &[1, 2],
+                stride: &[1, 1],
+                want: Some((&[1, 2], &[6, 7])),
+            },
+            Row {
+                name: "nothing",
+                masks: none(),
+                begin: &[2, 0],
+                end: &[1, 4],
+                stride: &[1, 1],
+                want: Some((&[0, 4], &[])),
+            },
+            Row {
+                name: "clamped",
+                masks: none(),
+                begin: &[-9, 1],
+                end: &[9, 9],
+                stride: &[2, 2],
+                want: Some((&[2, 2], &[1, 3, 9, 11])),
+            },
+            Row {
+                name: "index outside",
+                masks: Masks { shrink_axis_mask: 1, ..none() },
+                begin: &[3, 0],
+                end: &[4, 4],
+                stride: &[1, 1],
+                want: None,
+            },
+            Row {
+                name: "stride 0",
+                masks: none(),
+                begin: &[0, 0],
+                end: &[3, 4],
+                stride: &[0, 1],
+                want: None,
+            },
+            Row {
+                name: "too many axes",
+                masks: none(),
+                begin: &[0, 0, 0],
+                end: &[1, 1, 1],
+                stride: &[1, 1, 1],
+                want: None,
+            },
+        ];
+        let mut failures = Vec::new();
+        for row in rows {
+            let list = |v: &[i32]| tensor(&[v.len()], v);
+            let inputs = [numbers(&[3, 4]), list(row.begin), list(row.end), list(row.stride)];
+            let got = run_one::<i32>(BuiltinOperator::STRIDED_SLICE, row.masks, &inputs).ok();
+            let want = row.want.map(|(shape, values)| (Shape::new(shape), values.to_vec()));
+            if got != want {
+                failures.push(format!("{}: {got:?} instead of {want:?}", row.name));
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn slices_strings_and_packed_elements() {
+        let (begin, size) = (|| tensor(&[1], &[1i32]), || tensor(&[1], &[-1i32]));
+        let inputs = [text(&[3], &["a", "bc", ""]), begin(), size()];
+        let got = run(BuiltinOperator::SLICE, Options::None, &inputs, &[output(TensorType::String)]).unwrap();
+        assert_eq!(strings_of(&got[0]), ["bc", ""]);
+        let inputs = [raw(TensorType::Int4, &[5], &[0x21, 0x43, 0x05]), begin(), size()];
+        let got = run(BuiltinOperator::SLICE, Options::None, &inputs, &[output(TensorType::Int4)]).unwrap();
+        assert_eq!((got[0].shape().dims(), got[0].bytes()), (&[4][..], &[0x32, 0x54][..]));
+    }
+
+    #[test]
+    fn slices_that_leave_the_tensor_are_refused() {
+        for (begin, size) in [([0, 5], [1, 1]), ([0, 3], [1, 2]), ([-1, 0], [1, 1]), ([0, 0], [1, -2])] {
+            let inputs = [numbers(&[3, 4]), tensor(&[2], &begin), tensor(&[2], &size)];
+            let got = run_one::<i32>(BuiltinOperator::SLICE, Options::None, &inputs);
+            assert!(got.is_err(), "{begin:?} {size:?}");
+        }
+    }
+
+    #[test]
+    fn updates_are_moved_inside() {
+        for (start, want) in [
+            ([0i64, 0], [90, 91, 2, 92, 93, 5, 6, 7, 8]),
+            ([9, 1], [0, 1, 2, 3, 90, 91, 6, 92, 93]),
+            ([1, -4], [0, 1, 2, 90, 91, 5, 92, 93, 8]),
+        ] {
+            let inputs = [numbers(&[3, 3]), tensor(&[2, 2], &[90i32, 91, 92, 93]), tensor(&[2], &start)];
+            let got = run_one::<i32>(BuiltinOperator::DYNAMIC_UPDATE_SLICE, Options::None, &inputs).unwrap();
+            assert_eq!(got.1, want, "{start:?}");
+        }
+        let inputs = [
+            raw(TensorType::Int4, &[4], &[0x21, 0x43]),
+            raw(TensorType::Int4, &[1], &[0x0f]),
+            tensor(&[1], &[2i32]),
+        ];
+        let got =
+            run(BuiltinOperator::DYNAMIC_UPDATE_SLICE, Options::None, &inputs, &[output(TensorType::Int4)])
+                .unwrap();
+        assert_eq!(got[0].bytes(), [0x21, 0x4f]);
+    }
+}

@@ -148,3 +148,68 @@ fn lower_sequence(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, O
     })
     .boxed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{output, raw, run, run_one, tensor};
+    use super::*;
+    use ferrolite_model::{Options, TensorType};
+    use proptest::prelude::*;
+
+    #[test]
+    fn packed_elements_are_transposed() {
+        let inputs = [raw(TensorType::Int4, &[2, 3], &[0x10, 0x32, 0x54]), tensor(&[2], &[1i32, 0])];
+        let got =
+            run(BuiltinOperator::TRANSPOSE, Options::None, &inputs, &[output(TensorType::Int4)]).unwrap();
+        assert_eq!((got[0].shape().dims(), got[0].bytes()), (&[3, 2][..], &[0x30, 0x41, 0x52][..]));
+    }
+
+    #[test]
+    fn what_is_no_order_is_refused() {
+        for order in [&[0, 0][..], &[0], &[0, 2], &[0, 1, 1]] {
+            let inputs = [tensor(&[1, 2], &[1i32, 2]), tensor(&[order.len()], order)];
+            assert!(run_one::<i32>(BuiltinOperator::TRANSPOSE, Options::None, &inputs).is_err(), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn sequences_turn_up_to_their_length() {
+        let source: Vec<i32> = (0..12).collect();
+        let options = || ReverseSequenceOptionsT { seq_dim: 1, batch_dim: 0 };
+        let inputs = [tensor(&[2, 3, 2], &source), tensor(&[2], &[3i64, 2])];
+        let got = run_one::<i32>(BuiltinOperator::REVERSE_SEQUENCE, options(), &inputs).unwrap();
+        assert_eq!(got.1, [4, 5, 2, 3, 0, 1, 8, 9, 6, 7, 10, 11]);
+        let inputs = [tensor(&[2, 3, 2], &source), tensor(&[2], &[4i32, 0])];
+        assert!(run_one::<i32>(BuiltinOperator::REVERSE_SEQUENCE, options(), &inputs).is_err());
+        let options = ReverseSequenceOptionsT { seq_dim: 0, batch_dim: 2 };
+        let inputs = [tensor(&[2, 3, 2], &source), tensor(&[2], &[1i32, 2])];
+        let got = run_one::<i32>(BuiltinOperator::REVERSE_SEQUENCE, options, &inputs).unwrap();
+        assert_eq!(got.1, [0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn transposing_back_and_turning_twice_change_nothing(
+            dims in prop::collection::vec(1usize..5, 1..6),
+            seed in any::<u64>(),
+        ) {
+            let source: Vec<i32> = (0..dims.iter().product::<usize>() as i32).collect();
+            let mut order: Vec<usize> = (0..dims.len()).collect();
+            order.sort_by_key(|&a| (seed >> (8 * a)) & 0xff);
+            let mut inverse = vec![0; order.len()];
+            order.iter().enumerate().for_each(|(i, &a)| inverse[a] = i);
+            let list = |v: &[usize]| tensor(&[v.len()], &v.iter().map(|&a| a as i32).collect::<Vec<_>>());
+            let turned =
+                run_one::<i32>(BuiltinOperator::TRANSPOSE, Options::None, &[tensor(&dims, &source), list(&order)]).unwrap();
+            let inputs = [tensor(&turned.0, &turned.1), list(&inverse)];
+            let back = run_one::<i32>(BuiltinOperator::TRANSPOSE, Options::None, &inputs).unwrap();
+            prop_assert_eq!(&back, &(Shape::new(&dims), source));
+            let axes = &order[..1 + seed as usize % order.len()];
+            let turn = |values: &[i32]| {
+                let inputs = [tensor(&dims, values), list(axes)];
+                run_one::<i32>(BuiltinOperator::REVERSE_V2, Options::None, &inputs).unwrap().1
+            };
+            prop_assert_eq!(turn(&turn(&back.1)), back.1);
+        }
+    }
+}

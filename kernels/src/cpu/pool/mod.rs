@@ -4,7 +4,7 @@ mod local_response;
 mod window;
 
 pub use local_response::{LocalResponse, local_response};
-pub use window::{Average, L2, Max, Pooling, pool};
+pub use window::{Average, L2, Max, Pooling, VectorPooling, pool, pool_f32};
 
 /// The shapes of a pooling: an image of `in_height` by `in_width`, windows of `filter` elements `stride` apart, the
 /// first of them starting `pad_top` above and `pad_left` left of the image. What lies outside of the image does not

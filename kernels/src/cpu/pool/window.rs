@@ -8,7 +8,7 @@ use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
 
 /// Channels pooled at a time: their accumulators stay in registers or L1.
-const CHANNELS: usize = 32;
+const CHANNELS: usize = 64;
 
 /// Element visits that make one tile of work.
 const TILE_VISITS: usize = 32 << 10;
@@ -53,6 +53,14 @@ pub struct L2 {
     pub low: f32,
     /// Greatest result.
     pub high: f32,
+}
+
+/// A way to pool floats, by vectors. Lanes compute what [`Pooling`] does.
+pub trait VectorPooling: Pooling<f32, Acc = f32> {
+    /// Takes a vector in.
+    fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F;
+    /// The results of windows of `count` elements.
+    fn finish_lanes<S: Isa>(self, isa: S, acc: S::F, count: usize) -> S::F;
 }
 
 impl Pooling<f32> for Average<f32> {
@@ -103,6 +111,40 @@ impl Pooling<f32> for Max<f32> {
     #[inline(always)]
     fn finish(self, acc: f32, _: usize) -> f32 {
         acc.max(self.low).min(self.high)
+    }
+}
+
+impl VectorPooling for Average<f32> {
+    #[inline(always)]
+    fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
+        isa.add(acc, x)
+    }
+    #[inline(always)]
+    fn finish_lanes<S: Isa>(self, isa: S, acc: S::F, count: usize) -> S::F {
+        isa.clamp(isa.div(acc, isa.splat(count as f32)), isa.splat(self.low), isa.splat(self.high))
+    }
+}
+
+impl VectorPooling for L2 {
+    #[inline(always)]
+    fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
+        isa.add(acc, isa.mul(x, x))
+    }
+    #[inline(always)]
+    fn finish_lanes<S: Isa>(self, isa: S, acc: S::F, count: usize) -> S::F {
+        let mean = isa.div(acc, isa.splat(count as f32));
+        isa.clamp(isa.sqrt(mean), isa.splat(self.low), isa.splat(self.high))
+    }
+}
+
+impl VectorPooling for Max<f32> {
+    #[inline(always)]
+    fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
+        isa.max(x, acc)
+    }
+    #[inline(always)]
+    fn finish_lanes<S: Isa>(self, isa: S, acc: S::F, _: usize) -> S::F {
+        isa.clamp(acc, isa.splat(self.low), isa.splat(self.high))
     }
 }
 
@@ -160,6 +202,36 @@ pub fn pool<T: Copy + Send + Sync, P: Pooling<T>>(
     src: &[T],
     dst: &mut [T],
 ) {
+    stretches(par, shape, src, dst, |first, dst| {
+        cpu.dispatch(Windows { pooling, shape, src, dst, first, element: PhantomData });
+    });
+}
+
+/// As [`pool`], for floats: the accumulators stay in vector registers.
+///
+/// # Panics
+/// If an operand's length is not that of `shape`.
+pub fn pool_f32<P: VectorPooling>(
+    cpu: Cpu,
+    par: Par,
+    pooling: P,
+    shape: &PoolShape,
+    src: &[f32],
+    dst: &mut [f32],
+) {
+    stretches(par, shape, src, dst, |first, dst| {
+        cpu.dispatch(FloatWindows { pooling, shape, src, dst, first });
+    });
+}
+
+/// Calls `run` for stretches of the result with the index of their first element.
+fn stretches<T: Send + Sync>(
+    par: Par,
+    shape: &PoolShape,
+    src: &[T],
+    dst: &mut [T],
+    run: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
     assert_eq!(
         (src.len(), dst.len()),
         (shape.source_len(), shape.result_len()),
@@ -167,9 +239,58 @@ pub fn pool<T: Copy + Send + Sync, P: Pooling<T>>(
     );
     let area = (shape.filter_height * shape.filter_width).max(1);
     let chunk = (TILE_VISITS / area).max(1).next_multiple_of(CHANNELS);
-    par.chunks_mut(dst, chunk, |tile, dst| {
-        cpu.dispatch(Windows { pooling, shape, src, dst, first: tile * chunk, element: PhantomData });
-    });
+    par.chunks_mut(dst, chunk, |tile, dst| run(tile * chunk, dst));
+}
+
+/// Where the window of a result pixel lies.
+struct Window {
+    /// Rows within the image.
+    ys: Range<usize>,
+    /// Columns within the image.
+    xs: Range<usize>,
+    /// Rows of all images before this one.
+    first_row: usize,
+}
+
+impl Window {
+    /// The window of result pixel `pixel`.
+    #[inline(always)]
+    fn of(shape: &PoolShape, pixel: usize) -> Self {
+        let (row, x) = (pixel / shape.out_width, pixel % shape.out_width);
+        let (image, y) = (row / shape.out_height, row % shape.out_height);
+        let top = (y * shape.stride_height) as isize - shape.pad_top as isize;
+        let left = (x * shape.stride_width) as isize - shape.pad_left as isize;
+        Self {
+            ys: clip(top, shape.filter_height, shape.in_height),
+            xs: clip(left, shape.filter_width, shape.in_width),
+            first_row: image * shape.in_height,
+        }
+    }
+
+    /// Number of elements.
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.ys.len() * self.xs.len()
+    }
+
+    /// Calls `f` with the `len` channels from `channel` of every pixel.
+    #[inline(always)]
+    fn for_each<T>(&self, shape: &PoolShape, src: &[T], channel: usize, len: usize, mut f: impl FnMut(&[T])) {
+        for y in self.ys.clone() {
+            let row = (self.first_row + y) * shape.in_width;
+            for x in self.xs.clone() {
+                let start = (row + x) * shape.channels + channel;
+                f(&src[start..start + len]);
+            }
+        }
+    }
+}
+
+/// The part of `size` elements from `start` (which may be negative) that lies in `0..limit`.
+#[inline(always)]
+fn clip(start: isize, size: usize, limit: usize) -> Range<usize> {
+    let end = (start + size as isize).clamp(0, limit as isize) as usize;
+    (start.max(0) as usize).min(end)..end
 }
 
 /// A stretch of the result, which may start and end within a pixel.
@@ -187,61 +308,103 @@ impl<T: Copy, P: Pooling<T>> Kernel for Windows<'_, T, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Isa>(self, _: S) {
+    fn run<S: Isa>(mut self, _: S) {
         let channels = self.shape.channels;
         let mut done = 0;
         while done < self.dst.len() {
             let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
             let len = CHANNELS.min(channels - channel).min(self.dst.len() - done);
-            let to = &mut self.dst[done..done + len];
-            if let Ok(to) = <&mut [T; CHANNELS]>::try_from(&mut *to) {
-                window(self.pooling, self.shape, self.src, pixel, channel, to);
+            if len == CHANNELS {
+                self.pixel(pixel, channel, done, [(); CHANNELS].len());
             } else {
-                window(self.pooling, self.shape, self.src, pixel, channel, to);
+                self.pixel(pixel, channel, done, len);
             }
             done += len;
         }
     }
 }
 
-/// The part of `size` elements from `start` (which may be negative) that lies in `0..limit`.
-#[inline(always)]
-fn clip(start: isize, size: usize, limit: usize) -> Range<usize> {
-    let end = (start + size as isize).clamp(0, limit as isize) as usize;
-    (start.max(0) as usize).min(end)..end
-}
-
-/// Pools the window of output pixel `pixel` for the channels from `channel` that `to` has room for.
-#[inline(always)]
-fn window<T: Copy, P: Pooling<T>, D: AsMut<[T]> + ?Sized>(
-    pooling: P,
-    shape: &PoolShape,
-    src: &[T],
-    pixel: usize,
-    channel: usize,
-    to: &mut D,
-) {
-    let to = to.as_mut();
-    let (row, x) = (pixel / shape.out_width, pixel % shape.out_width);
-    let (image, y) = (row / shape.out_height, row % shape.out_height);
-    let top = (y * shape.stride_height) as isize - shape.pad_top as isize;
-    let left = (x * shape.stride_width) as isize - shape.pad_left as isize;
-    let ys = clip(top, shape.filter_height, shape.in_height);
-    let xs = clip(left, shape.filter_width, shape.in_width);
-    let mut acc = [pooling.start(); CHANNELS];
-    let acc = &mut acc[..to.len()];
-    for y in ys.clone() {
-        let row = (image * shape.in_height + y) * shape.in_width;
-        for x in xs.clone() {
-            let start = (row + x) * shape.channels + channel;
-            for (acc, &x) in acc.iter_mut().zip(&src[start..start + to.len()]) {
+impl<T: Copy, P: Pooling<T>> Windows<'_, T, P> {
+    /// Pools `len` channels from `channel` of one pixel.
+    #[inline(always)]
+    fn pixel(&mut self, pixel: usize, channel: usize, done: usize, len: usize) {
+        let window = Window::of(self.shape, pixel);
+        let mut acc = [self.pooling.start(); CHANNELS];
+        window.for_each(self.shape, self.src, channel, len, |row| {
+            for (acc, &x) in acc[..len].iter_mut().zip(row) {
                 *acc = P::step(*acc, x);
             }
+        });
+        for (to, &acc) in self.dst[done..done + len].iter_mut().zip(&acc) {
+            *to = self.pooling.finish(acc, window.count());
         }
     }
-    let count = ys.len() * xs.len();
-    for (to, &acc) in to.iter_mut().zip(&*acc) {
-        *to = pooling.finish(acc, count);
+}
+
+/// A stretch of a float result.
+struct FloatWindows<'a, P> {
+    pooling: P,
+    shape: &'a PoolShape,
+    src: &'a [f32],
+    dst: &'a mut [f32],
+    /// Index of the first result element.
+    first: usize,
+}
+
+impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, isa: S) {
+        let channels = self.shape.channels;
+        let mut done = 0;
+        while done < self.dst.len() {
+            let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
+            let room = (channels - channel).min(self.dst.len() - done);
+            let window = Window::of(self.shape, pixel);
+            done += if room >= 4 * S::LANES {
+                self.vectors::<S, 4>(isa, &window, channel, done)
+            } else if room >= S::LANES {
+                self.vectors::<S, 1>(isa, &window, channel, done)
+            } else {
+                self.part(isa, &window, channel, done, room)
+            };
+        }
+    }
+}
+
+impl<P: VectorPooling> FloatWindows<'_, P> {
+    /// Pools `N` vectors of channels of one window; gives their number.
+    #[inline(always)]
+    fn vectors<S: Isa, const N: usize>(
+        &mut self,
+        isa: S,
+        window: &Window,
+        channel: usize,
+        done: usize,
+    ) -> usize {
+        let mut acc = [isa.splat(self.pooling.start()); N];
+        window.for_each(self.shape, self.src, channel, N * S::LANES, |row| {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = P::step_lanes(isa, *acc, isa.load(&row[i * S::LANES..]));
+            }
+        });
+        for (acc, to) in acc.into_iter().zip(self.dst[done..].chunks_exact_mut(S::LANES)) {
+            isa.store(self.pooling.finish_lanes(isa, acc, window.count()), to);
+        }
+        N * S::LANES
+    }
+
+    /// Pools the last channels, less than a vector; gives their number.
+    #[inline(always)]
+    fn part<S: Isa>(&mut self, isa: S, window: &Window, channel: usize, done: usize, len: usize) -> usize {
+        let mut acc = isa.splat(self.pooling.start());
+        window.for_each(self.shape, self.src, channel, len, |row| {
+            acc = P::step_lanes(isa, acc, isa.load_part(row));
+        });
+        let result = self.pooling.finish_lanes(isa, acc, window.count());
+        isa.store_part(result, &mut self.dst[done..done + len]);
+        len
     }
 }
 
@@ -311,8 +474,13 @@ mod tests {
     }
 
     /// Compares every way to pool on every instruction set with the plain loops.
-    fn check<T, P>(name: &str, pooling: P, values: impl Fn(usize) -> T, failures: &mut Vec<String>)
-    where
+    fn check<T, P>(
+        name: &str,
+        run: fn(Cpu, Par, P, &PoolShape, &[T], &mut [T]),
+        pooling: P,
+        values: impl Fn(usize) -> T,
+        failures: &mut Vec<String>,
+    ) where
         T: Copy + Send + Sync + Default + PartialEq + core::fmt::Debug,
         P: Pooling<T>,
     {
@@ -322,7 +490,7 @@ mod tests {
             reference::pool::pool(pooling, &shape, &src, &mut want);
             for cpu in Cpu::all() {
                 let mut got = vec![T::default(); shape.result_len()];
-                pool(cpu, Par::new(2), pooling, &shape, &src, &mut got);
+                run(cpu, Par::new(2), pooling, &shape, &src, &mut got);
                 if got != want {
                     failures.push(format!("{name}, {shape_name}, {}", cpu.name()));
                 }
@@ -335,20 +503,27 @@ mod tests {
         let mut failures = Vec::new();
         let float = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 8.0;
         let byte = |i: usize| (i * 37 % 251) as u8;
-        check("average f32", Average { low: -3.0, high: 3.0 }, float, &mut failures);
-        check("max f32", Max { low: f32::NEG_INFINITY, high: 4.0 }, float, &mut failures);
-        check("l2 f32", L2 { low: 0.0, high: f32::INFINITY }, float, &mut failures);
-        check("average i8", Average { low: -128, high: 127 }, |i| byte(i) as i8, &mut failures);
-        check("average u8", Average { low: 3, high: 250 }, byte, &mut failures);
+        check("average f32", pool_f32, Average { low: -3.0, high: 3.0 }, float, &mut failures);
+        check("max f32", pool_f32, Max { low: f32::NEG_INFINITY, high: 4.0 }, float, &mut failures);
+        check("l2 f32", pool_f32, L2 { low: 0.0, high: f32::INFINITY }, float, &mut failures);
+        check("average i8", pool, Average { low: -128, high: 127 }, |i| byte(i) as i8, &mut failures);
+        check("average u8", pool, Average { low: 3, high: 250 }, byte, &mut failures);
         check(
             "average i16",
             Average { low: -32768, high: 32767 },
             |i| (i * 7919 % 65536) as i16,
             &mut failures,
         );
-        check("max i8", Max { low: -100, high: 90 }, |i| byte(i) as i8, &mut failures);
-        check("max u8", Max { low: 0, high: 255 }, byte, &mut failures);
-        check("max i16", Max { low: -32768, high: 32767 }, |i| (i * 7919 % 65536) as i16, &mut failures);
+        check("max i8", pool, Max { low: -100, high: 90 }, |i| byte(i) as i8, &mut failures);
+        check("max u8", pool, Max { low: 0, high: 255 }, byte, &mut failures);
+        check(
+            "max i16",
+            pool,
+            Max { low: -32768, high: 32767 },
+            |i| (i * 7919 % 65536) as i16,
+            &mut failures,
+        );
+        check("average f32 by elements", pool, Average { low: -3.0, high: 3.0 }, float, &mut failures);
         assert!(failures.is_empty(), "{failures:#?}");
     }
 

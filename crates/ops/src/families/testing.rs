@@ -1,0 +1,99 @@
+//! Running one operator of the table on plain values, for the families' tests.
+
+use std::sync::Arc;
+
+use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::{BuiltinOperator, OpCode, Operator, Options, Quantization, TensorType};
+
+use crate::element::Element;
+use crate::error::OpError;
+use crate::eval::{Argument, Detached, evaluate, plain_info};
+use crate::lower::{LowerCx, PackCache};
+use crate::registry::Registry;
+use crate::shape::Shape;
+use crate::strings;
+use crate::tensor::{AlignedBytes, TensorInfo, TensorValue};
+
+/// An input with its content.
+pub struct Input {
+    info: TensorInfo,
+    bytes: AlignedBytes,
+}
+
+/// A tensor of these elements.
+pub fn tensor<T: Element>(shape: &[usize], elements: &[T]) -> Input {
+    assert_eq!(
+        shape.iter().product::<usize>(),
+        elements.len(),
+        "a test's tensor has as many elements as its shape"
+    );
+    raw(T::DTYPE, shape, bytemuck::cast_slice(elements))
+}
+
+/// A tensor of any type, from its bytes.
+pub fn raw(dtype: TensorType, shape: &[usize], bytes: &[u8]) -> Input {
+    Input { info: plain_info("input", dtype, shape), bytes: AlignedBytes::copy_of(bytes) }
+}
+
+/// A tensor of strings.
+pub fn text(shape: &[usize], elements: &[&str]) -> Input {
+    raw(TensorType::String, shape, &strings::encode(elements).unwrap())
+}
+
+impl Input {
+    /// The same with one scale and zero point.
+    pub fn quantized(mut self, scale: f32, zero_point: i64) -> Self {
+        self.info.quantization = Some(Arc::new(Quantization::per_tensor(scale, zero_point)));
+        self
+    }
+
+    /// The same with one scale for each slice of axis 0.
+    pub fn per_row(mut self, scales: &[f32]) -> Self {
+        self.info.quantization = Some(Arc::new(Quantization::per_channel(scales.to_vec(), 0)));
+        self
+    }
+}
+
+/// An output of this type.
+pub fn output(dtype: TensorType) -> TensorInfo {
+    plain_info("output", dtype, &[])
+}
+
+/// An output of this type with one scale and zero point.
+pub fn quantized_output(dtype: TensorType, scale: f32, zero_point: i64) -> TensorInfo {
+    TensorInfo { quantization: Some(Arc::new(Quantization::per_tensor(scale, zero_point))), ..output(dtype) }
+}
+
+/// Runs an operator.
+pub fn run(
+    op: BuiltinOperator,
+    options: impl Into<Options>,
+    inputs: &[Input],
+    outputs: &[TensorInfo],
+) -> Result<Vec<TensorValue>, OpError> {
+    let operator =
+        Operator { code: OpCode::Builtin(op), version: 1, options: options.into(), ..Operator::default() };
+    let registry = Registry::builtin();
+    let spec = registry.find(&operator.code).expect("the operator is in the table");
+    let arguments: Vec<Argument<'_>> =
+        inputs.iter().map(|i| Some((&i.info, Some(i.bytes.as_slice())))).collect();
+    let packs = PackCache::default();
+    let cx = LowerCx { cpu: Cpu::detect(), threads: 1, activation: None, packs: &packs };
+    evaluate(spec, &operator, &arguments, outputs, &[], &mut [], &cx, &mut Detached::default())
+}
+
+/// Runs an operator with one output of type `T` and gives its shape and elements.
+pub fn run_one<T: Element>(
+    op: BuiltinOperator,
+    options: impl Into<Options>,
+    inputs: &[Input],
+) -> Result<(Shape, Vec<T>), OpError> {
+    let values = run(op, options, inputs, &[output(T::DTYPE)])?;
+    Ok((values[0].shape().clone(), values[0].elements::<T>()?.to_vec()))
+}
+
+/// The strings of a value.
+pub fn strings_of(value: &TensorValue) -> Vec<String> {
+    let decoded = strings::decode(value.bytes()).unwrap();
+    decoded.into_iter().map(|s| String::from_utf8(s.to_vec()).unwrap()).collect()
+}
