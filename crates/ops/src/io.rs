@@ -318,6 +318,10 @@ impl<'a> Io<'a> {
 }
 
 fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
+    if bytes.is_empty() {
+        // No bytes may lie anywhere.
+        return Ok(&[]);
+    }
     bytemuck::try_cast_slice(bytes)
         .map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))
 }
