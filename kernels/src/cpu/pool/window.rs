@@ -510,6 +510,7 @@ mod tests {
         check("average u8", pool, Average { low: 3, high: 250 }, byte, &mut failures);
         check(
             "average i16",
+            pool,
             Average { low: -32768, high: 32767 },
             |i| (i * 7919 % 65536) as i16,
             &mut failures,
