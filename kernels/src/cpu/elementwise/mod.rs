@@ -8,6 +8,7 @@
 
 pub mod binary;
 pub mod broadcast;
+pub mod cumulative;
 pub mod lut;
 pub mod math;
 pub mod quantized;

@@ -5,12 +5,12 @@
 
 pub(super) mod activation;
 pub(super) mod arithmetic;
-// binary
-// cast
-// compare
-// cumulative
+pub(super) mod binary;
+pub(super) mod cast;
+pub(super) mod compare;
+pub(super) mod cumulative;
 pub(super) mod quantize;
-// select
+pub(super) mod select;
 pub(super) mod softmax;
 pub(super) mod unary;
 
@@ -143,6 +143,13 @@ impl Activation {
 fn clamp(x: f32, (low, high): (f32, f32)) -> f32 {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
+}
+
+/// A float cut to `i32` the way 64-bit x86 does it, which the reference runtime's results rest on: what does not fit,
+/// and NaN, becomes the least integer.
+#[inline(always)]
+fn truncate_i32(x: f64) -> i32 {
+    if x.abs() < 2_147_483_648.0 { x as i32 } else { i32::MIN }
 }
 
 /// Float types, computed in `f32`.

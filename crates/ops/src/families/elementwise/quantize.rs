@@ -9,7 +9,7 @@ use half::f16;
 use super::table::table8_kernel;
 use super::{
     Lowered, affine, elements, infer_same, input_affine, kernel_name, output_affine, scales_too_far_apart,
-    unary_kernel, unary_to_kernel, unexpected, wrong_size,
+    truncate_i32, unary_kernel, unary_to_kernel, unexpected, wrong_size,
 };
 use crate::element::Element;
 use crate::error::OpError;
@@ -135,8 +135,12 @@ fn lower_quantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let out = output_affine(node)?;
             unary_to_kernel::<f32, i16>("f32_quantize_i16", node, cx, move |x| quantize_one(x, out))
         }
-        (TensorType::Float32, TensorType::Int4) => float_to_4bit("f32_quantize_i4", node, cx, (-8, 7)),
-        (TensorType::Float32, TensorType::UInt4) => float_to_4bit("f32_quantize_u4", node, cx, (0, 15)),
+        (TensorType::Float32, TensorType::Int4) => {
+            float_to_packed("f32_quantize_i4", node, cx, Packed { bits: 4, signed: true })
+        }
+        (TensorType::Float32, TensorType::UInt4) => {
+            float_to_packed("f32_quantize_u4", node, cx, Packed { bits: 4, signed: false })
+        }
         (TensorType::Int8, TensorType::Int8) => rescale_8bit::<i8>("i8_requantize", node, cx),
         (TensorType::UInt8, TensorType::UInt8) => rescale_8bit::<u8>("u8_requantize", node, cx),
         (TensorType::Int8, TensorType::UInt8) => rescale::<i8, u8>("i8_requantize_u8", node, cx),
@@ -155,7 +159,7 @@ fn lower_quantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 /// `x / scale` rounded with halves away from zero, then shifted.
 #[inline(always)]
 fn quantize_one<T: Narrow>(x: f32, q: Affine) -> T {
-    T::saturate(((x / q.scale).round() as i32).saturating_add(q.zero_point))
+    T::saturate(truncate_i32(f64::from((x / q.scale).round())).wrapping_add(q.zero_point))
 }
 
 /// Per tensor by the reciprocal of the scale with halves to even, per channel by division.
@@ -170,21 +174,19 @@ fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<
     })
 }
 
-/// Two values a byte, the first in the low half.
-fn float_to_4bit(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, (min, max): (i32, i32)) -> Lowered {
+/// Several values a byte.
+fn float_to_packed(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, packed: Packed) -> Lowered {
     let out = output_affine(node)?;
-    let one = move |x: f32| {
-        let q = ((x / out.scale).round() as i32).saturating_add(out.zero_point).clamp(min, max);
-        (q & 0xf) as u8
-    };
+    let (min, max) = packed.range();
     let run = FnKernel::new(kernel_name(name, cx), move |io, _| {
         let input = io.inputs.get::<f32>(0)?;
         let bytes = io.outputs.bytes(0)?;
-        if bytes.len() != input.len().div_ceil(2) {
+        if bytes.len() != packed.byte_len(input.len()) {
             return Err(wrong_size());
         }
-        for (byte, pair) in bytes.iter_mut().zip(input.chunks(2)) {
-            *byte = one(pair[0]) | pair.get(1).map_or(0, |&x| one(x) << 4);
+        bytes.fill(0);
+        for (i, &x) in input.iter().enumerate() {
+            packed.put(bytes, i, quantize_one::<i32>(x, out).clamp(min, max));
         }
         Ok(())
     });
@@ -257,6 +259,22 @@ impl Packed {
         let unused = 8 - self.bits;
         let raw = bytes[i / per_byte] << (unused - self.bits * (i % per_byte) as u32);
         if self.signed { i32::from(raw as i8 >> unused) } else { i32::from(raw >> unused) }
+    }
+
+    /// Sets value `i`, whose bits must be zero before.
+    pub(super) fn put(self, bytes: &mut [u8], i: usize, value: i32) {
+        let per_byte = 8 / self.bits as usize;
+        let bits = value as u8 & ((1 << self.bits) - 1);
+        bytes[i / per_byte] |= bits << (self.bits * (i % per_byte) as u32);
+    }
+
+    /// The least and greatest value.
+    pub(super) fn range(self) -> (i32, i32) {
+        if self.signed {
+            (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
+        } else {
+            (0, (1 << self.bits) - 1)
+        }
     }
 
     /// Bytes of `len` values.
