@@ -93,6 +93,9 @@ def special(op):
         values = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e30, -1e30, 1e-30, 100.0, -100.0], np.float32)
         if op in ("LOG", "SQRT", "RSQRT"):
             values = np.abs(values)
+        # XNNPACK's logarithm of infinity and NaN is 88, its reciprocal root of zero NaN: nothing to agree with.
+        if op in ("LOG", "RSQRT"):
+            values = values[3:] if op == "LOG" else np.delete(values, [3, 4])
         if op in ("SIN", "COS"):
             values = values[3:5]
         if op in ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "HARD_SWISH", "GELU", "SQUARE"):
@@ -114,9 +117,11 @@ def prelu(dtype, shape, slopes):
     """A leaky rectifier whose slopes are a broadcast constant."""
 
     def build(case):
-        quant, slope_quant = case.quant(dtype), case.quant(dtype, 2.0)
+        # LiteRT reads the slopes of 16-bit activations as 8-bit integers.
+        slope_dtype = "INT8" if dtype == "INT16" else dtype
+        quant, slope_quant = case.quant(dtype), case.quant(slope_dtype, 2.0)
         x = case.graph.input(dtype, shape, quant)
-        alpha = case.graph.const(dtype, case.values(dtype, slopes, slope_quant, *((-1, 1) if dtype == "FLOAT32" else ())), slope_quant)
+        alpha = case.graph.const(slope_dtype, case.values(slope_dtype, slopes, slope_quant, *((-1, 1) if dtype == "FLOAT32" else ())), slope_quant)
         case.graph.op("PRELU", [x, alpha], [case.graph.output(dtype, case.quant(dtype, 7.0))])
 
     add("PRELU", label(dtype, shape, slopes), build)

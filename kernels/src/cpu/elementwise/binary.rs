@@ -5,8 +5,8 @@ use core::ops::Range;
 use bytemuck::Pod;
 
 use super::broadcast::Broadcast;
-use super::for_each_range;
-use crate::isa::{Cpu, Isa, Kernel};
+use super::{Target, for_each_range};
+use crate::isa::{Isa, Kernel};
 use crate::par::{Par, SharedMut};
 
 /// An operand of an element-wise kernel whose output may take its memory over.
@@ -20,13 +20,13 @@ pub enum Source<'a, T> {
 
 /// Fills `out` with `f` of the elements of `a` and `b`.
 ///
-/// `f` is compiled for the instruction set with the loops around it: a few arithmetic operations without branches
-/// become vector code.
+/// `f` is compiled for the target with the loops around it: a few arithmetic operations without branches become vector
+/// code.
 ///
 /// # Panics
 /// If the lengths are not those of the plan.
 pub fn binary<A: Pod + Send + Sync, B: Pod + Send + Sync, R: Pod + Send + Sync>(
-    cpu: Cpu,
+    target: impl Target,
     par: Par,
     plan: &Broadcast<2>,
     (a, b): (&[A], &[B]),
@@ -36,7 +36,7 @@ pub fn binary<A: Pod + Send + Sync, B: Pod + Send + Sync, R: Pod + Send + Sync>(
     assert!(a.len() == plan.operand_len(0) && b.len() == plan.operand_len(1) && out.len() == plan.len());
     let out = SharedMut::new(out);
     let out = &out;
-    for_each_range(par, plan.len(), |range| cpu.dispatch(Apart { plan, a, b, out, range, f }));
+    for_each_range(par, plan.len(), |range| target.run(Apart { plan, a, b, out, range, f }));
 }
 
 /// Like [`binary`], where the output may share the memory of an operand that has the output's shape.
@@ -44,7 +44,7 @@ pub fn binary<A: Pod + Send + Sync, B: Pod + Send + Sync, R: Pod + Send + Sync>(
 /// # Panics
 /// If the lengths are not those of the plan, or an operand computed in place does not have the output's shape.
 pub fn binary_in_place<T: Pod + Send + Sync>(
-    cpu: Cpu,
+    target: impl Target,
     par: Par,
     plan: &Broadcast<2>,
     sources: (Source<'_, T>, Source<'_, T>),
@@ -52,7 +52,7 @@ pub fn binary_in_place<T: Pod + Send + Sync>(
     f: impl Fn(T, T) -> T + Copy + Send + Sync,
 ) {
     if let (Source::Apart(a), Source::Apart(b)) = sources {
-        return binary(cpu, par, plan, (a, b), out, f);
+        return binary(target, par, plan, (a, b), out, f);
     }
     let sources = [sources.0, sources.1];
     for (k, source) in sources.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn binary_in_place<T: Pod + Send + Sync>(
     assert_eq!(out.len(), plan.len());
     let out = SharedMut::new(out);
     let out = &out;
-    for_each_range(par, plan.len(), |range| cpu.dispatch(Shared { plan, sources, out, range, f }));
+    for_each_range(par, plan.len(), |range| target.run(Shared { plan, sources, out, range, f }));
 }
 
 /// A tile whose operands do not share the output's memory.
@@ -156,6 +156,7 @@ impl<T: Pod, F: Fn(T, T) -> T> Kernel for Shared<'_, T, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Cpu;
 
     #[test]
     fn apart_and_in_place_equal_a_plain_loop() {

@@ -1,9 +1,9 @@
 //! Functions of narrow integers through tables.
 
 use crate::inout::InOut;
-use crate::isa::Cpu;
 use crate::par::Par;
 
+use super::Baseline;
 use super::quantized::Narrow;
 use super::unary::map_in_out;
 
@@ -16,8 +16,8 @@ pub fn table8<T: Narrow>(f: impl Fn(T) -> T) -> Table8<T> {
 }
 
 /// Replaces each value of `i8` or `u8` by its entry in the table.
-pub fn apply8<T: Narrow>(cpu: Cpu, par: Par, io: InOut<'_, T>, table: &Table8<T>) {
-    map_in_out(cpu, par, io, |x| table[usize::from(x.widen() as u8)]);
+pub fn apply8<T: Narrow>(par: Par, io: InOut<'_, T>, table: &Table8<T>) {
+    map_in_out(Baseline, par, io, |x| table[usize::from(x.widen() as u8)]);
 }
 
 /// A function of `i16` at 513 points, 128 apart, between which it is interpolated.
@@ -25,8 +25,8 @@ pub type Table16 = [i16; 513];
 
 /// Replaces each value by the interpolated function of it: with `h` the upper nine bits of the value as an index and
 /// `l` the lower seven, `t[h] + round(l (t[h + 1] - t[h]) / 128)`.
-pub fn apply16(cpu: Cpu, par: Par, io: InOut<'_, i16>, table: &Table16) {
-    map_in_out(cpu, par, io, |x| lookup16(table, x));
+pub fn apply16(par: Par, io: InOut<'_, i16>, table: &Table16) {
+    map_in_out(Baseline, par, io, |x| lookup16(table, x));
 }
 
 /// One value through [`apply16`].
@@ -47,16 +47,14 @@ mod tests {
     fn tables_of_bytes() {
         let signed = table8(|x: i8| x.wrapping_mul(7) ^ 3);
         let unsigned = table8(|x: u8| x.wrapping_mul(7) ^ 3);
-        for cpu in Cpu::all() {
-            let input: Vec<i8> = (0..1000).map(|i| i as u8 as i8).collect();
-            let mut out = input.clone();
-            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &signed);
-            assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3), "{}", cpu.name());
-            let input: Vec<u8> = (0..1000).map(|i| i as u8).collect();
-            let mut out = input.clone();
-            apply8(cpu, Par::serial(), InOut::in_place(&mut out), &unsigned);
-            assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3), "{}", cpu.name());
-        }
+        let input: Vec<i8> = (0..1000).map(|i| i as u8 as i8).collect();
+        let mut out = input.clone();
+        apply8(Par::serial(), InOut::in_place(&mut out), &signed);
+        assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3));
+        let input: Vec<u8> = (0..1000).map(|i| i as u8).collect();
+        let mut out = vec![0; 1000];
+        apply8(Par::new(2), InOut::apart(&input, &mut out).unwrap(), &unsigned);
+        assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3));
     }
 
     #[test]

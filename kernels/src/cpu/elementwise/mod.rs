@@ -19,7 +19,33 @@ pub mod unary;
 
 use core::ops::Range;
 
+use crate::isa::{Cpu, Kernel, Portable};
 use crate::par::Par;
+
+/// What closure kernels are compiled for. A hot function is worth the code for every instruction set, the others are
+/// compiled once.
+pub trait Target: Copy + Send + Sync {
+    /// Runs a kernel compiled for this target.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+}
+
+impl Target for Cpu {
+    #[inline]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        self.dispatch(kernel)
+    }
+}
+
+/// What every CPU of the compilation target has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Baseline;
+
+impl Target for Baseline {
+    #[inline]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(Portable::new())
+    }
+}
 
 /// Elements of one tile of work: small enough for a core's cache, large enough to be worth handing out.
 const TILE: usize = 16 * 1024;

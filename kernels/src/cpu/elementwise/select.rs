@@ -5,8 +5,8 @@ use core::ops::Range;
 use bytemuck::Pod;
 
 use super::broadcast::Broadcast;
-use super::for_each_range;
-use crate::isa::{Cpu, Isa, Kernel};
+use super::{Baseline, Target, for_each_range};
+use crate::isa::{Isa, Kernel};
 use crate::par::{Par, SharedMut};
 
 /// Fills `out` with the element of `yes` where that of `condition` is not zero and that of `no` where it is.
@@ -16,7 +16,6 @@ use crate::par::{Par, SharedMut};
 /// # Panics
 /// If the lengths are not those of the plan.
 pub fn select<T: Pod + Send + Sync>(
-    cpu: Cpu,
     par: Par,
     plan: &Broadcast<3>,
     condition: &[u8],
@@ -27,7 +26,7 @@ pub fn select<T: Pod + Send + Sync>(
     assert!((0..3).all(|k| plan.operand_len(k) == lens[k]) && plan.len() == out.len());
     let out = SharedMut::new(out);
     let out = &out;
-    for_each_range(par, plan.len(), |range| cpu.dispatch(Tile { plan, condition, yes, no, out, range }));
+    for_each_range(par, plan.len(), |range| Baseline.run(Tile { plan, condition, yes, no, out, range }));
 }
 
 struct Tile<'a, T> {
@@ -100,11 +99,9 @@ mod tests {
                     want[run.start + i] = if condition[at(0)] != 0 { yes[at(1)] } else { no[at(2)] };
                 }
             });
-            for cpu in Cpu::all() {
-                let mut out = vec![0; plan.len()];
-                select(cpu, Par::serial(), &plan, &condition, (&yes, &no), &mut out);
-                assert_eq!(out, want, "{name}, {}", cpu.name());
-            }
+            let mut out = vec![0; plan.len()];
+            select(Par::serial(), &plan, &condition, (&yes, &no), &mut out);
+            assert_eq!(out, want, "{name}");
         }
     }
 }

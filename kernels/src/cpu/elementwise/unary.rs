@@ -4,21 +4,21 @@ use core::ops::Range;
 
 use bytemuck::Pod;
 
-use super::for_each_range;
 use super::math::Function;
+use super::{Target, for_each_range};
 use crate::inout::InOut;
 use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::{Par, SharedMut};
 
 /// Fills `out` with `f` of the elements of `input`.
 ///
-/// `f` is compiled for the instruction set with the loop around it: a few arithmetic operations without branches
-/// become vector code.
+/// `f` is compiled for the target with the loop around it: a few arithmetic operations without branches become vector
+/// code.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn map<A: Pod + Send + Sync, R: Pod + Send + Sync>(
-    cpu: Cpu,
+    target: impl Target,
     par: Par,
     input: &[A],
     out: &mut [R],
@@ -41,13 +41,13 @@ pub fn map<A: Pod + Send + Sync, R: Pod + Send + Sync>(
     for_each_range(par, len, |range| {
         // SAFETY: the ranges of tiles are disjoint.
         let to = unsafe { out.range(range.start, range.len()) };
-        cpu.dispatch(Tile(&input[range], to, f));
+        target.run(Tile(&input[range], to, f));
     });
 }
 
 /// Like [`map`] for one element type, in place or apart.
 pub fn map_in_out<T: Pod + Send + Sync>(
-    cpu: Cpu,
+    target: impl Target,
     par: Par,
     io: InOut<'_, T>,
     f: impl Fn(T) -> T + Copy + Send + Sync,
@@ -82,7 +82,7 @@ pub fn map_in_out<T: Pod + Send + Sync>(
     let tiles = Tiles::new(io);
     for_each_range(par, tiles.len, |range| {
         // SAFETY: the ranges of tiles are disjoint.
-        cpu.dispatch(Tile(unsafe { tiles.part(range) }, f));
+        target.run(Tile(unsafe { tiles.part(range) }, f));
     });
 }
 

@@ -11,8 +11,8 @@ use half::{bf16, f16};
 
 use super::table::{Quantize, real_table, real_table16, symmetric, table8_kernel, table16_kernel};
 use super::{
-    Lowered, clamp, function_kernel, half_function_kernel, infer_same, input_affine, output_affine,
-    real_unary_kernel, scales_too_far_apart, unary_kernel, unexpected,
+    Lowered, clamp, function_kernel, half_function_kernel, hot_binary_kernel, hot_unary_kernel, infer_same,
+    input_affine, output_affine, real_unary_kernel, scales_too_far_apart, unary_kernel, unexpected,
 };
 use crate::element::Element;
 use crate::error::OpError;
@@ -71,20 +71,14 @@ fn floats(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Function) -> Lo
 }
 
 /// Lowers an 8-bit function through a table of its real values.
-fn through_table8(
-    name: &str,
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-    quantize: Quantize,
-    f: impl Fn(f32) -> f32,
-) -> Lowered {
+fn through_table8(name: &str, node: &Node<'_>, quantize: Quantize, f: impl Fn(f32) -> f32) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
     match node.dtype(0)? {
         TensorType::Int8 => {
-            table8_kernel(&format!("i8_{name}"), node, cx, real_table::<i8>(input, output, quantize, f))
+            table8_kernel(format!("i8_{name}"), node, real_table::<i8>(input, output, quantize, f))
         }
         TensorType::UInt8 => {
-            table8_kernel(&format!("u8_{name}"), node, cx, real_table::<u8>(input, output, quantize, f))
+            table8_kernel(format!("u8_{name}"), node, real_table::<u8>(input, output, quantize, f))
         }
         _ => Err(unexpected(node)),
     }
@@ -94,23 +88,23 @@ fn through_table8(
 fn relu(node: &Node<'_>, cx: &LowerCx<'_>, name: &str, range: (f32, f32)) -> Lowered {
     match node.dtype(0)? {
         TensorType::Float32 => {
-            real_unary_kernel::<f32>(&format!("f32_{name}"), node, cx, move |x| clamp(x, range))
+            hot_unary_kernel::<f32>(&format!("f32_{name}"), node, cx, move |x| clamp(x, range))
         }
         TensorType::Float16 => {
-            real_unary_kernel::<f16>(&format!("f16_{name}"), node, cx, move |x| clamp(x, range))
+            real_unary_kernel::<f16>(format!("f16_{name}"), node, move |x| clamp(x, range))
         }
         TensorType::Int8 => {
             let relu = quantized_relu::<i8>(node, range)?;
-            table8_kernel(&format!("i8_{name}"), node, cx, table8(relu))
+            table8_kernel(format!("i8_{name}"), node, table8(relu))
         }
         TensorType::UInt8 => {
             let relu = quantized_relu::<u8>(node, range)?;
-            table8_kernel(&format!("u8_{name}"), node, cx, table8(relu))
+            table8_kernel(format!("u8_{name}"), node, table8(relu))
         }
         TensorType::Int16 => {
             symmetric(input_affine(node, 0)?, output_affine(node)?)?;
             let relu = quantized_relu::<i16>(node, range)?;
-            unary_kernel::<i16>(&format!("i16_{name}"), node, cx, relu)
+            unary_kernel::<i16>(format!("i16_{name}"), node, relu)
         }
         _ => Err(unexpected(node)),
     }
@@ -136,25 +130,25 @@ fn lower_leaky_relu(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let alpha = node.options::<LeakyReluOptionsT>()?.alpha;
     let f = move |x: f32| if x < 0.0 { x * alpha } else { x };
     match node.dtype(0)? {
-        TensorType::Float32 => real_unary_kernel::<f32>("f32_leaky_relu", node, cx, f),
-        TensorType::Float16 => real_unary_kernel::<f16>("f16_leaky_relu", node, cx, f),
-        TensorType::Int8 => leaky_table::<i8>("i8_leaky_relu", node, cx, alpha),
-        TensorType::UInt8 => leaky_table::<u8>("u8_leaky_relu", node, cx, alpha),
+        TensorType::Float32 => hot_unary_kernel::<f32>("f32_leaky_relu", node, cx, f),
+        TensorType::Float16 => real_unary_kernel::<f16>("f16_leaky_relu", node, f),
+        TensorType::Int8 => leaky_table::<i8>("i8_leaky_relu", node, alpha),
+        TensorType::UInt8 => leaky_table::<u8>("u8_leaky_relu", node, alpha),
         TensorType::Int16 => {
             let (input, output) = symmetric(input_affine(node, 0)?, output_affine(node)?)?;
             let leaky = leaky_fixed::<i16>(input, output, alpha)?;
-            unary_kernel::<i16>("i16_leaky_relu", node, cx, leaky)
+            unary_kernel::<i16>("i16_leaky_relu", node, leaky)
         }
         _ => Err(unexpected(node)),
     }
 }
 
 /// The 8-bit form: by 8.8-bit factors where they hold the scales' ratios, else in fixed point.
-fn leaky_table<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, alpha: f32) -> Lowered {
+fn leaky_table<T: Narrow + Element>(name: &'static str, node: &Node<'_>, alpha: f32) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
     match RescaleShift::new(input, output, alpha) {
-        Some(rescale) if alpha.is_normal() => table8_kernel(name, node, cx, table8(|x: T| rescale.apply(x))),
-        _ => table8_kernel(name, node, cx, table8(leaky_fixed::<T>(input, output, alpha)?)),
+        Some(rescale) if alpha.is_normal() => table8_kernel(name, node, table8(|x: T| rescale.apply(x))),
+        _ => table8_kernel(name, node, table8(leaky_fixed::<T>(input, output, alpha)?)),
     }
 }
 
@@ -189,25 +183,21 @@ fn infer_prelu(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 fn lower_prelu(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let f = |x: f32, slope: f32| if x < 0.0 { x * slope } else { x };
     match node.dtype(0)? {
-        TensorType::Float32 => super::real_binary_kernel::<f32>("f32_prelu", node, cx, f),
-        TensorType::Float16 => super::real_binary_kernel::<f16>("f16_prelu", node, cx, f),
-        TensorType::Int8 => quantized_prelu::<i8, i8>("i8_prelu", node, cx),
-        TensorType::UInt8 => quantized_prelu::<u8, u8>("u8_prelu", node, cx),
-        TensorType::Int16 => quantized_prelu::<i16, i8>("i16_prelu", node, cx),
+        TensorType::Float32 => hot_binary_kernel::<f32>("f32_prelu", node, cx, f),
+        TensorType::Float16 => super::real_binary_kernel::<f16>("f16_prelu", node, f),
+        TensorType::Int8 => quantized_prelu::<i8, i8>("i8_prelu", node),
+        TensorType::UInt8 => quantized_prelu::<u8, u8>("u8_prelu", node),
+        TensorType::Int16 => quantized_prelu::<i16, i8>("i16_prelu", node),
         _ => Err(unexpected(node)),
     }
 }
 
-fn quantized_prelu<T: Narrow + Element, A: Narrow + Element>(
-    name: &str,
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-) -> Lowered {
+fn quantized_prelu<T: Narrow + Element, A: Narrow + Element>(name: &'static str, node: &Node<'_>) -> Lowered {
     let (input, slopes, output) = (input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?);
     let factor = |x: f32| Multiplier::new(f64::from(x)).ok_or_else(scales_too_far_apart);
     let identity = factor(input.scale / output.scale)?;
     let product = factor(input.scale * slopes.scale / output.scale)?;
-    super::binary_to_kernel::<T, A, T>(name, node, cx, move |x, slope| {
+    super::binary_to_kernel::<T, A, T>(name, node, move |x, slope| {
         let x = x.widen() - input.zero_point;
         let y = if x >= 0 {
             identity.apply(x)
@@ -221,7 +211,7 @@ fn quantized_prelu<T: Narrow + Element, A: Narrow + Element>(
 fn lower_elu(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Int8 => {
-            through_table8("elu", node, cx, Quantize::AfterShift, |x| if x < 0.0 { x.exp_m1() } else { x })
+            through_table8("elu", node, Quantize::AfterShift, |x| if x < 0.0 { x.exp_m1() } else { x })
         }
         _ => floats("elu", node, cx, math::Elu),
     }
@@ -231,11 +221,11 @@ fn lower_hard_swish(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Int8 => {
             let f = HardSwishFixed::new(input_affine(node, 0)?, output_affine(node)?)?;
-            table8_kernel("i8_hard_swish", node, cx, table8(|x: i8| f.apply(x)))
+            table8_kernel("i8_hard_swish", node, table8(|x: i8| f.apply(x)))
         }
         TensorType::UInt8 => {
             let f = HardSwishFixed::new(input_affine(node, 0)?, output_affine(node)?)?;
-            table8_kernel("u8_hard_swish", node, cx, table8(|x: u8| f.apply(x)))
+            table8_kernel("u8_hard_swish", node, table8(|x: u8| f.apply(x)))
         }
         _ => floats("hard_swish", node, cx, math::HardSwish),
     }
@@ -301,22 +291,20 @@ impl HardSwishFixed {
 
 fn lower_logistic(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Int8 | TensorType::UInt8 => {
-            through_table8("logistic", node, cx, Quantize::AfterShift, |x| {
-                if x > 100.0 {
-                    1.0
-                } else if x < -100.0 {
-                    0.0
-                } else {
-                    let e = f64::from(x).exp();
-                    (e / (1.0 + e)) as f32
-                }
-            })
-        }
+        TensorType::Int8 | TensorType::UInt8 => through_table8("logistic", node, Quantize::AfterShift, |x| {
+            if x > 100.0 {
+                1.0
+            } else if x < -100.0 {
+                0.0
+            } else {
+                let e = f64::from(x).exp();
+                (e / (1.0 + e)) as f32
+            }
+        }),
         TensorType::Int16 => {
             let scaling = Scaling::new(fraction_scale(node)?, 0);
             let table = sigmoid16::table();
-            unary_kernel::<i16>("i16_logistic", node, cx, move |x| sigmoid16::sigmoid(&table, scaling, x))
+            unary_kernel::<i16>("i16_logistic", node, move |x| sigmoid16::sigmoid(&table, scaling, x))
         }
         _ => floats("logistic", node, cx, math::Sigmoid),
     }
@@ -324,13 +312,11 @@ fn lower_logistic(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 
 fn lower_tanh(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Int8 | TensorType::UInt8 => {
-            through_table8("tanh", node, cx, Quantize::AfterShift, f32::tanh)
-        }
+        TensorType::Int8 | TensorType::UInt8 => through_table8("tanh", node, Quantize::AfterShift, f32::tanh),
         TensorType::Int16 => {
             let scaling = Scaling::new(fraction_scale(node)?, 1);
             let table = sigmoid16::table();
-            unary_kernel::<i16>("i16_tanh", node, cx, move |x| sigmoid16::tanh(&table, scaling, x))
+            unary_kernel::<i16>("i16_tanh", node, move |x| sigmoid16::tanh(&table, scaling, x))
         }
         _ => floats("tanh", node, cx, math::Tanh),
     }
@@ -353,10 +339,10 @@ fn lower_gelu(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let approximate = node.options::<GeluOptionsT>()?.approximate;
     let f: fn(f32) -> f32 = if approximate { gelu_tanh } else { gelu };
     match node.dtype(0)? {
-        TensorType::Int8 | TensorType::UInt8 => through_table8("gelu", node, cx, Quantize::ThenShift, f),
+        TensorType::Int8 | TensorType::UInt8 => through_table8("gelu", node, Quantize::ThenShift, f),
         TensorType::Int16 => {
             let table = real_table16(input_affine(node, 0)?, output_affine(node)?, f);
-            table16_kernel("i16_gelu", node, cx, table)
+            table16_kernel("i16_gelu", node, table)
         }
         _ if approximate => floats("gelu_tanh", node, cx, math::GeluTanh),
         _ => floats("gelu", node, cx, math::Gelu),

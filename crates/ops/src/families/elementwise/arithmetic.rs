@@ -8,8 +8,8 @@ use ferrolite_model::{BuiltinOperator, TensorType};
 use half::f16;
 
 use super::{
-    Activation, Lowered, Real, affine, binary_kernel, binary_to_kernel, clamp, infer_broadcast, input_affine,
-    output_affine, real_binary_kernel, refuse, scales_too_far_apart, unexpected,
+    Activation, Lowered, affine, binary_kernel, binary_to_kernel, clamp, hot_binary_kernel, infer_broadcast,
+    input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart, unexpected,
 };
 use crate::element::{Complex64, Element};
 use crate::error::OpError;
@@ -62,14 +62,14 @@ fn lower_add(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let options = node.options::<AddOptionsT>()?;
     let activation = Activation::new(options.fused_activation_function)?;
     match node.dtype(0)? {
-        TensorType::Float32 => real::<f32>("f32_add", node, cx, activation, |a, b| a + b),
-        TensorType::Float16 => real::<f16>("f16_add", node, cx, activation, |a, b| a + b),
-        TensorType::Int32 => integer("i32_add", node, cx, activation, i32::wrapping_add),
-        TensorType::Int64 => integer("i64_add", node, cx, activation, i64::wrapping_add),
+        TensorType::Float32 => float("f32_add", node, cx, activation, |a, b| a + b),
+        TensorType::Float16 => half("f16_add", node, activation, |a, b| a + b),
+        TensorType::Int32 => integer("i32_add", node, activation, i32::wrapping_add),
+        TensorType::Int64 => integer("i64_add", node, activation, i64::wrapping_add),
         TensorType::Int16 if !node.output(0)?.is_quantized() => {
-            integer("i16_add", node, cx, activation, i16::wrapping_add)
+            integer("i16_add", node, activation, i16::wrapping_add)
         }
-        TensorType::Int16 => sum_i16(node, cx, activation, options.pot_scale_int16, false),
+        TensorType::Int16 => sum_i16(node, activation, options.pot_scale_int16, false),
         TensorType::Int8 => sum_8bit::<i8>("i8", node, cx, activation, false),
         TensorType::UInt8 => sum_8bit::<u8>("u8", node, cx, activation, false),
         _ => Err(unexpected(node)),
@@ -80,11 +80,11 @@ fn lower_sub(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let options = node.options::<SubOptionsT>()?;
     let activation = Activation::new(options.fused_activation_function)?;
     match node.dtype(0)? {
-        TensorType::Float32 => real::<f32>("f32_sub", node, cx, activation, |a, b| a - b),
-        TensorType::Float16 => real::<f16>("f16_sub", node, cx, activation, |a, b| a - b),
-        TensorType::Int32 => integer("i32_sub", node, cx, activation, i32::wrapping_sub),
-        TensorType::Int64 => integer("i64_sub", node, cx, activation, i64::wrapping_sub),
-        TensorType::Int16 => sum_i16(node, cx, activation, options.pot_scale_int16, true),
+        TensorType::Float32 => float("f32_sub", node, cx, activation, |a, b| a - b),
+        TensorType::Float16 => half("f16_sub", node, activation, |a, b| a - b),
+        TensorType::Int32 => integer("i32_sub", node, activation, i32::wrapping_sub),
+        TensorType::Int64 => integer("i64_sub", node, activation, i64::wrapping_sub),
+        TensorType::Int16 => sum_i16(node, activation, options.pot_scale_int16, true),
         TensorType::Int8 => sum_8bit::<i8>("i8", node, cx, activation, true),
         TensorType::UInt8 => sum_8bit::<u8>("u8", node, cx, activation, true),
         _ => Err(unexpected(node)),
@@ -95,31 +95,27 @@ fn lower_mul(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let activation = Activation::new(node.options::<MulOptionsT>()?.fused_activation_function)?;
     let out = node.output(0)?;
     match (node.dtype(0)?, out.dtype) {
-        (TensorType::Float32, _) => real::<f32>("f32_mul", node, cx, activation, |a, b| a * b),
-        (TensorType::Float16, _) => real::<f16>("f16_mul", node, cx, activation, |a, b| a * b),
-        (TensorType::Int32, _) => integer("i32_mul", node, cx, activation, i32::wrapping_mul),
-        (TensorType::UInt32, _) => integer("u32_mul", node, cx, activation, u32::wrapping_mul),
-        (TensorType::Int64, _) => integer("i64_mul", node, cx, activation, i64::wrapping_mul),
+        (TensorType::Float32, _) => float("f32_mul", node, cx, activation, |a, b| a * b),
+        (TensorType::Float16, _) => half("f16_mul", node, activation, |a, b| a * b),
+        (TensorType::Int32, _) => integer("i32_mul", node, activation, i32::wrapping_mul),
+        (TensorType::UInt32, _) => integer("u32_mul", node, activation, u32::wrapping_mul),
+        (TensorType::Int64, _) => integer("i64_mul", node, activation, i64::wrapping_mul),
         (TensorType::Complex64, _) if activation.range.is_some() => {
             Err(OpError::invalid("complex numbers have no activation: make it an operator of its own"))
         }
-        (TensorType::Complex64, _) => binary_kernel("c64_mul", node, cx, complex_product),
+        (TensorType::Complex64, _) => binary_kernel("c64_mul", node, complex_product),
         (TensorType::Int16, TensorType::Int16) if !out.is_quantized() => {
-            integer("i16_mul", node, cx, activation, i16::wrapping_mul)
+            integer("i16_mul", node, activation, i16::wrapping_mul)
         }
         (TensorType::Int16, TensorType::Int16) => {
             let (a, b, q) = (input_affine(node, 0)?, input_affine(node, 1)?, affine(out)?);
             all_symmetric(&[a, b, q])?;
             let mul =
                 MulFixed::new(a, b, q, activation.limits_fixed::<i16>(q)).ok_or_else(scales_too_far_apart)?;
-            binary_kernel::<i16>("i16_mul_fixed", node, cx, move |x, y| mul.apply(x, y))
+            binary_kernel::<i16>("i16_mul_fixed", node, move |x, y| mul.apply(x, y))
         }
-        (TensorType::Int16, TensorType::Int8) => {
-            product_of_fractions::<i8>("i16_mul_i8", node, cx, activation)
-        }
-        (TensorType::Int16, TensorType::UInt8) => {
-            product_of_fractions::<u8>("i16_mul_u8", node, cx, activation)
-        }
+        (TensorType::Int16, TensorType::Int8) => product_of_fractions::<i8>("i16_mul_i8", node, activation),
+        (TensorType::Int16, TensorType::UInt8) => product_of_fractions::<u8>("i16_mul_u8", node, activation),
         (TensorType::Int8, _) => product_8bit::<i8>("i8", node, cx, activation),
         (TensorType::UInt8, _) => product_8bit::<u8>("u8", node, cx, activation),
         _ => Err(unexpected(node)),
@@ -129,28 +125,22 @@ fn lower_mul(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 fn lower_div(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let activation = Activation::new(node.options::<DivOptionsT>()?.fused_activation_function)?;
     match node.dtype(0)? {
-        TensorType::Float32 => real::<f32>("f32_div", node, cx, activation, |a, b| a / b),
-        TensorType::Float16 => real::<f16>("f16_div", node, cx, activation, |a, b| a / b),
+        TensorType::Float32 => float("f32_div", node, cx, activation, |a, b| a / b),
+        TensorType::Float16 => half("f16_div", node, activation, |a, b| a / b),
         TensorType::Int32 => {
             let kernel =
-                integer(
-                    "i32_div",
-                    node,
-                    cx,
-                    activation,
-                    |a: i32, b| if b == 0 { 0 } else { a.wrapping_div(b) },
-                )?;
+                integer("i32_div", node, activation, |a: i32, b| if b == 0 { 0 } else { a.wrapping_div(b) })?;
             Ok(refuse_divisor::<i32>(kernel, 0))
         }
-        TensorType::Int8 => quotient::<i8>("i8_div_fixed", node, cx, activation),
-        TensorType::UInt8 => quotient::<u8>("u8_div_fixed", node, cx, activation),
-        TensorType::Int16 => quotient::<i16>("i16_div_fixed", node, cx, activation),
+        TensorType::Int8 => quotient::<i8>("i8_div_fixed", node, activation),
+        TensorType::UInt8 => quotient::<u8>("u8_div_fixed", node, activation),
+        TensorType::Int16 => quotient::<i16>("i16_div_fixed", node, activation),
         _ => Err(unexpected(node)),
     }
 }
 
 /// Float arithmetic, then the activation.
-fn real<T: Real>(
+fn float(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -158,9 +148,20 @@ fn real<T: Real>(
     f: impl Fn(f32, f32) -> f32 + Copy + Send + Sync + 'static,
 ) -> Lowered {
     match activation.range {
-        None => real_binary_kernel::<T>(name, node, cx, f),
-        Some(range) => real_binary_kernel::<T>(name, node, cx, move |a, b| clamp(f(a, b), range)),
+        None => hot_binary_kernel::<f32>(name, node, cx, f),
+        Some(range) => hot_binary_kernel::<f32>(name, node, cx, move |a, b| clamp(f(a, b), range)),
     }
+}
+
+/// 16-bit float arithmetic, then the activation.
+fn half(
+    name: &'static str,
+    node: &Node<'_>,
+    activation: Activation,
+    f: impl Fn(f32, f32) -> f32 + Copy + Send + Sync + 'static,
+) -> Lowered {
+    let range = activation.range.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+    real_binary_kernel::<f16>(name, node, move |a, b| clamp(f(a, b), range))
 }
 
 /// Integers whose activation limits are themselves integers.
@@ -183,19 +184,14 @@ whole!(i16, i32, i64, u32);
 
 /// Integer arithmetic, then the activation.
 fn integer<T: Whole>(
-    name: &str,
+    name: &'static str,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     activation: Activation,
     f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    match activation.range {
-        None => binary_kernel::<T>(name, node, cx, f),
-        Some((low, high)) => {
-            let (low, high) = (T::saturate(low), T::saturate(high));
-            binary_kernel::<T>(name, node, cx, move |a, b| f(a, b).max(low).min(high))
-        }
-    }
+    let (low, high) = activation.range.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+    let (low, high) = (T::saturate(low), T::saturate(high));
+    binary_kernel::<T>(name, node, move |a, b| f(a, b).max(low).min(high))
 }
 
 fn complex_product(a: Complex64, b: Complex64) -> Complex64 {
@@ -220,26 +216,21 @@ fn sum_8bit<T: Narrow + Element>(
     if in_delegate_rank(node)?
         && let Some(add) = AddShift::new(a, b, out, subtract, activation.limits_float::<T>(out))
     {
-        return binary_kernel::<T>(&format!("{ty}_{op}"), node, cx, move |x, y| add.apply(x, y));
+        return hot_binary_kernel::<T>(&format!("{ty}_{op}"), node, cx, move |x, y| add.apply(x, y));
     }
     let add = AddFixed::new(a, b, out, subtract, 20, activation.limits_fixed::<T>(out))
         .ok_or_else(scales_too_far_apart)?;
-    binary_kernel::<T>(&format!("{ty}_{op}_fixed"), node, cx, move |x, y| add.apply(x, y))
+    binary_kernel::<T>(if subtract { "q8_sub_fixed" } else { "q8_add_fixed" }, node, move |x, y| {
+        add.apply(x, y)
+    })
 }
 
 /// 16-bit sums and differences of quantized tensors: by shifts if the option asks for powers of two and the scales are
 /// such, else with multipliers.
-fn sum_i16(
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-    activation: Activation,
-    powers: bool,
-    subtract: bool,
-) -> Lowered {
+fn sum_i16(node: &Node<'_>, activation: Activation, powers: bool, subtract: bool) -> Lowered {
     let (a, b, out) = (input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?);
     all_symmetric(&[a, b, out])?;
     let limits = activation.limits_fixed::<i16>(out);
-    let op = if subtract { "sub" } else { "add" };
     let all_powers = [a, b, out].iter().all(|q| log2_exact(q.scale).is_some());
     if powers && all_powers {
         let add = AddPowers::new(a, b, out, subtract, limits).ok_or_else(|| {
@@ -248,10 +239,16 @@ fn sum_i16(
                  pot_scale_int16 to false",
             )
         })?;
-        return binary_kernel::<i16>(&format!("i16_{op}_powers"), node, cx, move |x, y| add.apply(x, y));
+        return binary_kernel::<i16>(
+            if subtract { "i16_sub_powers" } else { "i16_add_powers" },
+            node,
+            move |x, y| add.apply(x, y),
+        );
     }
     let add = AddFixed::new(a, b, out, subtract, 15, limits).ok_or_else(scales_too_far_apart)?;
-    binary_kernel::<i16>(&format!("i16_{op}_fixed"), node, cx, move |x, y| add.apply(x, y))
+    binary_kernel::<i16>(if subtract { "i16_sub_fixed" } else { "i16_add_fixed" }, node, move |x, y| {
+        add.apply(x, y)
+    })
 }
 
 /// 8-bit products.
@@ -265,34 +262,28 @@ fn product_8bit<T: Narrow + Element>(
     if in_delegate_rank(node)?
         && let Some(mul) = MulFloat::new(a, b, out, activation.limits_float::<T>(out))
     {
-        return binary_kernel::<T>(&format!("{ty}_mul"), node, cx, move |x, y| mul.apply(x, y));
+        return hot_binary_kernel::<T>(&format!("{ty}_mul"), node, cx, move |x, y| mul.apply(x, y));
     }
     let mul = MulFixed::new(a, b, out, activation.limits_fixed::<T>(out)).ok_or_else(scales_too_far_apart)?;
-    binary_kernel::<T>(&format!("{ty}_mul_fixed"), node, cx, move |x, y| mul.apply(x, y))
+    binary_kernel::<T>("q8_mul_fixed", node, move |x, y| mul.apply(x, y))
 }
 
 /// Products of 15-bit fractions into 8 bits.
 fn product_of_fractions<T: Narrow + Element>(
-    name: &str,
+    name: &'static str,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     activation: Activation,
 ) -> Lowered {
     let out = output_affine(node)?;
     let mul = MulFractions::new(out.zero_point, activation.limits_fixed::<T>(out));
-    binary_to_kernel::<i16, i16, T>(name, node, cx, move |x, y| mul.apply(x, y))
+    binary_to_kernel::<i16, i16, T>(name, node, move |x, y| mul.apply(x, y))
 }
 
 /// Quotients of quantized tensors.
-fn quotient<T: Narrow + Element>(
-    name: &str,
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-    activation: Activation,
-) -> Lowered {
+fn quotient<T: Narrow + Element>(name: &'static str, node: &Node<'_>, activation: Activation) -> Lowered {
     let (a, b, out) = (input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?);
     let div = DivFixed::new(a, b, out, activation.limits_fixed::<T>(out)).ok_or_else(scales_too_far_apart)?;
-    let kernel = binary_kernel::<T>(name, node, cx, move |x, y| div.apply(x, y))?;
+    let kernel = binary_kernel::<T>(name, node, move |x, y| div.apply(x, y))?;
     if b.zero_point < T::MIN || b.zero_point > T::MAX {
         return Ok(kernel);
     }

@@ -25,10 +25,10 @@ use crate::spec::{InferFn, LowerFn, OpSpec};
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    two(BuiltinOperator::MAXIMUM, infer_broadcast, |n, cx| extreme(n, cx, true))
+    two(BuiltinOperator::MAXIMUM, infer_broadcast, |n, _| extreme(n, true))
         .versions(4)
         .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8]),
-    two(BuiltinOperator::MINIMUM, infer_broadcast, |n, cx| extreme(n, cx, false))
+    two(BuiltinOperator::MINIMUM, infer_broadcast, |n, _| extreme(n, false))
         .versions(4)
         .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8]),
     two(BuiltinOperator::SQUARED_DIFFERENCE, infer_broadcast, lower_squared_difference)
@@ -75,39 +75,33 @@ fn infer_equal(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 }
 
 /// The greater or the smaller operand. Quantized operands are compared as they are: they share scale and zero point.
-fn extreme(node: &Node<'_>, cx: &LowerCx<'_>, greatest: bool) -> Lowered {
-    /// One instantiation for both: the flag is constant along a loop.
-    fn ordered<T: Element + PartialOrd>(
-        ty: &str,
-        greatest: bool,
-        node: &Node<'_>,
-        cx: &LowerCx<'_>,
-    ) -> Lowered {
+fn extreme(node: &Node<'_>, greatest: bool) -> Lowered {
+    fn ordered<T: Element + PartialOrd>(greatest: bool, node: &Node<'_>) -> Lowered {
         if greatest {
-            binary_kernel::<T>(&format!("{ty}_maximum"), node, cx, |a, b| if a > b { a } else { b })
+            binary_kernel::<T>("maximum", node, |a, b| if a > b { a } else { b })
         } else {
-            binary_kernel::<T>(&format!("{ty}_minimum"), node, cx, |a, b| if a < b { a } else { b })
+            binary_kernel::<T>("minimum", node, |a, b| if a < b { a } else { b })
         }
     }
     match node.dtype(0)? {
-        TensorType::Float32 => ordered::<f32>("f32", greatest, node, cx),
-        TensorType::Float16 => ordered::<f16>("f16", greatest, node, cx),
-        TensorType::BFloat16 => ordered::<bf16>("bf16", greatest, node, cx),
-        TensorType::Int32 => ordered::<i32>("i32", greatest, node, cx),
-        TensorType::Int64 => ordered::<i64>("i64", greatest, node, cx),
-        TensorType::Int16 => ordered::<i16>("i16", greatest, node, cx),
-        TensorType::Int8 => ordered::<i8>("i8", greatest, node, cx),
-        TensorType::UInt8 => ordered::<u8>("u8", greatest, node, cx),
+        TensorType::Float32 => ordered::<f32>(greatest, node),
+        TensorType::Float16 => ordered::<f16>(greatest, node),
+        TensorType::BFloat16 => ordered::<bf16>(greatest, node),
+        TensorType::Int32 => ordered::<i32>(greatest, node),
+        TensorType::Int64 => ordered::<i64>(greatest, node),
+        TensorType::Int16 => ordered::<i16>(greatest, node),
+        TensorType::Int8 => ordered::<i8>(greatest, node),
+        TensorType::UInt8 => ordered::<u8>(greatest, node),
         _ => Err(unexpected(node)),
     }
 }
 
-fn lower_squared_difference(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_squared_difference(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let f = |a: f32, b: f32| (a - b) * (a - b);
     match node.dtype(0)? {
-        TensorType::Float32 => real_binary_kernel::<f32>("f32_squared_difference", node, cx, f),
-        TensorType::Float16 => real_binary_kernel::<f16>("f16_squared_difference", node, cx, f),
-        TensorType::Int32 => binary_kernel::<i32>("i32_squared_difference", node, cx, |a, b| {
+        TensorType::Float32 => real_binary_kernel::<f32>("f32_squared_difference", node, f),
+        TensorType::Float16 => real_binary_kernel::<f16>("f16_squared_difference", node, f),
+        TensorType::Int32 => binary_kernel::<i32>("i32_squared_difference", node, |a, b| {
             let difference = a.wrapping_sub(b);
             difference.wrapping_mul(difference)
         }),
@@ -115,19 +109,18 @@ fn lower_squared_difference(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let f =
                 SquaredDifference::new(input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?)
                     .ok_or_else(scales_too_far_apart)?;
-            binary_kernel::<i8>("i8_squared_difference", node, cx, move |a, b| f.apply(a, b))
+            binary_kernel::<i8>("i8_squared_difference", node, move |a, b| f.apply(a, b))
         }
         _ => Err(unexpected(node)),
     }
 }
 
-fn lower_pow(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_pow(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float32 => real_binary_kernel::<f32>("f32_pow", node, cx, f32::powf),
+        TensorType::Float32 => real_binary_kernel::<f32>("f32_pow", node, f32::powf),
         TensorType::Int32 => {
-            let kernel = binary_kernel::<i32>("i32_pow", node, cx, |a, b| {
-                truncate_i32(f64::from(a).powf(f64::from(b)))
-            })?;
+            let kernel =
+                binary_kernel::<i32>("i32_pow", node, |a, b| truncate_i32(f64::from(a).powf(f64::from(b))))?;
             Ok(refuse::<i32>(
                 kernel,
                 1,
@@ -139,27 +132,26 @@ fn lower_pow(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     }
 }
 
-fn lower_floor_div(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_floor_div(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     fn integer<T: Element + Into<f64>>(
-        name: &str,
+        name: &'static str,
         node: &Node<'_>,
-        cx: &LowerCx<'_>,
         cut: impl Fn(i32) -> T + Copy + Send + Sync + 'static,
     ) -> Lowered {
         let kernel =
-            binary_kernel::<T>(name, node, cx, move |a, b| cut(truncate_i32((a.into() / b.into()).floor())))?;
+            binary_kernel::<T>(name, node, move |a, b| cut(truncate_i32((a.into() / b.into()).floor())))?;
         Ok(refuse_divisor::<T>(kernel, T::default()))
     }
     match node.dtype(0)? {
         TensorType::Float32 => {
-            let kernel = binary_kernel::<f32>("f32_floor_div", node, cx, |a, b| {
+            let kernel = binary_kernel::<f32>("f32_floor_div", node, |a, b| {
                 (f64::from(a) / f64::from(b)).floor() as f32
             })?;
             Ok(refuse_divisor::<f32>(kernel, 0.0))
         }
-        TensorType::Int32 => integer::<i32>("i32_floor_div", node, cx, |x| x),
-        TensorType::Int16 => integer::<i16>("i16_floor_div", node, cx, |x| x as i16),
-        TensorType::Int8 => integer::<i8>("i8_floor_div", node, cx, |x| x as i8),
+        TensorType::Int32 => integer::<i32>("i32_floor_div", node, |x| x),
+        TensorType::Int16 => integer::<i16>("i16_floor_div", node, |x| x as i16),
+        TensorType::Int8 => integer::<i8>("i8_floor_div", node, |x| x as i8),
         _ => Err(unexpected(node)),
     }
 }
@@ -172,19 +164,17 @@ fn floor_mod<T: Copy + PartialOrd + Default + Add<Output = T>>(a: T, b: T, rem: 
     if rest != zero && (b < zero) != (rest < zero) { rest + b } else { rest }
 }
 
-fn lower_floor_mod(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_floor_mod(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     macro_rules! integer {
         ($T:ty, $name:literal) => {{
             // A divisor of zero is refused below and must only not trap here.
             let rem = |a: $T, b: $T| if b == 0 { 0 } else { a.wrapping_rem(b) };
-            let kernel = binary_kernel::<$T>($name, node, cx, move |a, b| floor_mod(a, b, rem))?;
+            let kernel = binary_kernel::<$T>($name, node, move |a, b| floor_mod(a, b, rem))?;
             Ok(refuse_divisor::<$T>(kernel, 0))
         }};
     }
     match node.dtype(0)? {
-        TensorType::Float32 => {
-            binary_kernel::<f32>("f32_floor_mod", node, cx, |a, b| floor_mod(a, b, f32::rem))
-        }
+        TensorType::Float32 => binary_kernel::<f32>("f32_floor_mod", node, |a, b| floor_mod(a, b, f32::rem)),
         TensorType::Int32 => integer!(i32, "i32_floor_mod"),
         TensorType::Int64 => integer!(i64, "i64_floor_mod"),
         TensorType::Int16 => integer!(i16, "i16_floor_mod"),
@@ -193,39 +183,39 @@ fn lower_floor_mod(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     }
 }
 
-fn lower_atan2(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    fn real<T: Real>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-        real_binary_kernel::<T>(name, node, cx, f32::atan2)
+fn lower_atan2(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    fn real<T: Real>(name: &'static str, node: &Node<'_>) -> Lowered {
+        real_binary_kernel::<T>(name, node, f32::atan2)
     }
     match node.dtype(0)? {
-        TensorType::Float32 => real::<f32>("f32_atan2", node, cx),
-        TensorType::Float16 => real::<f16>("f16_atan2", node, cx),
-        TensorType::BFloat16 => real::<bf16>("bf16_atan2", node, cx),
-        TensorType::Float64 => binary_kernel::<f64>("f64_atan2", node, cx, f64::atan2),
+        TensorType::Float32 => real::<f32>("f32_atan2", node),
+        TensorType::Float16 => real::<f16>("f16_atan2", node),
+        TensorType::BFloat16 => real::<bf16>("bf16_atan2", node),
+        TensorType::Float64 => binary_kernel::<f64>("f64_atan2", node, f64::atan2),
         _ => Err(unexpected(node)),
     }
 }
 
-fn lower_xor(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    fn xor<T: Element + BitXor<Output = T>>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-        binary_kernel::<T>(name, node, cx, |a, b| a ^ b)
+fn lower_xor(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    fn xor<T: Element + BitXor<Output = T>>(name: &'static str, node: &Node<'_>) -> Lowered {
+        binary_kernel::<T>(name, node, |a, b| a ^ b)
     }
     match node.dtype(0)? {
-        TensorType::Int8 => xor::<i8>("i8_xor", node, cx),
-        TensorType::UInt8 => xor::<u8>("u8_xor", node, cx),
-        TensorType::Int16 => xor::<i16>("i16_xor", node, cx),
-        TensorType::UInt16 => xor::<u16>("u16_xor", node, cx),
-        TensorType::Int32 => xor::<i32>("i32_xor", node, cx),
-        TensorType::UInt32 => xor::<u32>("u32_xor", node, cx),
+        TensorType::Int8 => xor::<i8>("i8_xor", node),
+        TensorType::UInt8 => xor::<u8>("u8_xor", node),
+        TensorType::Int16 => xor::<i16>("i16_xor", node),
+        TensorType::UInt16 => xor::<u16>("u16_xor", node),
+        TensorType::Int32 => xor::<i32>("i32_xor", node),
+        TensorType::UInt32 => xor::<u32>("u32_xor", node),
         _ => Err(unexpected(node)),
     }
 }
 
 /// Shifts right, arithmetically for signed types, by a count held to the type's bits.
-fn lower_right_shift(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_right_shift(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     macro_rules! shift {
         ($T:ty, $name:literal) => {
-            binary_kernel::<$T>($name, node, cx, |a, b| {
+            binary_kernel::<$T>($name, node, |a, b| {
                 #[allow(unused_comparisons, reason = "half of the types have no negative values")]
                 let count = if b < 0 { 0 } else { b.min(<$T>::BITS as $T - 1) };
                 a >> count
@@ -243,12 +233,12 @@ fn lower_right_shift(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     }
 }
 
-fn lower_and(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    binary_kernel::<Bool>("bool_and", node, cx, |a, b| Bool::from(a.get() & b.get()))
+fn lower_and(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    binary_kernel::<Bool>("bool_and", node, |a, b| Bool::from(a.get() & b.get()))
 }
 
-fn lower_or(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    binary_kernel::<Bool>("bool_or", node, cx, |a, b| Bool::from(a.get() | b.get()))
+fn lower_or(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    binary_kernel::<Bool>("bool_or", node, |a, b| Bool::from(a.get() | b.get()))
 }
 
 fn lower_add_n(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {

@@ -12,19 +12,18 @@ use super::{
 use crate::element::{Bool, Element};
 use crate::error::OpError;
 use crate::kernel::FnKernel;
-use crate::lower::LowerCx;
 use crate::node::Node;
 use crate::spec::{LowerFn, OpSpec, TypeRow};
 use crate::{strings, types};
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    one(BuiltinOperator::EQUAL, |n, cx| lower(n, cx, "equal", EQUAL)).versions(5).types(EQUALITY),
-    one(BuiltinOperator::NOT_EQUAL, |n, cx| lower(n, cx, "not_equal", NOT_EQUAL)).versions(4).types(EQUALITY),
-    one(BuiltinOperator::LESS, |n, cx| lower(n, cx, "less", LESS)).versions(3).types(ORDER),
-    one(BuiltinOperator::LESS_EQUAL, |n, cx| lower(n, cx, "less_equal", LESS_EQUAL)).versions(2).types(ORDER),
-    one(BuiltinOperator::GREATER, |n, cx| lower(n, cx, "greater", GREATER)).versions(2).types(ORDER),
-    one(BuiltinOperator::GREATER_EQUAL, |n, cx| lower(n, cx, "greater_equal", GREATER_EQUAL))
+    one(BuiltinOperator::EQUAL, |n, _| lower(n, "equal", EQUAL)).versions(5).types(EQUALITY),
+    one(BuiltinOperator::NOT_EQUAL, |n, _| lower(n, "not_equal", NOT_EQUAL)).versions(4).types(EQUALITY),
+    one(BuiltinOperator::LESS, |n, _| lower(n, "less", LESS)).versions(3).types(ORDER),
+    one(BuiltinOperator::LESS_EQUAL, |n, _| lower(n, "less_equal", LESS_EQUAL)).versions(2).types(ORDER),
+    one(BuiltinOperator::GREATER, |n, _| lower(n, "greater", GREATER)).versions(2).types(ORDER),
+    one(BuiltinOperator::GREATER_EQUAL, |n, _| lower(n, "greater_equal", GREATER_EQUAL))
         .versions(3)
         .types(ORDER),
 ];
@@ -88,49 +87,37 @@ impl Answers {
     }
 }
 
-fn lower(node: &Node<'_>, cx: &LowerCx<'_>, name: &str, answers: Answers) -> Lowered {
+fn lower(node: &Node<'_>, name: &str, answers: Answers) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float32 => plain::<f32>("f32", name, node, cx, answers),
-        TensorType::Float16 => plain::<f16>("f16", name, node, cx, answers),
-        TensorType::BFloat16 => plain::<bf16>("bf16", name, node, cx, answers),
-        TensorType::Int32 => plain::<i32>("i32", name, node, cx, answers),
-        TensorType::Int64 => plain::<i64>("i64", name, node, cx, answers),
+        TensorType::Float32 => plain::<f32>("f32", name, node, answers),
+        TensorType::Float16 => plain::<f16>("f16", name, node, answers),
+        TensorType::BFloat16 => plain::<bf16>("bf16", name, node, answers),
+        TensorType::Int32 => plain::<i32>("i32", name, node, answers),
+        TensorType::Int64 => plain::<i64>("i64", name, node, answers),
         TensorType::Bool => {
             let name = format!("bool_{name}");
-            binary_to_kernel::<Bool, Bool, Bool>(&name, node, cx, move |a, b| answers.of(a.get(), b.get()))
+            binary_to_kernel::<Bool, Bool, Bool>(name, node, move |a, b| answers.of(a.get(), b.get()))
         }
-        TensorType::Int8 => quantized::<i8>("i8", name, node, cx, answers),
-        TensorType::UInt8 => quantized::<u8>("u8", name, node, cx, answers),
+        TensorType::Int8 => quantized::<i8>("i8", name, node, answers),
+        TensorType::UInt8 => quantized::<u8>("u8", name, node, answers),
         // Only equality looks at the scales of 16-bit operands.
         TensorType::Int16 if node.input(0)?.info.is_quantized() && answers.less == answers.greater => {
-            quantized::<i16>("i16", name, node, cx, answers)
+            quantized::<i16>("i16", name, node, answers)
         }
-        TensorType::Int16 => plain::<i16>("i16", name, node, cx, answers),
+        TensorType::Int16 => plain::<i16>("i16", name, node, answers),
         TensorType::String => of_strings(name, node, answers),
         _ => Err(unexpected(node)),
     }
 }
 
-fn plain<T: Element + PartialOrd>(
-    ty: &str,
-    name: &str,
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-    answers: Answers,
-) -> Lowered {
-    binary_to_kernel::<T, T, Bool>(&format!("{ty}_{name}"), node, cx, move |a, b| answers.of(a, b))
+fn plain<T: Element + PartialOrd>(ty: &str, name: &str, node: &Node<'_>, answers: Answers) -> Lowered {
+    binary_to_kernel::<T, T, Bool>(format!("{ty}_{name}"), node, move |a, b| answers.of(a, b))
 }
 
 /// Compares real values in fixed point with eight bits behind the point.
-fn quantized<T: Narrow + Element>(
-    ty: &str,
-    name: &str,
-    node: &Node<'_>,
-    cx: &LowerCx<'_>,
-    answers: Answers,
-) -> Lowered {
+fn quantized<T: Narrow + Element>(ty: &str, name: &str, node: &Node<'_>, answers: Answers) -> Lowered {
     let (a, b) = (fixed(input_affine(node, 0)?)?, fixed(input_affine(node, 1)?)?);
-    binary_to_kernel::<T, T, Bool>(&format!("{ty}_{name}_fixed"), node, cx, move |x, y| {
+    binary_to_kernel::<T, T, Bool>(format!("{ty}_{name}_fixed"), node, move |x, y| {
         answers.of(a(x.widen()), b(y.widen()))
     })
 }

@@ -23,6 +23,7 @@ use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
 use ferrolite_kernels::cpu::elementwise::math::Function;
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Limits, Narrow};
 use ferrolite_kernels::cpu::elementwise::unary::{apply, map, map_in_out};
+use ferrolite_kernels::cpu::elementwise::{Baseline, Target};
 use ferrolite_kernels::inout::InOut;
 use ferrolite_model::options::ActivationFunctionType;
 use half::{bf16, f16};
@@ -215,14 +216,32 @@ fn source<'a, T: Element>(io: &Io<'a>, i: usize) -> Result<Source<'a, T>, OpErro
 
 /// A kernel of two operands of the output's type, computed in place where the planner allows it.
 fn binary_kernel<T: Element>(
+    name: &'static str,
+    node: &Node<'_>,
+    f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+) -> Lowered {
+    binary_kernel_for(Baseline, name, node, f)
+}
+
+/// Like [`binary_kernel`], compiled for every instruction set.
+fn hot_binary_kernel<T: Element>(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
     f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    let (plan, cpu) = (broadcast(node)?, cx.cpu);
+    binary_kernel_for(cx.cpu, kernel_name(name, cx), node, f)
+}
+
+fn binary_kernel_for<T: Element>(
+    target: impl Target + 'static,
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+) -> Lowered {
+    let plan = broadcast(node)?;
     let ops = plan.len() as f64;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    let run = FnKernel::new(name, move |io, context| {
         let (a, b) = (source::<T>(io, 0)?, source::<T>(io, 1)?);
         let out = io.outputs.get::<T>(0)?;
         let fits = |s: &Source<'_, T>, k: usize| match s {
@@ -232,7 +251,7 @@ fn binary_kernel<T: Element>(
         if !fits(&a, 0) || !fits(&b, 1) || out.len() != plan.len() {
             return Err(wrong_size());
         }
-        binary_in_place(cpu, context.par(), &plan, (a, b), out, f);
+        binary_in_place(target, context.par(), &plan, (a, b), out, f);
         Ok(())
     });
     Ok(run.ops(ops).boxed())
@@ -240,20 +259,19 @@ fn binary_kernel<T: Element>(
 
 /// A kernel of two operands of types other than the output's.
 fn binary_to_kernel<A: Element, B: Element, R: Element>(
-    name: &str,
+    name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     f: impl Fn(A, B) -> R + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    let (plan, cpu) = (broadcast(node)?, cx.cpu);
+    let plan = broadcast(node)?;
     let ops = plan.len() as f64;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    let run = FnKernel::new(name, move |io, context| {
         let (a, b) = (io.inputs.get::<A>(0)?, io.inputs.get::<B>(1)?);
         let out = io.outputs.get::<R>(0)?;
         if a.len() != plan.operand_len(0) || b.len() != plan.operand_len(1) || out.len() != plan.len() {
             return Err(wrong_size());
         }
-        binary(cpu, context.par(), &plan, (a, b), out, f);
+        binary(Baseline, context.par(), &plan, (a, b), out, f);
         Ok(())
     });
     Ok(run.ops(ops).boxed())
@@ -261,12 +279,11 @@ fn binary_to_kernel<A: Element, B: Element, R: Element>(
 
 /// A kernel of two float operands computed in `f32`.
 fn real_binary_kernel<T: Real>(
-    name: &str,
+    name: &'static str,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     f: impl Fn(f32, f32) -> f32 + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    binary_kernel::<T>(name, node, cx, move |a, b| T::of(f(a.real(), b.real())))
+    binary_kernel::<T>(name, node, move |a, b| T::of(f(a.real(), b.real())))
 }
 
 /// Refuses values of input `i` for which `is_bad` holds, before `kernel` runs.
@@ -298,15 +315,32 @@ fn elements(node: &Node<'_>) -> Result<f64, OpError> {
 
 /// A kernel of one operand of the output's type, computed in place where the planner allows it.
 fn unary_kernel<T: Element>(
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    f: impl Fn(T) -> T + Copy + Send + Sync + 'static,
+) -> Lowered {
+    unary_kernel_for(Baseline, name, node, f)
+}
+
+/// Like [`unary_kernel`], compiled for every instruction set.
+fn hot_unary_kernel<T: Element>(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
     f: impl Fn(T) -> T + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    let cpu = cx.cpu;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    unary_kernel_for(cx.cpu, kernel_name(name, cx), node, f)
+}
+
+fn unary_kernel_for<T: Element>(
+    target: impl Target + 'static,
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    f: impl Fn(T) -> T + Copy + Send + Sync + 'static,
+) -> Lowered {
+    let run = FnKernel::new(name, move |io, context| {
         let par = context.par();
-        map_in_out(cpu, par, io.in_out::<T>(0, 0)?, f);
+        map_in_out(target, par, io.in_out::<T>(0, 0)?, f);
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())
@@ -314,19 +348,36 @@ fn unary_kernel<T: Element>(
 
 /// A kernel of one operand of a type other than the output's.
 fn unary_to_kernel<A: Element, R: Element>(
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    f: impl Fn(A) -> R + Copy + Send + Sync + 'static,
+) -> Lowered {
+    unary_to_kernel_for(Baseline, name, node, f)
+}
+
+/// Like [`unary_to_kernel`], compiled for every instruction set.
+fn hot_unary_to_kernel<A: Element, R: Element>(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
     f: impl Fn(A) -> R + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    let cpu = cx.cpu;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    unary_to_kernel_for(cx.cpu, kernel_name(name, cx), node, f)
+}
+
+fn unary_to_kernel_for<A: Element, R: Element>(
+    target: impl Target + 'static,
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    f: impl Fn(A) -> R + Copy + Send + Sync + 'static,
+) -> Lowered {
+    let run = FnKernel::new(name, move |io, context| {
         let input = io.inputs.get::<A>(0)?;
         let out = io.outputs.get::<R>(0)?;
         if input.len() != out.len() {
             return Err(wrong_size());
         }
-        map(cpu, context.par(), input, out, f);
+        map(target, context.par(), input, out, f);
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())
@@ -334,12 +385,11 @@ fn unary_to_kernel<A: Element, R: Element>(
 
 /// A kernel of one float operand computed in `f32`.
 fn real_unary_kernel<T: Real>(
-    name: &str,
+    name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     f: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
 ) -> Lowered {
-    unary_kernel::<T>(name, node, cx, move |x| T::of(f(x.real())))
+    unary_kernel::<T>(name, node, move |x| T::of(f(x.real())))
 }
 
 /// A kernel of a vector function of `f32`.

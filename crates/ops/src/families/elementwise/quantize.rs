@@ -8,8 +8,8 @@ use half::f16;
 
 use super::table::table8_kernel;
 use super::{
-    Lowered, affine, elements, infer_same, input_affine, kernel_name, output_affine, scales_too_far_apart,
-    truncate_i32, unary_kernel, unary_to_kernel, unexpected, wrong_size,
+    Lowered, affine, elements, hot_unary_to_kernel, infer_same, input_affine, output_affine,
+    scales_too_far_apart, truncate_i32, unary_kernel, unary_to_kernel, unexpected, wrong_size,
 };
 use crate::element::Element;
 use crate::error::OpError;
@@ -98,13 +98,12 @@ impl Channels {
 
 /// A kernel that converts runs of elements, each with the parameters of its channel.
 fn channel_kernel<A: Element, B: Element>(
-    name: &str,
+    name: impl Into<std::borrow::Cow<'static, str>>,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     channels: Channels,
     f: impl Fn(A, Affine) -> B + Send + Sync + 'static,
 ) -> Lowered {
-    let run = FnKernel::new(kernel_name(name, cx), move |io, _| {
+    let run = FnKernel::new(name, move |io, _| {
         let input = io.inputs.get::<A>(0)?;
         let out = io.outputs.get::<B>(0)?;
         if input.len() != out.len() {
@@ -130,28 +129,32 @@ fn lower_quantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         (TensorType::Float32, TensorType::UInt8) => float_to_8bit::<u8>("f32_quantize_u8", node, cx),
         (TensorType::Float32, TensorType::Int16) => {
             if let Some(channels) = Channels::new(node.output(0)?, node.shape(0)?)? {
-                return channel_kernel("f32_quantize_i16_channels", node, cx, channels, quantize_one::<i16>);
+                return channel_kernel("f32_quantize_i16_channels", node, channels, quantize_one::<i16>);
             }
             let out = output_affine(node)?;
-            unary_to_kernel::<f32, i16>("f32_quantize_i16", node, cx, move |x| quantize_one(x, out))
+            let inverse = 1.0 / out.scale;
+            unary_to_kernel::<f32, i16>("f32_quantize_i16", node, move |x| {
+                let steps = truncate_i32(f64::from((x * inverse).round_ties_even()));
+                i16::saturate(steps.wrapping_add(out.zero_point))
+            })
         }
         (TensorType::Float32, TensorType::Int4) => {
-            float_to_packed("f32_quantize_i4", node, cx, Packed { bits: 4, signed: true })
+            float_to_packed("f32_quantize_i4", node, Packed { bits: 4, signed: true })
         }
         (TensorType::Float32, TensorType::UInt4) => {
-            float_to_packed("f32_quantize_u4", node, cx, Packed { bits: 4, signed: false })
+            float_to_packed("f32_quantize_u4", node, Packed { bits: 4, signed: false })
         }
-        (TensorType::Int8, TensorType::Int8) => rescale_8bit::<i8>("i8_requantize", node, cx),
-        (TensorType::UInt8, TensorType::UInt8) => rescale_8bit::<u8>("u8_requantize", node, cx),
-        (TensorType::Int8, TensorType::UInt8) => rescale::<i8, u8>("i8_requantize_u8", node, cx),
-        (TensorType::UInt8, TensorType::Int8) => rescale::<u8, i8>("u8_requantize_i8", node, cx),
-        (TensorType::Int8, TensorType::Int16) => rescale::<i8, i16>("i8_requantize_i16", node, cx),
-        (TensorType::UInt8, TensorType::Int16) => rescale::<u8, i16>("u8_requantize_i16", node, cx),
-        (TensorType::Int16, TensorType::Int8) => rescale::<i16, i8>("i16_requantize_i8", node, cx),
-        (TensorType::Int16, TensorType::Int16) => rescale::<i16, i16>("i16_requantize", node, cx),
-        (TensorType::Int16, TensorType::Int32) => rescale::<i16, i32>("i16_requantize_i32", node, cx),
-        (TensorType::Int32, TensorType::Int8) => rescale::<i32, i8>("i32_requantize_i8", node, cx),
-        (TensorType::Int32, TensorType::Int16) => rescale::<i32, i16>("i32_requantize_i16", node, cx),
+        (TensorType::Int8, TensorType::Int8) => rescale_8bit::<i8>("i8_requantize", node),
+        (TensorType::UInt8, TensorType::UInt8) => rescale_8bit::<u8>("u8_requantize", node),
+        (TensorType::Int8, TensorType::UInt8) => rescale::<i8, u8>("i8_requantize_u8", node),
+        (TensorType::UInt8, TensorType::Int8) => rescale::<u8, i8>("u8_requantize_i8", node),
+        (TensorType::Int8, TensorType::Int16) => rescale::<i8, i16>("i8_requantize_i16", node),
+        (TensorType::UInt8, TensorType::Int16) => rescale::<u8, i16>("u8_requantize_i16", node),
+        (TensorType::Int16, TensorType::Int8) => rescale::<i16, i8>("i16_requantize_i8", node),
+        (TensorType::Int16, TensorType::Int16) => rescale::<i16, i16>("i16_requantize", node),
+        (TensorType::Int16, TensorType::Int32) => rescale::<i16, i32>("i16_requantize_i32", node),
+        (TensorType::Int32, TensorType::Int8) => rescale::<i32, i8>("i32_requantize_i8", node),
+        (TensorType::Int32, TensorType::Int16) => rescale::<i32, i16>("i32_requantize_i16", node),
         _ => Err(unexpected(node)),
     }
 }
@@ -165,20 +168,20 @@ fn quantize_one<T: Narrow>(x: f32, q: Affine) -> T {
 /// Per tensor by the reciprocal of the scale with halves to even, per channel by division.
 fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     if let Some(channels) = Channels::new(node.output(0)?, node.shape(0)?)? {
-        return channel_kernel(&format!("{name}_channels"), node, cx, channels, quantize_one::<T>);
+        return channel_kernel(format!("{name}_channels"), node, channels, quantize_one::<T>);
     }
     let out = output_affine(node)?;
     let inverse = 1.0 / out.scale;
-    unary_to_kernel::<f32, T>(name, node, cx, move |x| {
+    hot_unary_to_kernel::<f32, T>(name, node, cx, move |x| {
         T::saturate(round_to_i16(x * inverse) + out.zero_point)
     })
 }
 
 /// Several values a byte.
-fn float_to_packed(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, packed: Packed) -> Lowered {
+fn float_to_packed(name: &'static str, node: &Node<'_>, packed: Packed) -> Lowered {
     let out = output_affine(node)?;
     let (min, max) = packed.range();
-    let run = FnKernel::new(kernel_name(name, cx), move |io, _| {
+    let run = FnKernel::new(name, move |io, _| {
         let input = io.inputs.get::<f32>(0)?;
         let bytes = io.outputs.bytes(0)?;
         if bytes.len() != packed.byte_len(input.len()) {
@@ -194,34 +197,33 @@ fn float_to_packed(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, packed: Packed
 }
 
 /// Between 8-bit scales of one type: with one rounding where 8.8 bits hold the ratio.
-fn rescale_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn rescale_8bit<T: Narrow + Element>(name: &'static str, node: &Node<'_>) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
     match RescaleShift::new(input, output, 1.0) {
-        Some(rescale) => table8_kernel(name, node, cx, table8(|x: T| rescale.apply(x))),
-        None => rescale::<T, T>(&format!("{name}_fixed"), node, cx),
+        Some(rescale) => table8_kernel(name, node, table8(|x: T| rescale.apply(x))),
+        None => rescale::<T, T>(format!("{name}_fixed"), node),
     }
 }
 
 /// Between any two integer types in fixed point.
 fn rescale<A: Narrow + Element, B: Narrow + Element>(
-    name: &str,
+    name: impl Into<std::borrow::Cow<'static, str>>,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
 ) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
     let rescale = Rescale::new(input, output).ok_or_else(scales_too_far_apart)?;
-    unary_to_kernel::<A, B>(name, node, cx, move |x| rescale.apply(x))
+    unary_to_kernel::<A, B>(name, node, move |x| rescale.apply(x))
 }
 
 fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float16 => unary_to_kernel::<f16, f32>("f16_dequantize", node, cx, |x: f16| x.to_f32()),
+        TensorType::Float16 => unary_to_kernel::<f16, f32>("f16_dequantize", node, |x: f16| x.to_f32()),
         TensorType::Int8 => dequantize::<i8>("i8_dequantize", node, cx),
         TensorType::UInt8 => dequantize::<u8>("u8_dequantize", node, cx),
         TensorType::Int16 => dequantize::<i16>("i16_dequantize", node, cx),
-        TensorType::Int4 => dequantize_packed("i4_dequantize", node, cx, Packed { bits: 4, signed: true }),
-        TensorType::UInt4 => dequantize_packed("u4_dequantize", node, cx, Packed { bits: 4, signed: false }),
-        TensorType::Int2 => dequantize_packed("i2_dequantize", node, cx, Packed { bits: 2, signed: true }),
+        TensorType::Int4 => dequantize_packed("i4_dequantize", node, Packed { bits: 4, signed: true }),
+        TensorType::UInt4 => dequantize_packed("u4_dequantize", node, Packed { bits: 4, signed: false }),
+        TensorType::Int2 => dequantize_packed("i2_dequantize", node, Packed { bits: 2, signed: true }),
         _ => Err(unexpected(node)),
     }
 }
@@ -234,12 +236,12 @@ fn dequantize_one(x: i32, q: Affine) -> f32 {
 fn dequantize<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let info = node.input(0)?.info;
     if let Some(channels) = Channels::new(info, &info.shape)? {
-        return channel_kernel(&format!("{name}_channels"), node, cx, channels, |x: T, q| {
+        return channel_kernel(format!("{name}_channels"), node, channels, |x: T, q| {
             dequantize_one(x.widen(), q)
         });
     }
     let q = affine(info)?;
-    unary_to_kernel::<T, f32>(name, node, cx, move |x: T| dequantize_one(x.widen(), q))
+    hot_unary_to_kernel::<T, f32>(name, node, cx, move |x: T| dequantize_one(x.widen(), q))
 }
 
 /// Integers of less than a byte, the first in the lowest bits.
@@ -283,14 +285,14 @@ impl Packed {
     }
 }
 
-fn dequantize_packed(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, packed: Packed) -> Lowered {
+fn dequantize_packed(name: &'static str, node: &Node<'_>, packed: Packed) -> Lowered {
     let info = node.input(0)?.info;
     let channels = match Channels::new(info, &info.shape)? {
         Some(channels) => channels,
         // One run over everything.
         None => Channels { params: vec![affine(info)?], inner: info.shape.num_elements()? },
     };
-    let run = FnKernel::new(kernel_name(name, cx), move |io, _| {
+    let run = FnKernel::new(name, move |io, _| {
         let bytes = io.inputs.bytes(0)?;
         let out = io.outputs.get::<f32>(0)?;
         if bytes.len() < packed.byte_len(out.len()) {
@@ -312,7 +314,7 @@ fn dequantize_packed(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, packed: Pack
 /// Rounds to the values that integers of `num_bits` over a range nudged to contain zero can stand for.
 ///
 /// The option `narrow_range` is not looked at, as the reference runtime does not look at it.
-fn lower_fake_quant(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn lower_fake_quant(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let options = node.options::<FakeQuantOptionsT>()?;
     let (min, max, bits) = (options.min, options.max, options.num_bits);
     if !(2..=16).contains(&bits) || !(min < max) || min > 0.0 || max < 0.0 {
@@ -325,7 +327,7 @@ fn lower_fake_quant(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let zero = (-min / scale).clamp(0.0, greatest).round();
     let (low, high) = (-zero * scale, (greatest - zero) * scale);
     let inverse = 1.0 / scale;
-    unary_kernel::<f32>("f32_fake_quant", node, cx, move |x| {
+    unary_kernel::<f32>("f32_fake_quant", node, move |x| {
         let held = high.min(low.max(x));
         ((held - low) * inverse).round() * scale + low
     })

@@ -5,7 +5,7 @@ use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
 use ferrolite_kernels::cpu::elementwise::select::select;
 use ferrolite_model::BuiltinOperator;
 
-use super::{Lowered, kernel_name, wrong_size};
+use super::{Lowered, wrong_size};
 use crate::element::Bool;
 use crate::error::OpError;
 use crate::kernel::FnKernel;
@@ -93,15 +93,15 @@ fn lower_select(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         return lower_select_v2(node, cx);
     }
     let condition = row_condition(node)?;
-    by_size(node, cx, Broadcast::new([&condition, node.shape(1)?, node.shape(2)?]))
+    by_size(node, Broadcast::new([&condition, node.shape(1)?, node.shape(2)?]))
 }
 
-fn lower_select_v2(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    by_size(node, cx, Broadcast::new([node.shape(0)?, node.shape(1)?, node.shape(2)?]))
+fn lower_select_v2(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    by_size(node, Broadcast::new([node.shape(0)?, node.shape(1)?, node.shape(2)?]))
 }
 
 /// Copies elements by their size, whatever they mean.
-fn by_size(node: &Node<'_>, cx: &LowerCx<'_>, plan: Option<Broadcast<3>>) -> Lowered {
+fn by_size(node: &Node<'_>, plan: Option<Broadcast<3>>) -> Lowered {
     let plan = plan.ok_or_else(|| {
         OpError::unsupported(
             "the shapes alternate between equal and broadcast dimensions more than eight times: reshape them so that \
@@ -109,18 +109,17 @@ fn by_size(node: &Node<'_>, cx: &LowerCx<'_>, plan: Option<Broadcast<3>>) -> Low
         )
     })?;
     match node.dtype(1)?.bits() {
-        Some(8) => of::<u8>("b8_select", cx, plan),
-        Some(16) => of::<u16>("b16_select", cx, plan),
-        Some(32) => of::<u32>("b32_select", cx, plan),
-        Some(64) => of::<u64>("b64_select", cx, plan),
+        Some(8) => of::<u8>("b8_select", plan),
+        Some(16) => of::<u16>("b16_select", plan),
+        Some(32) => of::<u32>("b32_select", plan),
+        Some(64) => of::<u64>("b64_select", plan),
         _ => Err(super::unexpected(node)),
     }
 }
 
-fn of<T: Pod + Send + Sync>(name: &str, cx: &LowerCx<'_>, plan: Broadcast<3>) -> Lowered {
-    let cpu = cx.cpu;
+fn of<T: Pod + Send + Sync>(name: &'static str, plan: Broadcast<3>) -> Lowered {
     let ops = plan.len() as f64;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    let run = FnKernel::new(name, move |io, context| {
         let condition: &[u8] = bytemuck::cast_slice(io.inputs.get::<Bool>(0)?);
         let values = |i: usize| -> Result<&[T], OpError> {
             bytemuck::try_cast_slice(io.inputs.bytes(i)?).map_err(|_| wrong_size())
@@ -131,7 +130,7 @@ fn of<T: Pod + Send + Sync>(name: &str, cx: &LowerCx<'_>, plan: Broadcast<3>) ->
         if (0..3).any(|k| lens[k] != plan.operand_len(k)) || out.len() != plan.len() {
             return Err(wrong_size());
         }
-        select(cpu, context.par(), &plan, condition, (yes, no), out);
+        select(context.par(), &plan, condition, (yes, no), out);
         Ok(())
     });
     Ok(run.ops(ops).boxed())

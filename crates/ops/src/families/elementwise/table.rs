@@ -1,13 +1,14 @@
 //! Tables of 8-bit and 16-bit functions, and the kernels that look them up.
 
+use std::borrow::Cow;
+
 use ferrolite_kernels::cpu::elementwise::lut::{Table8, Table16, apply8, apply16, table8};
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Narrow};
 
-use super::{Lowered, elements, kernel_name};
+use super::{Lowered, elements};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::FnKernel;
-use crate::lower::LowerCx;
 use crate::node::Node;
 
 /// How a table's real results become integers.
@@ -85,26 +86,23 @@ pub(super) fn fixed_table16(
 
 /// A kernel that looks each value up.
 pub(super) fn table8_kernel<T: Narrow + Element>(
-    name: &str,
+    name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
-    cx: &LowerCx<'_>,
     table: Table8<T>,
 ) -> Lowered {
-    let cpu = cx.cpu;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+    let run = FnKernel::new(name, move |io, context| {
         let par = context.par();
-        apply8(cpu, par, io.in_out::<T>(0, 0)?, &table);
+        apply8(par, io.in_out::<T>(0, 0)?, &table);
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())
 }
 
 /// A kernel that interpolates between a table's points.
-pub(super) fn table16_kernel(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, table: Table16) -> Lowered {
-    let cpu = cx.cpu;
-    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
+pub(super) fn table16_kernel(name: impl Into<Cow<'static, str>>, node: &Node<'_>, table: Table16) -> Lowered {
+    let run = FnKernel::new(name, move |io, context| {
         let par = context.par();
-        apply16(cpu, par, io.in_out::<i16>(0, 0)?, &table);
+        apply16(par, io.in_out::<i16>(0, 0)?, &table);
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())

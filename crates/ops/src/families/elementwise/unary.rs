@@ -10,8 +10,8 @@ use half::{bf16, f16};
 
 use super::table::{Quantize, real_table, real_table16, symmetric, table8_kernel, table16_kernel};
 use super::{
-    Lowered, function_kernel, half_function_kernel, infer_same, input_affine, output_affine,
-    real_unary_kernel, refuse, scales_too_far_apart, unary_kernel, unexpected,
+    Lowered, function_kernel, half_function_kernel, hot_unary_kernel, infer_same, input_affine,
+    output_affine, real_unary_kernel, refuse, scales_too_far_apart, unary_kernel, unexpected,
 };
 use crate::element::{Bool, Element};
 use crate::lower::LowerCx;
@@ -42,7 +42,7 @@ const fn one(op: BuiltinOperator, lower: crate::spec::LowerFn) -> OpSpec {
     OpSpec::builtin(op, infer_same, lower).in_place(&[0])
 }
 
-/// Lowers the float types of a function that the compiler vectorizes; `None` for other types.
+/// Lowers the float types of a function that the compiler vectorizes.
 fn floats(
     name: &str,
     node: &Node<'_>,
@@ -50,24 +50,24 @@ fn floats(
     f: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
 ) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float32 => real_unary_kernel::<f32>(&format!("f32_{name}"), node, cx, f),
-        TensorType::Float16 => real_unary_kernel::<f16>(&format!("f16_{name}"), node, cx, f),
-        TensorType::BFloat16 => real_unary_kernel::<bf16>(&format!("bf16_{name}"), node, cx, f),
+        TensorType::Float32 => hot_unary_kernel::<f32>(&format!("f32_{name}"), node, cx, f),
+        TensorType::Float16 => real_unary_kernel::<f16>(format!("f16_{name}"), node, f),
+        TensorType::BFloat16 => real_unary_kernel::<bf16>(format!("bf16_{name}"), node, f),
         _ => Err(unexpected(node)),
     }
 }
 
 /// Lowers a function through tables between the input's and the output's quantization.
-fn through_table(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Fn(f32) -> f32) -> Lowered {
+fn through_table(name: &str, node: &Node<'_>, f: impl Fn(f32) -> f32) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
     match node.dtype(0)? {
         TensorType::Int8 => {
             let table = real_table::<i8>(input, output, Quantize::ThenShift, f);
-            table8_kernel(&format!("i8_{name}"), node, cx, table)
+            table8_kernel(format!("i8_{name}"), node, table)
         }
         TensorType::Int16 => {
             let (input, output) = symmetric(input, output)?;
-            table16_kernel(&format!("i16_{name}"), node, cx, real_table16(input, output, f))
+            table16_kernel(format!("i16_{name}"), node, real_table16(input, output, f))
         }
         _ => Err(unexpected(node)),
     }
@@ -75,18 +75,18 @@ fn through_table(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Fn(f32) 
 
 fn lower_abs(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Int32 => unary_kernel::<i32>("i32_abs", node, cx, i32::wrapping_abs),
+        TensorType::Int32 => unary_kernel::<i32>("i32_abs", node, i32::wrapping_abs),
         TensorType::Int16 if !node.input(0)?.info.is_quantized() => {
-            unary_kernel::<i16>("i16_abs", node, cx, i16::wrapping_abs)
+            unary_kernel::<i16>("i16_abs", node, i16::wrapping_abs)
         }
         TensorType::Int16 => {
             let (input, output) = symmetric(input_affine(node, 0)?, output_affine(node)?)?;
             let abs = quantized_abs(input, output)?;
-            unary_kernel::<i16>("i16_abs_fixed", node, cx, move |x| i16::saturate(abs(i32::from(x))))
+            unary_kernel::<i16>("i16_abs_fixed", node, move |x| i16::saturate(abs(i32::from(x))))
         }
         TensorType::Int8 => {
             let abs = quantized_abs(input_affine(node, 0)?, output_affine(node)?)?;
-            table8_kernel("i8_abs", node, cx, table8(|x: i8| i8::saturate(abs(i32::from(x)))))
+            table8_kernel("i8_abs", node, table8(|x: i8| i8::saturate(abs(i32::from(x)))))
         }
         _ => floats("abs", node, cx, f32::abs),
     }
@@ -110,10 +110,10 @@ fn quantized_abs(
 
 fn lower_neg(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Int64 => unary_kernel::<i64>("i64_neg", node, cx, i64::wrapping_neg),
-        TensorType::Int32 => unary_kernel::<i32>("i32_neg", node, cx, i32::wrapping_neg),
-        TensorType::Int16 => unary_kernel::<i16>("i16_neg", node, cx, i16::wrapping_neg),
-        TensorType::Int8 => unary_kernel::<i8>("i8_neg", node, cx, i8::wrapping_neg),
+        TensorType::Int64 => unary_kernel::<i64>("i64_neg", node, i64::wrapping_neg),
+        TensorType::Int32 => unary_kernel::<i32>("i32_neg", node, i32::wrapping_neg),
+        TensorType::Int16 => unary_kernel::<i16>("i16_neg", node, i16::wrapping_neg),
+        TensorType::Int8 => unary_kernel::<i8>("i8_neg", node, i8::wrapping_neg),
         _ => floats("neg", node, cx, |x| -x),
     }
 }
@@ -124,16 +124,16 @@ fn lower_square(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 
 fn lower_sqrt(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Int8 => quantized_sqrt::<i8>("i8_sqrt", node, cx),
-        TensorType::Int16 => quantized_sqrt::<i16>("i16_sqrt", node, cx),
+        TensorType::Int8 => quantized_sqrt::<i8>("i8_sqrt", node),
+        TensorType::Int16 => quantized_sqrt::<i16>("i16_sqrt", node),
         _ => floats("sqrt", node, cx, f32::sqrt),
     }
 }
 
 /// The square root computed in float and cut to an integer; negative inputs are refused while running.
-fn quantized_sqrt<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+fn quantized_sqrt<T: Narrow + Element>(name: &'static str, node: &Node<'_>) -> Lowered {
     let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
-    let kernel = unary_kernel::<T>(name, node, cx, move |x| {
+    let kernel = unary_kernel::<T>(name, node, move |x| {
         let root = (input.scale * (x.widen() - input.zero_point) as f32).sqrt();
         T::saturate((root / output.scale) as i32 + output.zero_point)
     })?;
@@ -155,13 +155,13 @@ fn lower_rsqrt(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         TensorType::Int8 => {
             let (input, output) = (input_affine(node, 0)?, output_affine(node)?);
             let table = rsqrt_table(input, output)?;
-            refuse_negative::<i8>(table8_kernel("i8_rsqrt", node, cx, table)?, input)
+            refuse_negative::<i8>(table8_kernel("i8_rsqrt", node, table)?, input)
         }
         TensorType::Int16 => {
             let (input, output) = symmetric(input_affine(node, 0)?, output_affine(node)?)?;
             let greatest = f32::from(i16::MAX) * output.scale;
             let table = real_table16(input, output, |x| if x <= 0.0 { greatest } else { 1.0 / x.sqrt() });
-            refuse_negative::<i16>(table16_kernel("i16_rsqrt", node, cx, table)?, input)
+            refuse_negative::<i16>(table16_kernel("i16_rsqrt", node, table)?, input)
         }
         _ => floats("rsqrt", node, cx, |x| 1.0 / x.sqrt()),
     }
@@ -188,7 +188,7 @@ fn lower_exp(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Float32 => function_kernel("f32_exp", node, cx, math::Exp),
         TensorType::Float16 => half_function_kernel::<f16>("f16_exp", node, cx, math::Exp),
-        _ => through_table("exp", node, cx, f32::exp),
+        _ => through_table("exp", node, f32::exp),
     }
 }
 
@@ -198,7 +198,7 @@ fn lower_log(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let output = output_affine(node)?;
             let least = if node.dtype(0)? == TensorType::Int8 { i8::MIN.into() } else { i32::from(i16::MIN) };
             let least = (least - output.zero_point) as f32 * output.scale;
-            through_table("log", node, cx, move |x| if x <= 0.0 { least } else { x.ln() })
+            through_table("log", node, move |x| if x <= 0.0 { least } else { x.ln() })
         }
         _ => floats("log", node, cx, f32::ln),
     }
@@ -226,7 +226,7 @@ fn lower_round(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 
 fn lower_sign(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float64 => unary_kernel::<f64>("f64_sign", node, cx, |x| {
+        TensorType::Float64 => unary_kernel::<f64>("f64_sign", node, |x| {
             if x > 0.0 {
                 1.0
             } else if x < 0.0 {
@@ -235,7 +235,7 @@ fn lower_sign(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
                 0.0
             }
         }),
-        TensorType::Int32 => unary_kernel::<i32>("i32_sign", node, cx, i32::signum),
+        TensorType::Int32 => unary_kernel::<i32>("i32_sign", node, i32::signum),
         _ => floats("sign", node, cx, |x| {
             if x > 0.0 {
                 1.0
@@ -248,6 +248,6 @@ fn lower_sign(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     }
 }
 
-fn lower_not(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    unary_kernel::<Bool>("bool_not", node, cx, |x| Bool::from(!x.get()))
+fn lower_not(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    unary_kernel::<Bool>("bool_not", node, |x| Bool::from(!x.get()))
 }
