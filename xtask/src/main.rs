@@ -46,7 +46,12 @@ fn web(out: &Path) -> Result<(), Box<dyn Error>> {
         );
     }
     let wasm = target.join("wasm32-unknown-unknown/release/ferrolite_web.wasm");
-    wasm_bindgen_cli_support::Bindgen::new().input_path(&wasm).web(true)?.typescript(true).generate(out)?;
+    wasm_bindgen_cli_support::Bindgen::new()
+        .input_path(&wasm)
+        .web(true)?
+        .omit_default_module_path(false)
+        .typescript(true)
+        .generate(out)?;
     let size = std::fs::metadata(out.join("ferrolite_web_bg.wasm"))?.len();
     println!("{}: {size} bytes of wasm", out.display());
     Ok(())

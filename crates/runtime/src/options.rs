@@ -34,7 +34,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { arena_bytes: 8 << 30, nesting: 64 }
+        // 8 GiB, or what a 32-bit address space holds.
+        Self { arena_bytes: usize::try_from(8u64 << 30).unwrap_or(isize::MAX as usize), nesting: 64 }
     }
 }
 
