@@ -1,6 +1,6 @@
 //! The one table of operators: what each accepts, how its shapes follow, how it is lowered.
 
-use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
+use ferrolite_model::{BuiltinOperator, OpCode, Operator, TensorType};
 
 use crate::error::OpError;
 use crate::kernel::Kernel;
@@ -12,6 +12,9 @@ pub type InferFn = fn(&Node<'_>) -> Result<OutputShapes, InferError>;
 
 /// The lowering of an operator: types and shapes in, a ready kernel out.
 pub type LowerFn = fn(&Node<'_>, &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError>;
+
+/// Which inputs are variable tensors that the operator updates.
+pub type StatesFn = fn(&Operator) -> &'static [usize];
 
 /// The name of an operator in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +90,8 @@ pub struct OpSpec {
     pub memory: Memory,
     /// Planner's hints.
     pub traits: Traits,
+    /// The variable tensors that the operator updates where its options choose them; else [`Memory::states`] says.
+    pub choose_states: Option<StatesFn>,
 }
 
 impl OpSpec {
@@ -103,6 +108,7 @@ impl OpSpec {
             lower,
             memory: Memory { alias: None, in_place: &[], states: &[] },
             traits: Traits { shape_only: false, stateful: false, epilogue: false },
+            choose_states: None,
         }
     }
 
@@ -153,6 +159,25 @@ impl OpSpec {
     pub const fn states(mut self, inputs: &'static [usize]) -> Self {
         self.memory.states = inputs;
         self
+    }
+
+    /// Updates the variable tensors that `choose` names.
+    #[must_use]
+    pub const fn states_by(mut self, choose: StatesFn) -> Self {
+        self.choose_states = Some(choose);
+        self
+    }
+
+    /// The inputs of `operator` that are variable tensors and are updated by it, in the order of [`crate::Io::states`].
+    #[must_use]
+    pub fn states_of(&self, operator: &Operator) -> &'static [usize] {
+        self.choose_states.map_or(self.memory.states, |choose| choose(operator))
+    }
+
+    /// Whether the operator may update variable tensors.
+    #[must_use]
+    pub fn has_states(&self) -> bool {
+        self.choose_states.is_some() || !self.memory.states.is_empty()
     }
 
     /// Depends on shapes alone.

@@ -273,7 +273,10 @@ impl Compiler<'_> {
                 (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?
             }
         };
-        let state_inputs: &[usize] = if unit.backend.is_some() { &[] } else { first.spec.memory.states };
+        let state_inputs = match unit.backend {
+            Some(_) => &[],
+            None => first.spec.states_of(self.graph.operator(first)),
+        };
         let mut inputs: Vec<StepOperand> = unit.inputs.iter().map(|t| self.operand(*t)).collect();
         let mut states = Vec::new();
         for &i in state_inputs {

@@ -208,7 +208,7 @@ impl Walk<'_> {
         let constant = |t: &usize| self.out.folded[*t].is_some() || self.graph.constant(*t).is_some();
         let foldable = traits.shape_only
             || (!traits.stateful
-                && node.spec.memory.states.is_empty()
+                && !node.spec.has_states()
                 && !node.inputs.is_empty()
                 && node.inputs.iter().flatten().all(constant)
                 && node.outputs.iter().all(|&t| self.is_small(t)));

@@ -29,11 +29,7 @@ fn fold_constants(graph: &mut Graph, cpu: Cpu) {
     for n in 0..graph.nodes.len() {
         let node = &graph.nodes[n];
         let all_constant = node.inputs.iter().flatten().all(|&t| graph.constant(t).is_some());
-        if node.spec.traits.stateful
-            || !node.spec.memory.states.is_empty()
-            || node.inputs.is_empty()
-            || !all_constant
-        {
+        if node.spec.traits.stateful || node.spec.has_states() || node.inputs.is_empty() || !all_constant {
             continue;
         }
         let arguments: Vec<Argument<'_>> =
@@ -141,7 +137,7 @@ fn drop_dead_nodes(graph: &mut Graph) {
     }
     let mut keep = vec![false; graph.nodes.len()];
     for (n, node) in graph.nodes.iter().enumerate().rev() {
-        let has_effect = node.spec.traits.stateful || !node.spec.memory.states.is_empty();
+        let has_effect = node.spec.traits.stateful || node.spec.has_states();
         if has_effect || node.outputs.iter().any(|&t| live[t]) {
             keep[n] = true;
             for &t in node.inputs.iter().flatten() {

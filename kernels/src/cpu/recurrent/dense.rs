@@ -147,18 +147,32 @@ pub fn products_i8(
     vectors: Vectors<'_, i16>,
     emit: impl FnMut(usize, usize, i32),
 ) {
-    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
-    cpu.dispatch(ProductsI8 { weights, rows, vectors, emit });
+    products_int(cpu, weights, rows, vectors, emit);
 }
 
-struct ProductsI8<'a, F> {
-    weights: &'a [i8],
+/// [`products_i8`] for weights of any type that 16 bits hold.
+///
+/// # Panics
+/// As [`products_i8`].
+pub fn products_int<W: Copy + Into<i16>>(
+    cpu: Cpu,
+    weights: &[W],
+    rows: usize,
+    vectors: Vectors<'_, i16>,
+    emit: impl FnMut(usize, usize, i32),
+) {
+    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
+    cpu.dispatch(ProductsInt { weights, rows, vectors, emit });
+}
+
+struct ProductsInt<'a, W, F> {
+    weights: &'a [W],
     rows: usize,
     vectors: Vectors<'a, i16>,
     emit: F,
 }
 
-impl<F: FnMut(usize, usize, i32)> Kernel for ProductsI8<'_, F> {
+impl<W: Copy + Into<i16>, F: FnMut(usize, usize, i32)> Kernel for ProductsInt<'_, W, F> {
     type Output = ();
 
     /// The loop is plain: compiled for the instruction set, it becomes that set's widening multiply-add of pairs.
@@ -171,7 +185,7 @@ impl<F: FnMut(usize, usize, i32)> Kernel for ProductsI8<'_, F> {
                 let x = self.vectors.get(v);
                 let mut sum = 0i32;
                 for (&w, &x) in w.iter().zip(x) {
-                    sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+                    sum = sum.wrapping_add(i32::from(w.into()) * i32::from(x));
                 }
                 (self.emit)(v, row, sum);
             }

@@ -96,8 +96,9 @@ pub fn saturate_i8(x: i32) -> i8 {
 }
 
 /// `2 a b / 2^16`, rounded to nearest with halves away from zero: the product of fractions.
+#[must_use]
 #[inline(always)]
-fn mul(a: i16, b: i16) -> i16 {
+pub fn fraction_product(a: i16, b: i16) -> i16 {
     if a == i16::MIN && b == i16::MIN {
         return i16::MAX;
     }
@@ -117,12 +118,13 @@ fn exp_of_last_quarter(a: i16) -> i16 {
     const EXP_OF_MINUS_EIGHTH: i16 = 28918;
     const THIRD: i16 = 10923;
     let x = a.wrapping_add(1 << 12);
-    let x2 = mul(x, x);
-    let x3 = mul(x2, x);
-    let x4 = mul(x2, x2);
+    let x2 = fraction_product(x, x);
+    let x3 = fraction_product(x2, x);
+    let x4 = fraction_product(x2, x2);
     let quarter_x4 = rounding_shift_right_i16(x4, 2);
-    let higher = rounding_shift_right_i16(mul(quarter_x4.wrapping_add(x3), THIRD).wrapping_add(x2), 1);
-    EXP_OF_MINUS_EIGHTH.saturating_add(mul(EXP_OF_MINUS_EIGHTH, x.wrapping_add(higher)))
+    let higher =
+        rounding_shift_right_i16(fraction_product(quarter_x4.wrapping_add(x3), THIRD).wrapping_add(x2), 1);
+    EXP_OF_MINUS_EIGHTH.saturating_add(fraction_product(EXP_OF_MINUS_EIGHTH, x.wrapping_add(higher)))
 }
 
 /// exp(a) in Q0.15 for `a <= 0` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`.
@@ -144,7 +146,7 @@ fn exp_of_negative<const INTEGER_BITS: i32>(a: i16) -> i16 {
     for (i, &factor) in FACTORS.iter().enumerate() {
         let exponent = i as i32 - 2;
         if INTEGER_BITS > exponent && rest & (1i16 << (fraction_bits + exponent)) != 0 {
-            result = mul(result, factor);
+            result = fraction_product(result, factor);
         }
     }
     if INTEGER_BITS > 5 && i32::from(a) < -(1 << (20 - INTEGER_BITS)) {
@@ -160,10 +162,10 @@ fn twice_reciprocal_of_one_plus(a: i16) -> i16 {
     const SLOPE: i16 = -15420;
     const ONE: i16 = 1 << 13;
     let half_denominator = ((i32::from(a) + i32::from(i16::MAX) + 1) / 2) as i16;
-    let mut x = CONSTANT.wrapping_add(mul(half_denominator, SLOPE));
+    let mut x = CONSTANT.wrapping_add(fraction_product(half_denominator, SLOPE));
     for _ in 0..3 {
-        let error = ONE.wrapping_sub(mul(half_denominator, x));
-        x = x.wrapping_add(saturating_shift_left(mul(x, error), 2));
+        let error = ONE.wrapping_sub(fraction_product(half_denominator, x));
+        x = x.wrapping_add(saturating_shift_left(fraction_product(x, error), 2));
     }
     x
 }
