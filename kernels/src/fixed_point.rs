@@ -46,6 +46,14 @@ impl Multiplier {
         rounding_shift_right(high_mul(x.wrapping_shl(left), self.fraction), right)
     }
 
+    /// `x` times the factor, rounded once with halves up, as the reference's matrix products do.
+    #[must_use]
+    #[inline(always)]
+    pub fn apply_once(self, x: i32) -> i32 {
+        let shift = (31 - self.exponent).clamp(1, 62);
+        ((i64::from(x) * i64::from(self.fraction) + (1 << (shift - 1))) >> shift) as i32
+    }
+
     /// `x` times the factor in 15-bit precision, rounded once; for sums that need 64 bits.
     #[must_use]
     #[inline(always)]

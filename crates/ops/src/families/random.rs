@@ -70,7 +70,9 @@ fn rows_and_classes(node: &Node<'_>) -> Result<(usize, usize), OpError> {
 /// The generator of an operator; the option zero for both seeds asks for one that differs every time.
 fn generator(node: &Node<'_>) -> Result<Mutex<Philox>, OpError> {
     let options = node.options::<RandomOptionsT>()?;
-    let (mut seed, mut stream) = (options.seed as u64, options.seed2 as u64);
+    // The reference keeps 32 bits of each seed.
+    let short = |seed: i64| i64::from(seed as i32) as u64;
+    let (mut seed, mut stream) = (short(options.seed), short(options.seed2));
     if seed == 0 && stream == 0 {
         // The standard library's source of unpredictable numbers, which it uses against hash collisions.
         (seed, stream) =

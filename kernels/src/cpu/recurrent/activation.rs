@@ -1,5 +1,11 @@
 //! Activation functions of float recurrent layers.
 
+use crate::cpu::elementwise::math::{Sigmoid, Tanh};
+use crate::cpu::elementwise::unary::apply;
+use crate::inout::InOut;
+use crate::isa::Cpu;
+use crate::par::Par;
+
 /// An activation function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
@@ -22,7 +28,7 @@ pub enum Activation {
 
 impl Activation {
     /// Replaces each element of `xs` by the function of it.
-    pub fn apply(self, xs: &mut [f32]) {
+    pub fn apply(self, cpu: Cpu, xs: &mut [f32]) {
         fn each(xs: &mut [f32], f: impl Fn(f32) -> f32) {
             for x in xs {
                 *x = f(*x);
@@ -33,9 +39,9 @@ impl Activation {
             Self::Relu => each(xs, |x| x.max(0.0)),
             Self::ReluN1To1 => each(xs, |x| x.clamp(-1.0, 1.0)),
             Self::Relu6 => each(xs, |x| x.clamp(0.0, 6.0)),
-            Self::Tanh => each(xs, libm::tanhf),
+            Self::Tanh => apply(cpu, Par::serial(), InOut::in_place(xs), Tanh),
             Self::SignBit => each(xs, |x| f32::from(u8::from(x.is_sign_negative()))),
-            Self::Sigmoid => each(xs, |x| 1.0 / (1.0 + libm::expf(-x))),
+            Self::Sigmoid => apply(cpu, Par::serial(), InOut::in_place(xs), Sigmoid),
         }
     }
 }

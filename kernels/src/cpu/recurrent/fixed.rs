@@ -3,77 +3,8 @@
 //! Numbers `Qm.n` are integers with `m` bits before and `n` after the binary point, besides the sign. The functions
 //! here round and saturate as the reference integer kernels do, so that results agree bit for bit.
 
-/// A positive real factor as a 31-bit fraction and a power of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Multiplier {
-    /// The fraction in units of 2^-31; 0 or at least 2^30.
-    pub fraction: i32,
-    /// The power of two that scales the fraction.
-    pub exponent: i32,
-}
-
-impl Multiplier {
-    /// The multiplier nearest to `factor`. Factors below 2^-32 become zero.
-    ///
-    /// `None` when `factor` is negative, not finite, or 2^31 and more.
-    #[must_use]
-    pub fn new(factor: f64) -> Option<Self> {
-        if factor == 0.0 {
-            return Some(Self { fraction: 0, exponent: 0 });
-        }
-        if !(factor > 0.0 && factor < f64::from(1u32 << 31)) {
-            return None;
-        }
-        let (mantissa, mut exponent) = libm::frexp(factor);
-        let mut fraction = libm::round(mantissa * f64::from(1u32 << 31)) as i64;
-        if fraction == 1 << 31 {
-            fraction /= 2;
-            exponent += 1;
-        }
-        if exponent < -31 {
-            return Some(Self { fraction: 0, exponent: 0 });
-        }
-        Some(Self { fraction: i32::try_from(fraction).ok()?, exponent })
-    }
-
-    /// `x` times the factor, rounded twice: to the doubled high half of the product, then by the right shift.
-    #[must_use]
-    #[inline(always)]
-    pub fn apply(self, x: i32) -> i32 {
-        let (left, right) = if self.exponent > 0 { (self.exponent as u32, 0) } else { (0, -self.exponent) };
-        rounding_shift_right(high_mul(x.wrapping_shl(left), self.fraction), right)
-    }
-
-    /// `x` times the factor in 15-bit precision, rounded once; for sums that need 64 bits.
-    #[must_use]
-    pub fn apply_wide(self, x: i64) -> i32 {
-        let fraction = if self.fraction < 0x7fff_0000 { (self.fraction + (1 << 15)) >> 16 } else { 0x7fff };
-        let shift = (15 - self.exponent).clamp(1, 62);
-        (x.wrapping_mul(i64::from(fraction)).wrapping_add(1 << (shift - 1)) >> shift) as i32
-    }
-}
-
-/// `2 a b / 2^32`, rounded to nearest with halves away from zero; saturates for the product of two minima.
-#[must_use]
-#[inline(always)]
-pub fn high_mul(a: i32, b: i32) -> i32 {
-    if a == i32::MIN && b == i32::MIN {
-        return i32::MAX;
-    }
-    let product = i64::from(a) * i64::from(b);
-    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-    ((product + nudge) / (1 << 31)) as i32
-}
-
-/// `x / 2^shift`, rounded to nearest with halves away from zero. `shift` is 0 to 31.
-#[must_use]
-#[inline(always)]
-pub fn rounding_shift_right(x: i32, shift: i32) -> i32 {
-    let mask = ((1i64 << shift) - 1) as i32;
-    let remainder = x & mask;
-    let threshold = (mask >> 1) + i32::from(x < 0);
-    (x >> shift) + i32::from(remainder > threshold)
-}
+pub use crate::fixed_point::Multiplier;
+use crate::fixed_point::{high_mul, high_mul_i16, rounding_shift_right};
 
 /// `x * 2^shift`, saturated.
 #[inline(always)]
@@ -95,18 +26,6 @@ pub fn saturate_i8(x: i32) -> i8 {
     x.clamp(i32::from(i8::MIN), i32::from(i8::MAX)) as i8
 }
 
-/// `2 a b / 2^16`, rounded to nearest with halves away from zero: the product of fractions.
-#[must_use]
-#[inline(always)]
-pub fn fraction_product(a: i16, b: i16) -> i16 {
-    if a == i16::MIN && b == i16::MIN {
-        return i16::MAX;
-    }
-    let product = i32::from(a) * i32::from(b);
-    let nudge = if product >= 0 { 1 << 14 } else { 1 - (1 << 14) };
-    ((product + nudge) / (1 << 15)) as i16
-}
-
 #[inline(always)]
 fn rounding_shift_right_i16(x: i16, shift: i32) -> i16 {
     rounding_shift_right(i32::from(x), shift) as i16
@@ -118,13 +37,13 @@ fn exp_of_last_quarter(a: i16) -> i16 {
     const EXP_OF_MINUS_EIGHTH: i16 = 28918;
     const THIRD: i16 = 10923;
     let x = a.wrapping_add(1 << 12);
-    let x2 = fraction_product(x, x);
-    let x3 = fraction_product(x2, x);
-    let x4 = fraction_product(x2, x2);
+    let x2 = high_mul_i16(x, x);
+    let x3 = high_mul_i16(x2, x);
+    let x4 = high_mul_i16(x2, x2);
     let quarter_x4 = rounding_shift_right_i16(x4, 2);
     let higher =
-        rounding_shift_right_i16(fraction_product(quarter_x4.wrapping_add(x3), THIRD).wrapping_add(x2), 1);
-    EXP_OF_MINUS_EIGHTH.saturating_add(fraction_product(EXP_OF_MINUS_EIGHTH, x.wrapping_add(higher)))
+        rounding_shift_right_i16(high_mul_i16(quarter_x4.wrapping_add(x3), THIRD).wrapping_add(x2), 1);
+    EXP_OF_MINUS_EIGHTH.saturating_add(high_mul_i16(EXP_OF_MINUS_EIGHTH, x.wrapping_add(higher)))
 }
 
 /// exp(a) in Q0.15 for `a <= 0` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`.
@@ -146,7 +65,7 @@ fn exp_of_negative<const INTEGER_BITS: i32>(a: i16) -> i16 {
     for (i, &factor) in FACTORS.iter().enumerate() {
         let exponent = i as i32 - 2;
         if INTEGER_BITS > exponent && rest & (1i16 << (fraction_bits + exponent)) != 0 {
-            result = fraction_product(result, factor);
+            result = high_mul_i16(result, factor);
         }
     }
     if INTEGER_BITS > 5 && i32::from(a) < -(1 << (20 - INTEGER_BITS)) {
@@ -162,10 +81,10 @@ fn twice_reciprocal_of_one_plus(a: i16) -> i16 {
     const SLOPE: i16 = -15420;
     const ONE: i16 = 1 << 13;
     let half_denominator = ((i32::from(a) + i32::from(i16::MAX) + 1) / 2) as i16;
-    let mut x = CONSTANT.wrapping_add(fraction_product(half_denominator, SLOPE));
+    let mut x = CONSTANT.wrapping_add(high_mul_i16(half_denominator, SLOPE));
     for _ in 0..3 {
-        let error = ONE.wrapping_sub(fraction_product(half_denominator, x));
-        x = x.wrapping_add(saturating_shift_left(fraction_product(x, error), 2));
+        let error = ONE.wrapping_sub(high_mul_i16(half_denominator, x));
+        x = x.wrapping_add(saturating_shift_left(high_mul_i16(x, error), 2));
     }
     x
 }
@@ -280,40 +199,6 @@ mod tests {
             }
         }
         assert!(!tanh_all(7, &[1], &mut [0]));
-    }
-
-    #[test]
-    fn multiplier_rows() {
-        let rows = [
-            ("zero", 0.0, Some((0, 0))),
-            ("one half", 0.5, Some((1 << 30, 0))),
-            ("one", 1.0, Some((1 << 30, 1))),
-            ("rounds up to a power of two", 1.0 - 1e-12, Some((1 << 30, 1))),
-            ("tiny", 1e-12, Some((0, 0))),
-            ("negative", -1.0, None),
-            ("not a number", f64::NAN, None),
-        ];
-        for (name, factor, want) in rows {
-            assert_eq!(Multiplier::new(factor).map(|m| (m.fraction, m.exponent)), want, "{name}");
-        }
-        for (x, factor) in [(1000, 0.25), (-1001, 0.37), (77, 3.5), (123_456, 1.0)] {
-            let got = Multiplier::new(factor).unwrap().apply(x);
-            assert!((f64::from(got) - f64::from(x) * factor).abs() <= 0.76, "{x} * {factor} = {got}");
-            let wide = Multiplier::new(factor).unwrap().apply_wide(i64::from(x));
-            assert!(
-                (f64::from(wide) - f64::from(x) * factor).abs() <= 0.51 + f64::from(x).abs() * 2e-5,
-                "{x} * {factor}"
-            );
-        }
-    }
-
-    #[test]
-    fn halves_round_away_from_zero() {
-        for (x, shift, want) in
-            [(5, 1, 3), (-5, 1, -3), (6, 2, 2), (-6, 2, -2), (7, 0, 7), (i32::MIN, 31, -1)]
-        {
-            assert_eq!(rounding_shift_right(x, shift), want, "{x} >> {shift}");
-        }
     }
 
     #[test]

@@ -255,14 +255,14 @@ impl<'a> Lstm<'a> {
     }
 
     /// Activates the gates of one sequence and updates its cells.
-    fn gate_cells(&self, gates: &mut [f32], cell_state: &mut [f32], gated: &mut [f32]) {
+    fn gate_cells(&self, cpu: Cpu, gates: &mut [f32], cell_state: &mut [f32], gated: &mut [f32]) {
         let (forget, rest) = gates.split_at_mut(self.size.cells);
         let (cell, rest) = rest.split_at_mut(self.size.cells);
         let (output, input) = rest.split_at_mut(self.size.cells);
-        self.forget.finish(forget, cell_state, Activation::Sigmoid);
-        self.cell.finish(cell, cell_state, self.activation);
+        self.forget.finish(cpu, forget, cell_state, Activation::Sigmoid);
+        self.cell.finish(cpu, cell, cell_state, self.activation);
         if let Some(gate) = &self.input {
-            gate.finish(input, cell_state, Activation::Sigmoid);
+            gate.finish(cpu, input, cell_state, Activation::Sigmoid);
             for (((c, &f), &g), &i) in cell_state.iter_mut().zip(&*forget).zip(&*cell).zip(&*input) {
                 *c = f * *c + i * g;
             }
@@ -272,9 +272,9 @@ impl<'a> Lstm<'a> {
             }
         }
         clip(cell_state, self.cell_clip);
-        self.output.finish(output, cell_state, Activation::Sigmoid);
+        self.output.finish(cpu, output, cell_state, Activation::Sigmoid);
         gated.copy_from_slice(cell_state);
-        self.activation.apply(gated);
+        self.activation.apply(cpu, gated);
         for (gated, &o) in gated.iter_mut().zip(&*output) {
             *gated *= o;
         }
@@ -307,7 +307,7 @@ impl<'a> Lstm<'a> {
 
 impl Gate<'_> {
     /// Adds the peephole, normalizes and activates.
-    fn finish(&self, values: &mut [f32], cell_state: &[f32], activation: Activation) {
+    fn finish(&self, cpu: Cpu, values: &mut [f32], cell_state: &[f32], activation: Activation) {
         match self.peephole {
             Some(Peephole::F32(weights)) => {
                 for ((v, &w), &c) in values.iter_mut().zip(weights).zip(cell_state) {
@@ -327,7 +327,7 @@ impl Gate<'_> {
                 *v = *v * n + bias;
             }
         }
-        activation.apply(values);
+        activation.apply(cpu, values);
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::activation::Activation;
 use super::dense::{Vectors, products_f32, products_int};
-use super::fixed::{Multiplier, fraction_product, rounding_shift_right, saturate_i16, sigmoid_q3, tanh_all};
+use super::fixed::{saturate_i16, sigmoid_q3, tanh_all};
+use crate::fixed_point::{Multiplier, high_mul_i16, rounding_shift_right};
 use crate::isa::Cpu;
 
 /// Sizes of a cell.
@@ -47,7 +48,7 @@ impl BasicLstmSize {
 
 /// The step in float.
 ///
-/// `joined` is what [`BasicLstmSize::join`] made, `gates` (`[batch, gates]`) receives the gates before activation,
+/// `joined` is what [`BasicLstmSize::join`] made, `gates` (`[batch, gates]`) receives the activated gates,
 /// `cell` is updated, `output` receives the output.
 ///
 /// # Panics
@@ -66,18 +67,24 @@ pub fn basic_lstm_f32(
     let rows = size.gates();
     let vectors = Vectors::dense(joined, size.columns(), size.batch);
     products_f32(cpu, weights, rows, vectors, |b, row, sum| gates[b * rows + row] = sum + bias[row]);
-    let sigmoid = |x: f32| 1.0 / (1.0 + libm::expf(-x));
     let n = size.outputs;
-    for b in 0..size.batch {
-        let (gates, cell) = (&gates[b * rows..], &mut cell[b * n..][..n]);
-        for (i, c) in cell.iter_mut().enumerate() {
-            *c = sigmoid(gates[i]) * libm::tanhf(gates[n + i]) + sigmoid(gates[2 * n + i]) * *c;
+    for (b, gates) in gates.chunks_exact_mut(rows.max(1)).enumerate() {
+        let (input, rest) = gates.split_at_mut(n);
+        let (offered, rest) = rest.split_at_mut(n);
+        let (forget, out) = rest.split_at_mut(n);
+        Activation::Tanh.apply(cpu, offered);
+        for gate in [&mut *input, &mut *forget, &mut *out] {
+            Activation::Sigmoid.apply(cpu, gate);
+        }
+        let cell = &mut cell[b * n..][..n];
+        for (((c, &i), &g), &f) in cell.iter_mut().zip(&*input).zip(&*offered).zip(&*forget) {
+            *c = i * g + f * *c;
         }
         let output = &mut output[b * n..][..n];
         output.copy_from_slice(cell);
-        Activation::Tanh.apply(output);
-        for (out, &gate) in output.iter_mut().zip(&gates[3 * n..]) {
-            *out *= sigmoid(gate);
+        Activation::Tanh.apply(cpu, output);
+        for (out, &gate) in output.iter_mut().zip(&*out) {
+            *out *= gate;
         }
     }
 }
@@ -125,19 +132,19 @@ impl BasicLstmU8<'_> {
             let total: i32 = vectors.get(b).iter().map(|&x| i32::from(x)).sum();
             let sum =
                 sum.wrapping_sub(self.weights_zero_point.wrapping_mul(total)).wrapping_add(self.bias[row]);
-            gates[b * rows + row] = saturate_i16(self.factor.apply(sum));
+            gates[b * rows + row] = saturate_i16(self.factor.apply_once(sum));
         });
         for b in 0..self.size.batch {
             let gates = &gates[b * rows..][..rows];
             for i in 0..n {
                 let [input, offered, forget, out] = [0, 1, 2, 3].map(|g| gates[g * n + i]);
-                let added = fraction_product(sigmoid_q3(input), tanh_one(offered));
+                let added = high_mul_i16(sigmoid_q3(input), tanh_one(offered));
                 let added = rounding_shift_right(i32::from(added), STATE_BITS);
-                let kept = fraction_product(sigmoid_q3(forget), cell[b * n + i]);
+                let kept = high_mul_i16(sigmoid_q3(forget), cell[b * n + i]);
                 let state = saturate_i16(added + i32::from(kept));
                 cell[b * n + i] = state;
                 let seen = saturate_i16(i32::from(state) << (STATE_BITS - 3));
-                let value = fraction_product(sigmoid_q3(out), tanh_one(seen));
+                let value = high_mul_i16(sigmoid_q3(out), tanh_one(seen));
                 let value = rounding_shift_right(i32::from(value), 8).clamp(-128, 127);
                 output[b * n + i] = (value + i32::from(ZERO_POINT)) as u8;
             }

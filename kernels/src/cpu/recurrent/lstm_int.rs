@@ -4,11 +4,10 @@
 //! normalization), activated gates have 15. The cell's scale is a power of two.
 
 use super::dense::{Vectors, products_i8};
-use super::fixed::{
-    Multiplier, reciprocal_sqrt, rounding_shift_right, saturate_i8, saturate_i16, sigmoid_q3, tanh_all,
-};
+use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16, sigmoid_q3, tanh_all};
 use super::lstm::{LstmSize, LstmState};
 use super::sequence::{OutputRows, Sequence};
+use crate::fixed_point::{Multiplier, rounding_shift_right};
 use crate::isa::Cpu;
 use crate::scratch::{Scratch, ScratchSize};
 

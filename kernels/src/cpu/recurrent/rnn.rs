@@ -96,7 +96,7 @@ impl Rnn<'_> {
                 add(matrix, &aux[first * aux_inputs..], aux_inputs, batch_stride * aux_inputs, sums);
             }
             add(self.recurrent, hidden, units, units, sums);
-            self.activation.apply(sums);
+            self.activation.apply(cpu, sums);
             hidden[..batch * units].copy_from_slice(sums);
             for b in 0..batch {
                 output.write(sequence.row(t, b), &sums[b * units..][..units]);

@@ -5,8 +5,9 @@
 
 use super::activation::Activation;
 use super::dense::{Vectors, products_i8};
-use super::fixed::{Multiplier, saturate_i8, saturate_i16};
+use super::fixed::{saturate_i8, saturate_i16};
 use super::linear::{Matrix, Operand};
+use crate::fixed_point::Multiplier;
 use crate::isa::Cpu;
 use crate::scratch::{Scratch, ScratchSize};
 
@@ -94,7 +95,7 @@ impl Svdf<'_> {
         for (i, (out, responses)) in output.iter_mut().zip(responses.chunks_exact(rank)).enumerate() {
             *out = responses.iter().sum::<f32>() + self.bias.map_or(0.0, |bias| bias[i % units]);
         }
-        self.activation.apply(output);
+        self.activation.apply(cpu, output);
     }
 }
 

@@ -181,8 +181,8 @@ pub(super) fn infer_bidirectional(node: &Node<'_>) -> Result<OutputShapes, Infer
     Ok(widths.into_iter().map(|width| OutputShape::Known(with_last(input, width))).collect())
 }
 
-/// Auxiliary weights make the auxiliary input a second input of both directions; without them it is the backward
-/// direction's only input.
+/// Auxiliary weights make the auxiliary input a second input of both directions; without them it takes the place of the
+/// backward direction's input.
 pub(super) fn lower_bidirectional(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let options = node.options::<BidirectionalSequenceRNNOptionsT>()?;
     let settings = Settings {
@@ -198,7 +198,8 @@ pub(super) fn lower_bidirectional(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<B
         LoweredRnn::new(node, cx.cpu, operands, Sequence { reverse, ..sequence }, settings)
     };
     let forward = direction(0, FORWARD_WEIGHTS, FORWARD_AUX_WEIGHTS, 4, false)?;
-    let backward_input = if has_aux && !stacked { AUX_INPUT } else { 0 };
+    // Where sequences come first, the reference gives both directions the first input.
+    let backward_input = if has_aux && !stacked && sequence.time_major { AUX_INPUT } else { 0 };
     let backward = direction(backward_input, BACKWARD_WEIGHTS, BACKWARD_AUX_WEIGHTS, 8, true)?;
     let scratch = forward.scratch_bytes().max(backward.scratch_bytes());
     let merged = options.merge_outputs;
