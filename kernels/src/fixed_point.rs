@@ -50,8 +50,9 @@ impl Multiplier {
     #[must_use]
     #[inline(always)]
     pub fn apply_once(self, x: i32) -> i32 {
-        let shift = (31 - self.exponent).clamp(1, 62);
-        ((i64::from(x) * i64::from(self.fraction) + (1 << (shift - 1))) >> shift) as i32
+        let shift = 31 - self.exponent;
+        let product = i64::from(x) * i64::from(self.fraction);
+        if shift == 0 { product as i32 } else { ((product + (1i64 << (shift - 1))) >> shift) as i32 }
     }
 
     /// `x` times the factor in 15-bit precision, rounded once; for sums that need 64 bits.

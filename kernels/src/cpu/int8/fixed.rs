@@ -10,7 +10,7 @@ use crate::fixed_point::Multiplier;
 pub enum Rounding {
     /// To its high half and then by the shift: [`Multiplier::apply`].
     Twice,
-    /// Once, halves upwards.
+    /// Once, halves upwards: [`Multiplier::apply_once`].
     Once,
 }
 
@@ -53,18 +53,10 @@ impl FixedPoint {
         let m = self.multipliers[col];
         let scaled = match self.rounding {
             Rounding::Twice => m.apply(sum),
-            Rounding::Once => once(m, sum),
+            Rounding::Once => m.apply_once(sum),
         };
         scaled.saturating_add(self.zero).clamp(self.low, self.high)
     }
-}
-
-/// `x` times the factor, rounded once, halves upwards.
-#[inline(always)]
-fn once(m: Multiplier, x: i32) -> i32 {
-    let shift = 31 - m.exponent;
-    let product = i64::from(x) * i64::from(m.fraction);
-    if shift == 0 { product as i32 } else { ((product + (1i64 << (shift - 1))) >> shift) as i32 }
 }
 
 /// How a product of a 64-bit sum by a scale is rounded.

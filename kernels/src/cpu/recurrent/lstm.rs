@@ -246,6 +246,7 @@ impl<'a> Lstm<'a> {
         for b in 0..batch {
             let gates = &mut gates[b * row..][..row];
             self.gate_cells(
+                cpu,
                 gates,
                 &mut cell_state[b * cells..][..cells],
                 &mut work.gated[b * cells..][..cells],
