@@ -65,6 +65,41 @@ for kind in ("float", "hybrid", "integer"):
     lstm_step(kind, projection=3, peephole=True)
 
 
+def lstm_narrow(features=6, units=8, outputs=5, batch=2, projection_clip=0.0, cell_clip=0.0, runs=4):
+    """The full form of LSTM in integers with twelve intermediate values: matrix products are rounded to 8 bits."""
+
+    def build(case):
+        layer = Layer(case, "integer", features, units, outputs)
+        graph = case.graph
+        in_quant, out_quant = Quant(np.float32(8 / 256), 3), Quant(np.float32(2 / 256), -5)
+        x = graph.input("INT8", (batch, features), in_quant)
+        operands = [x, *gate_operands(layer, features, units, outputs, cifg=True)]
+        norms = {gate: layer.vector(f"n.{gate}", None, 0.5, 1.5, narrow="norm") for gate in GATES[1:]}
+        for at, gate in enumerate(GATES[1:], start=13):
+            operands[at] = layer.vector(f"b.{gate}", layer.scales[f"n.{gate}"] * 2.0**-10)
+        projection = layer.matrix("p", outputs, units)
+        bias = layer.vector("pb", layer.scales["p"] * 2.0**-15, -0.1, 0.1, raw=outputs)
+        operands += [projection, bias, graph.tensor("INT8", (batch, outputs), out_quant, variable=True)]
+        operands.append(graph.tensor("INT16", (batch, units), Quant(np.float32(2.0**-15), 0), variable=True))
+        operands += [None, *(norms[gate] for gate in GATES[1:])]
+        gates = [("INT16", Quant(np.float32(4 / 32768), 0)), ("INT8", Quant(np.float32(6 / 256), 4)), ("INT8", Quant(np.float32(5 / 256), -3))]
+        intermediates = [graph.tensor(dtype, (), quant, name=f"i{i}") for i, (dtype, quant) in enumerate(gates * 4)]
+        y = graph.output("INT8", out_quant, shape=(batch, outputs))
+        graph.op("LSTM", operands, [y], intermediates, fusedActivationFunction=ACTIVATIONS["tanh"], cellClip=cell_clip,
+                 projClip=projection_clip)
+        case.tolerance = EXACT
+        for _ in range(runs):
+            case.feed(case.values("INT8", (batch, features), in_quant))
+
+    flags = [name for name, on in (("clip", cell_clip), ("proj_clip", projection_clip)) if on]
+    add("LSTM", label("narrow", f"f{features}_u{units}_p{outputs}_b{batch}", *flags), build)
+
+
+lstm_narrow()
+lstm_narrow(features=20, units=17, outputs=9, batch=1)
+lstm_narrow(cell_clip=0.5, projection_clip=0.4)
+
+
 def lstm_basic(kind, features=3, units=4, batch=2, runs=3):
     """The basic form of LSTM; the quantized one keeps its state in int16."""
 

@@ -4,5 +4,6 @@ pub mod float;
 pub mod int8;
 pub mod movement;
 pub mod pool;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;

@@ -6,7 +6,7 @@
 use super::activation::Activation;
 use super::dense::{Vectors, products_f32, products_int};
 use super::fixed::{saturate_i16, sigmoid_q3, tanh_all};
-use crate::fixed_point::{Multiplier, high_mul_i16, rounding_shift_right};
+use crate::fixed_point::{Multiplier, high_mul, high_mul_i16, rounding_shift_right};
 use crate::isa::Cpu;
 
 /// Sizes of a cell.
@@ -132,7 +132,7 @@ impl BasicLstmU8<'_> {
             let total: i32 = vectors.get(b).iter().map(|&x| i32::from(x)).sum();
             let sum =
                 sum.wrapping_sub(self.weights_zero_point.wrapping_mul(total)).wrapping_add(self.bias[row]);
-            gates[b * rows + row] = saturate_i16(self.factor.apply_once(sum));
+            gates[b * rows + row] = saturate_i16(scale(self.factor, sum));
         });
         for b in 0..self.size.batch {
             let gates = &gates[b * rows..][..rows];
@@ -150,6 +150,13 @@ impl BasicLstmU8<'_> {
             }
         }
     }
+}
+
+/// `x` times the factor, rounded to its high half and then by the shift, there with halves up.
+fn scale(factor: Multiplier, x: i32) -> i32 {
+    let (left, right) = (factor.exponent.max(0), (-factor.exponent).max(0));
+    let product = high_mul(x.wrapping_shl(left as u32), factor.fraction);
+    ((i64::from(product) + ((1i64 << right) >> 1)) >> right) as i32
 }
 
 /// tanh of a number with 12 fractional bits.

@@ -10,10 +10,13 @@ mod linear;
 mod lstm;
 mod lstm_basic;
 mod lstm_int;
+mod lstm_narrow;
 mod quantize;
 mod rnn;
 mod sequence;
 mod svdf;
+#[cfg(test)]
+mod tests;
 
 pub use activation::Activation;
 pub use dense::{Vectors, products_f32, products_i8, products_int};
@@ -21,6 +24,7 @@ pub use linear::{Matrix, Operand};
 pub use lstm::{Gate, Lstm, LstmSize, LstmState, Peephole, Projection};
 pub use lstm_basic::{BasicLstmSize, BasicLstmU8, basic_lstm_f32};
 pub use lstm_int::{IntGate, IntLstm, IntMatrix, IntNorm, IntProjection};
+pub use lstm_narrow::{NarrowGate, NarrowLstm, NarrowMatrix};
 pub use quantize::quantize_vector;
 pub use rnn::{Rnn, RnnSize};
 pub use sequence::{OutputRows, Sequence};

@@ -140,7 +140,8 @@ impl IntGateInputs {
     }
 }
 
-fn intermediate<'a>(node: &Node<'a>, i: usize) -> Result<&'a TensorInfo, OpError> {
+/// The quantization of an intermediate value.
+pub fn intermediate<'a>(node: &Node<'a>, i: usize) -> Result<&'a TensorInfo, OpError> {
     node.intermediates.get(i).ok_or_else(|| {
         OpError::invalid(format!(
             "an integer LSTM needs the scale of its intermediate value {i}, which the file lacks: convert the model anew"

@@ -6,6 +6,7 @@ mod bidirectional;
 mod layout;
 mod lstm;
 mod lstm_int;
+mod lstm_narrow;
 mod operands;
 mod rnn;
 mod step;

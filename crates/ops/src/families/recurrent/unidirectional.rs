@@ -6,6 +6,7 @@ use ferrolite_model::options::UnidirectionalSequenceLSTMOptionsT;
 use super::layout::{LstmInputs, sequence_of, with_last};
 use super::lstm::{LoweredLstm, LstmSettings, LstmSource};
 use super::lstm_int::LoweredIntLstm;
+use super::lstm_narrow::{self, LoweredNarrowLstm};
 use super::operands::activation;
 use crate::TensorType;
 use crate::error::OpError;
@@ -39,6 +40,15 @@ pub(super) fn lower_single(
 ) -> Result<Box<dyn Kernel>, OpError> {
     let inputs = LstmInputs::unidirectional(node);
     let cpu = cx.cpu;
+    if node.dtype(0)? == TensorType::Int8 && node.intermediates.len() == lstm_narrow::INTERMEDIATES {
+        let lstm = LoweredNarrowLstm::new(node, cpu, &inputs, sequence, settings)?;
+        let (scratch, ops) = (lstm.scratch_bytes(), lstm.ops());
+        let run = FnKernel::new(format!("lstm_i8_narrow_{}", cpu.name()), move |io, _| {
+            let (hidden, cell) = io.states.pair(0, 1)?;
+            lstm.run(&io.inputs, LstmState { hidden, cell }, io.outputs.get(0)?, io.scratch)
+        });
+        return Ok(run.scratch(scratch).ops(ops).boxed());
+    }
     if node.dtype(0)? == TensorType::Int8 {
         let lstm = LoweredIntLstm::new(node, cpu, &inputs, sequence, settings)?;
         let (scratch, ops) = (lstm.scratch_bytes(), lstm.ops());
