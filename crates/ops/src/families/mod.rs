@@ -7,7 +7,6 @@ mod control;
 mod creating;
 mod diagonals;
 mod elementwise;
-mod fixed;
 mod gathering;
 mod hashtable;
 mod integers;

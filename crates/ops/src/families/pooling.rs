@@ -9,6 +9,7 @@ use ferrolite_kernels::par::Par;
 use ferrolite_model::options::{ActivationFunctionType, Padding, Pool2DOptionsT};
 use ferrolite_model::{BuiltinOperator, TensorType};
 
+use super::linear::activation::{BoundRounding, real_range, stored_range};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -17,7 +18,6 @@ use crate::node::{InferError, Node, OutputShapes, one};
 use crate::same_types;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
-use crate::tensor::TensorInfo;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
@@ -84,39 +84,6 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::from([shape.batch, shape.out_height, shape.out_width, shape.channels])))
 }
 
-/// The real values an activation lets through.
-fn real_range(activation: ActivationFunctionType) -> Result<(f32, f32), OpError> {
-    match activation {
-        ActivationFunctionType::NONE => Ok((f32::NEG_INFINITY, f32::INFINITY)),
-        ActivationFunctionType::RELU => Ok((0.0, f32::INFINITY)),
-        ActivationFunctionType::RELU_N1_TO_1 => Ok((-1.0, 1.0)),
-        ActivationFunctionType::RELU6 => Ok((0.0, 6.0)),
-        other => Err(OpError::unsupported(format!(
-            "pooling cannot be followed by {other:?} in one operator: put the activation into one of its own"
-        ))),
-    }
-}
-
-/// The stored values an activation lets through.
-fn stored_range<T: TryFrom<i32>>(
-    activation: ActivationFunctionType,
-    output: &TensorInfo,
-    whole: (i32, i32),
-) -> Result<(T, T), OpError> {
-    let (low, high) = real_range(activation)?;
-    let (low, high) = if activation == ActivationFunctionType::NONE {
-        whole
-    } else {
-        let (scale, zero) = output.per_tensor()?;
-        // The casts saturate, so that an infinite bound becomes the type's.
-        let stored = |x: f32| ((x / scale).round() as i32).saturating_add(zero).clamp(whole.0, whole.1);
-        (stored(low), stored(high))
-    };
-    let narrow =
-        |v: i32| T::try_from(v).map_err(|_| OpError::invalid("the activation's range does not fit the type"));
-    Ok((narrow(low)?, narrow(high)?))
-}
-
 fn same_quantization(node: &Node<'_>) -> Result<(), OpError> {
     let (input, output) = (node.input(0)?.info.per_tensor(), node.output(0)?.per_tensor());
     match (input, output) {
@@ -156,8 +123,9 @@ macro_rules! lower_pool {
         macro_rules! integer {
             ($T:ty, $suffix:literal) => {{
                 same_quantization($node)?;
-                let whole = (i32::from(<$T>::MIN), i32::from(<$T>::MAX));
-                let (low, high) = stored_range::<$T>(activation, output, whole)?;
+                // Fits: the bounds are those of the output's type or narrower.
+                let (low, high) = stored_range(activation, output, BoundRounding::Away)?;
+                let (low, high) = (low as $T, high as $T);
                 kernel::<$T, _>(concat!($name, $suffix), pool, $Kind { low, high }, shape, $cx)
             }};
         }
@@ -166,7 +134,7 @@ macro_rules! lower_pool {
             TensorType::UInt8 => integer!(u8, "_u8"),
             TensorType::Int16 => integer!(i16, "_i16"),
             _ => {
-                let (low, high) = real_range(activation)?;
+                let (low, high) = real_range(activation);
                 kernel::<f32, _>(concat!($name, "_f32"), pool_f32, $Kind { low, high }, shape, $cx)
             }
         })
@@ -183,7 +151,7 @@ fn lower_max(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 
 fn lower_l2(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let (shape, activation) = geometry(node)?;
-    let (low, high) = real_range(activation)?;
+    let (low, high) = real_range(activation);
     Ok(kernel::<f32, _>("l2_pool_f32", pool_f32, L2 { low, high }, shape, cx))
 }
 

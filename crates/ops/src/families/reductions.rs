@@ -9,10 +9,10 @@ use ferrolite_kernels::cpu::reduce::{
     All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, ReducePlan, Reduction, RescaledSum, Sum,
     quantized_product, reduce,
 };
+use ferrolite_kernels::fixed_point::Multiplier;
 use ferrolite_model::options::ReducerOptionsT;
 use ferrolite_model::{BuiltinOperator, TensorType};
 
-use super::fixed::fixed_multiplier;
 use super::moving::each_type;
 use crate::element::{Bool, Element};
 use crate::error::OpError;
@@ -151,10 +151,17 @@ fn fixed_mean(node: &Node<'_>, count: usize) -> Result<RescaledSum, OpError> {
     symmetric(node)?;
     let (scale_in, _) = node.input(0)?.info.per_tensor()?;
     let (scale_out, _) = node.output(0)?.per_tensor()?;
-    let (multiplier, shift) = fixed_multiplier(f64::from(scale_in) / f64::from(scale_out))?;
-    let down = (count.max(1).ilog2().min(32) as i32).min(31 + shift).max(0);
-    let multiplier = (i64::from(multiplier) << down) / count.max(1) as i64;
-    Ok(RescaledSum { multiplier: multiplier as i32, shift: shift - down })
+    let factor = multiplier(f64::from(scale_in) / f64::from(scale_out))?;
+    let down = (count.max(1).ilog2().min(32) as i32).min(31 + factor.exponent).max(0);
+    let fraction = (i64::from(factor.fraction) << down) / count.max(1) as i64;
+    Ok(RescaledSum(Multiplier { fraction: fraction as i32, exponent: factor.exponent - down }))
+}
+
+/// The ratio of two scales in fixed point.
+fn multiplier(ratio: f64) -> Result<Multiplier, OpError> {
+    Multiplier::new(ratio).filter(|_| ratio >= 0.0).ok_or_else(|| {
+        OpError::invalid(format!("the ratio {ratio} of two scales is out of range: quantize the model anew"))
+    })
 }
 
 /// 16-bit elements have no zero points.
@@ -253,7 +260,7 @@ fn lower_quantized_product<T: Element + Into<i32> + TryFrom<i32>>(
     }
     // Each factor carries its share of the output's scale, so that the running product stays in range.
     let share = f64::from(scale_out).powf(1.0 / plan.count().max(1) as f64);
-    let rescale = fixed_multiplier(f64::from(scale_in) / share)?;
+    let rescale = multiplier(f64::from(scale_in) / share)?;
     let scratch = plan.result_len() * size_of::<i32>();
     Ok(FnKernel::new("reduce_prod_quantized", move |io, _| {
         let (from, to) = (io.inputs.get::<T>(0)?, io.outputs.get::<T>(0)?);

@@ -1,9 +1,10 @@
 //! The product of quantized elements.
 
 use super::plan::ReducePlan;
+use crate::fixed_point::Multiplier;
 
 /// Reduces quantized elements (less `zero_point`) to their product in the integer arithmetic of the format: after
-/// every factor the product is rescaled by `multiplier * 2^(shift - 31)`, so that it stays in 32 bits. The order of the
+/// every factor the product is rescaled, so that it stays in 32 bits. The order of the
 /// factors is that of the source.
 ///
 /// Results are written as 32-bit values that still lack the output's zero point and range.
@@ -13,7 +14,7 @@ use super::plan::ReducePlan;
 pub fn quantized_product<T: Copy + Into<i32>>(
     plan: &ReducePlan,
     zero_point: i32,
-    (multiplier, shift): (i32, i32),
+    rescale: Multiplier,
     src: &[T],
     dst: &mut [i32],
 ) {
@@ -28,18 +29,11 @@ pub fn quantized_product<T: Copy + Into<i32>>(
             let factor = src[at].into() - zero_point;
             product = Some(match product {
                 None => factor,
-                Some(p) => rescale(i64::from(p) * i64::from(factor), multiplier, shift),
+                Some(p) => rescale.apply_wide(i64::from(p) * i64::from(factor)),
             });
         });
-        *to = rescale(i64::from(product.unwrap_or(0)), multiplier, shift);
+        *to = rescale.apply_wide(i64::from(product.unwrap_or(0)));
     }
-}
-
-/// `x * multiplier * 2^(shift - 31)` with the multiplier cut to 16 bits, rounded to the nearest.
-fn rescale(x: i64, multiplier: i32, shift: i32) -> i32 {
-    let reduced = if multiplier < 0x7fff_0000 { i64::from((multiplier + (1 << 15)) >> 16) } else { 0x7fff };
-    let right = (15 - shift).clamp(1, 62);
-    (x.wrapping_mul(reduced).wrapping_add(1 << (right - 1)) >> right) as i32
 }
 
 #[cfg(test)]
@@ -48,10 +42,11 @@ mod tests {
 
     #[test]
     fn rescales_after_every_factor() {
-        // Multiplier 0.5 (0x40000000, shift 0): each step halves and rounds.
+        // Each step halves and rounds.
+        let half = Multiplier::new(0.5).unwrap();
         let plan = ReducePlan::new(&[2, 3], &[false, true]);
         let mut got = [0; 2];
-        quantized_product(&plan, 1, (0x4000_0000, 0), &[3i8, 5, 7, -3, 6, 2], &mut got);
+        quantized_product(&plan, 1, half, &[3i8, 5, 7, -3, 6, 2], &mut got);
         // (2 * 4) / 2 = 4, (4 * 6) / 2 = 12, 12 / 2 = 6; (-4 * 5) / 2 = -10, (-10 * 1) / 2 = -5, -5 / 2 = -2.
         assert_eq!(got, [6, -2]);
     }

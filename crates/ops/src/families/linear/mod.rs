@@ -4,7 +4,7 @@
 //! exact sums that are requantized ([`requant`] says how). Float activations with integer weights are quantized on the
 //! way, each row or image by its own range ([`hybrid`]).
 
-mod activation;
+pub(super) mod activation;
 mod batch_matmul;
 mod conv2d;
 mod depthwise;
