@@ -31,8 +31,11 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page (roff)
-    Man,
+    /// Print a manual page (roff)
+    Man {
+        /// The command it is about [default: all of them in short]
+        command: Option<String>,
+    },
 }
 
 /// Where and with how much a model runs.
@@ -196,6 +199,7 @@ mod tests {
             ("completions bash", true),
             ("completions cmd", false),
             ("man", true),
+            ("man run", true),
             ("dance", false),
         ];
         let wrong: Vec<_> = rows

@@ -3,11 +3,11 @@
 use crate::args::BenchArgs;
 use crate::error::Error;
 use crate::memory;
-use crate::session::{Session, Setup};
+use crate::session::{self, Session, Setup};
 use crate::stats::{self, Summary, millis};
 use crate::table::{Align, Table};
 use crate::terminal;
-use ferrolite::{Model, Profile, StepProfile};
+use ferrolite::{Profile, StepProfile};
 use serde::Serialize;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ struct Step {
 pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
     let progress = terminal::spinner("loading");
     let start = Instant::now();
-    let model = Model::from_file(&args.model)?;
+    let model = session::load(&args.model)?;
     let setup = Setup { signature: args.signature.as_deref(), profile: args.profile, ..Setup::default() };
     let mut session = Session::new(&model, &args.execution, &setup)?;
     let load = start.elapsed();

@@ -57,7 +57,7 @@ pub fn run(args: &CompareArgs, out: &mut dyn Write) -> Result<(), Error> {
         return Err(Error::usage(format!("{} holds no arrays to compare with", args.reference.display())));
     }
     let progress = terminal::spinner("running");
-    let model = Model::from_file(&args.model)?;
+    let model = session::load(&args.model)?;
     let intermediate = references.iter().any(|(name, _)| parse_place(name).is_some());
     let setup =
         Setup { signature: args.signature.as_deref(), preserve_all: intermediate, ..Setup::default() };

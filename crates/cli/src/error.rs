@@ -1,5 +1,6 @@
 //! Failures of the command and the exit codes they end it with.
 
+use crate::npz;
 use ferrolite::ErrorKind;
 use std::fmt;
 use std::io;
@@ -39,6 +40,12 @@ impl Error {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
+    /// The same failure with what it happened to in front.
+    #[must_use]
+    pub fn about(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// A failure while running (exit 4).
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { exit: Exit::Runtime, message: message.into() }
@@ -67,6 +74,15 @@ impl From<ferrolite::Error> for Error {
             _ => Exit::Runtime,
         };
         Self { exit, message: error.to_string() }
+    }
+}
+
+impl From<npz::Error> for Error {
+    fn from(error: npz::Error) -> Self {
+        match error {
+            npz::Error::Read(message) => Self::usage(message),
+            npz::Error::Write(message) => Self::runtime(message),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod error;
 mod fill;
 mod inspect;
 mod memory;
-mod npz;
+pub mod npz;
 mod random;
 mod run;
 mod session;
@@ -61,10 +61,23 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<(), Error> {
             clap_complete::generate(shell, &mut Cli::command(), "ferrolite", &mut script);
             Ok(out.write_all(&script)?)
         }
-        Some(Command::Man) => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            Ok(out.write_all(&page)?)
-        }
+        Some(Command::Man { command }) => Ok(out.write_all(&manual_page(command.as_deref())?)?),
     }
+}
+
+/// The manual page of the whole command, or of one of its commands.
+fn manual_page(command: Option<&str>) -> Result<Vec<u8>, Error> {
+    let mut whole = Cli::command();
+    whole.build();
+    let page = match command {
+        None => whole,
+        Some(name) => {
+            let found = whole.find_subcommand(name).cloned();
+            found
+                .ok_or_else(|| Error::usage(format!("there is no command '{name}'; see ferrolite --help")))?
+        }
+    };
+    let mut roff = Vec::new();
+    clap_mangen::Man::new(page).render(&mut roff)?;
+    Ok(roff)
 }

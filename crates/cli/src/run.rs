@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::error::Error;
 use crate::npz::{self, Array, Arrays};
-use crate::session::{Port, Session, Setup};
+use crate::session::{self, Port, Session, Setup};
 use crate::stats;
 use crate::table::{Align, Table};
 use crate::tensors;
@@ -22,7 +22,7 @@ const SHOWN: usize = 4;
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     let arrays = args.inputs.as_deref().map(npz::read).transpose()?.unwrap_or_default();
     let progress = terminal::spinner("loading");
-    let model = Model::from_file(&args.model)?;
+    let model = session::load(&args.model)?;
     let setup = Setup {
         signature: args.signature.as_deref(),
         preserve_all: args.preserve_all.is_some(),

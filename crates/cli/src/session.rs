@@ -7,7 +7,20 @@ use crate::npz::{Array, Arrays};
 use crate::random::Random;
 use crate::tensors;
 use ferrolite::{Cpu, ErrorKind, Interpreter, Model, TensorMeta};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Reads a model.
+///
+/// # Errors
+/// A model error (exit 3) naming the file.
+pub fn load(path: &Path) -> Result<Model, Error> {
+    Model::from_file(path).map_err(|error| match error.kind() {
+        // Its message names the file already.
+        ErrorKind::Io => error.into(),
+        _ => Error::from(error).about(path.display()),
+    })
+}
 
 /// How a model is to be run.
 #[derive(Debug, Clone, Default)]

@@ -10,8 +10,8 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 const BOX_HEIGHT: f64 = 42.0;
-const CHARACTER_WIDTH: f64 = 7.4;
-const SMALL_CHARACTER_WIDTH: f64 = 5.9;
+const CHARACTER_WIDTH: f64 = 8.8;
+const SMALL_CHARACTER_WIDTH: f64 = 6.4;
 const PADDING: f64 = 22.0;
 
 /// The page. Names and values from the model are data in it, never markup.

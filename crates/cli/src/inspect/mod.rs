@@ -9,8 +9,8 @@ mod text;
 
 use crate::args::InspectArgs;
 use crate::error::Error;
+use crate::session;
 use crate::terminal::{self, Style};
-use ferrolite::Model;
 use report::Report;
 use std::io::Write;
 
@@ -20,7 +20,7 @@ use std::io::Write;
 /// Those of reading the model and of writing, with their exit codes.
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Error> {
     let progress = terminal::spinner("planning");
-    let model = Model::from_file(&args.model)?;
+    let model = session::load(&args.model)?;
     let name = args.model.file_name().unwrap_or(args.model.as_os_str()).to_string_lossy();
     let report = Report::new(&model, &name);
     progress.finish_and_clear();

@@ -7,22 +7,31 @@ use std::fmt;
 pub enum Element {
     /// One byte, 0 or 1.
     Bool,
-    /// Signed integers.
+    /// Signed, 8 bits.
     Int8,
+    /// Signed, 16 bits.
     Int16,
+    /// Signed, 32 bits.
     Int32,
+    /// Signed, 64 bits.
     Int64,
-    /// Unsigned integers. `Uint16` also carries bfloat16, which NumPy does not know.
+    /// Unsigned, 8 bits.
     Uint8,
+    /// Unsigned, 16 bits; also the bits of bfloat16, which NumPy does not know.
     Uint16,
+    /// Unsigned, 32 bits.
     Uint32,
+    /// Unsigned, 64 bits.
     Uint64,
-    /// IEEE 754 binary floats.
+    /// IEEE 754 half precision.
     Float16,
+    /// IEEE 754 single precision.
     Float32,
+    /// IEEE 754 double precision.
     Float64,
-    /// Pairs of floats, real part first.
+    /// Two [`Self::Float32`]: real and imaginary part.
     Complex64,
+    /// Two [`Self::Float64`]: real and imaginary part.
     Complex128,
     /// Byte strings of at most this many bytes (at least one), padded with zero bytes.
     Bytes(usize),
@@ -48,6 +57,7 @@ impl Element {
     ];
 
     /// The element of NumPy's kind letter (`b`, `i`, `u`, `f`, `c`, `S`) and its width in bytes.
+    #[must_use]
     pub fn from_kind(kind: char, width: usize) -> Option<Self> {
         if kind == 'S' {
             return (width > 0).then_some(Element::Bytes(width));
@@ -56,6 +66,7 @@ impl Element {
     }
 
     /// NumPy's kind letter and the width of one element in bytes.
+    #[must_use]
     pub fn kind_and_width(self) -> (char, usize) {
         match self {
             Element::Bytes(width) => ('S', width),
@@ -64,11 +75,13 @@ impl Element {
     }
 
     /// Width of one element in bytes.
+    #[must_use]
     pub fn width(self) -> usize {
         self.kind_and_width().1
     }
 
     /// Width in bytes of what a byte order applies to: half an element for complex numbers.
+    #[must_use]
     pub fn scalar_width(self) -> usize {
         match self {
             Element::Complex64 | Element::Complex128 => self.width() / 2,
@@ -105,11 +118,13 @@ pub struct Array {
 impl Array {
     /// An array over `bytes`, which must hold exactly the elements of `shape` (no axes: one
     /// element); `None` when it does not.
+    #[must_use]
     pub fn new(element: Element, shape: Vec<usize>, bytes: Vec<u8>) -> Option<Self> {
         (byte_count(element, &shape)? == bytes.len()).then_some(Self { element, shape, bytes })
     }
 
     /// Byte strings, padded to the longest of them (at least one byte, as NumPy does).
+    #[must_use]
     pub fn from_strings(shape: Vec<usize>, strings: &[Vec<u8>]) -> Option<Self> {
         let width = strings.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut bytes = Vec::with_capacity(width * strings.len());
@@ -121,6 +136,7 @@ impl Array {
     }
 
     /// The strings of a [`Element::Bytes`] array without their padding; `None` for other elements.
+    #[must_use]
     pub fn strings(&self) -> Option<Vec<&[u8]>> {
         let Element::Bytes(width) = self.element else { return None };
         let unpadded =
@@ -129,16 +145,19 @@ impl Array {
     }
 
     /// What the elements are.
+    #[must_use]
     pub fn element(&self) -> Element {
         self.element
     }
 
     /// Extent of each axis; empty for a scalar.
+    #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// The elements, C order, little-endian.
+    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

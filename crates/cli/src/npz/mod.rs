@@ -1,11 +1,14 @@
 //! Named arrays in NumPy's `.npz` format: a zip archive of `.npy` files.
+//!
+//! Booleans, integers, floats, complex numbers and byte strings are read and written; arrays may have no axes or no
+//! elements.
 
 mod array;
 mod npy;
 
 pub use array::{Array, Element};
 
-use crate::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
@@ -15,13 +18,32 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 /// Arrays with their names, in the order of the file.
 pub type Arrays = Vec<(String, Array)>;
 
+/// Why an archive could not be read or written: a sentence naming the file, and the array in it.
+#[derive(Debug)]
+pub enum Error {
+    /// It could not be read, or holds what is no array.
+    Read(String),
+    /// It could not be written.
+    Write(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Read(message) | Error::Write(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// Reads every array of `path`, compressed (`numpy.savez_compressed`) or not.
 ///
 /// # Errors
-/// A usage error naming the file, and the array in it, that could not be read.
+/// [`Error::Read`] when the file, or an array in it, cannot be read.
 pub fn read(path: &Path) -> Result<Arrays, Error> {
-    let refuse = |reason: &dyn std::fmt::Display| {
-        Error::usage(format!("cannot read the arrays of {}: {reason}", path.display()))
+    let refuse = |reason: &dyn fmt::Display| {
+        Error::Read(format!("cannot read the arrays of {}: {reason}", path.display()))
     };
     let file = File::open(path).map_err(|e| refuse(&e))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| refuse(&e))?;
@@ -39,10 +61,10 @@ pub fn read(path: &Path) -> Result<Arrays, Error> {
 /// Writes `arrays`, uncompressed, so that `numpy.load` can map them.
 ///
 /// # Errors
-/// A run-time error naming the file that could not be written.
+/// [`Error::Write`] when the file cannot be written.
 pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a str, &'a Array)>) -> Result<(), Error> {
-    let refuse = |reason: &dyn std::fmt::Display| {
-        Error::runtime(format!("cannot write the arrays to {}: {reason}", path.display()))
+    let refuse = |reason: &dyn fmt::Display| {
+        Error::Write(format!("cannot write the arrays to {}: {reason}", path.display()))
     };
     let file = File::create(path).map_err(|e| refuse(&e))?;
     let mut archive = ZipWriter::new(BufWriter::new(file));

@@ -1,0 +1,6 @@
+//! The built command, run as a user runs it.
+
+mod arrays;
+mod exits;
+mod reports;
+mod support;
