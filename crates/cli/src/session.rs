@@ -291,9 +291,12 @@ pub fn find(ports: &[Port], name: &str) -> Option<usize> {
     (0..longest).rev().find_map(by_rank)
 }
 
-/// The ports' keys with their types and shapes, for messages.
+/// The ports' names with their types and shapes, for messages.
 pub fn listed(ports: &[Port], none: &str) -> String {
-    let one = |port: &Port| format!("'{}' ({} {:?})", port.key, port.meta.dtype, port.meta.shape);
+    let one = |port: &Port| {
+        let names: Vec<String> = port.names.iter().map(|name| format!("'{name}'")).collect();
+        format!("{} ({} {:?})", names.join(" or "), port.meta.dtype, port.meta.shape)
+    };
     if ports.is_empty() { none.to_owned() } else { ports.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 

@@ -31,7 +31,8 @@ struct Reading {
     probabilities: Vec<[f32; CLASSES]>,
     right: usize,
     times: Summary,
-    profile: Profile,
+    /// Operator, kernel and usual time of each step.
+    steps: Vec<(String, String, Duration)>,
 }
 
 /// Runs the demo.
@@ -70,6 +71,7 @@ fn read(format: &'static str, bytes: &'static [u8], digits: &[Digit]) -> Result<
     let quantized = interpreter.inputs().first().is_some_and(|input| input.quantization.is_some());
     let mut probabilities = Vec::with_capacity(digits.len());
     let mut times = Vec::with_capacity(digits.len());
+    let mut profiles = vec![Profile::default()];
     for digit in digits {
         if quantized {
             interpreter.write_quantized(0, &digit.input())?;
@@ -77,6 +79,7 @@ fn read(format: &'static str, bytes: &'static [u8], digits: &[Digit]) -> Result<
             interpreter.input_mut::<f32>(0)?.copy_from_slice(&digit.input());
         }
         times.push(time(|| interpreter.invoke())?);
+        profiles.extend(interpreter.profile());
         let said: Option<[f32; CLASSES]> = interpreter.read_dequantized(0)?.try_into().ok();
         probabilities.push(said.ok_or_else(|| Error::runtime("the embedded model is damaged"))?);
     }
@@ -88,8 +91,22 @@ fn read(format: &'static str, bytes: &'static [u8], digits: &[Digit]) -> Result<
         probabilities,
         right,
         times: Summary::of(times).ok_or_else(|| Error::runtime("there are no embedded digits"))?,
-        profile: interpreter.profile().unwrap_or_default(),
+        steps: steps(&profiles),
     })
+}
+
+/// The median time of each step, from profiles that each hold one more run than the one before.
+fn steps(profiles: &[Profile]) -> Vec<(String, String, Duration)> {
+    let total =
+        |profile: &Profile, index: usize| profile.steps.get(index).map(|step| step.total).unwrap_or_default();
+    let median = |index: usize| {
+        let runs =
+            profiles.windows(2).map(|pair| total(&pair[1], index).saturating_sub(total(&pair[0], index)));
+        Summary::of(runs.collect()).map_or(Duration::ZERO, |summary| summary.median)
+    };
+    let last = profiles.last().map_or(&[][..], |profile| &profile.steps);
+    let named = last.iter().enumerate();
+    named.map(|(index, step)| (step.operator.clone(), step.kernel.clone(), median(index))).collect()
 }
 
 fn time(work: impl FnOnce() -> ferrolite::Result<()>) -> Result<Duration, Error> {
@@ -149,12 +166,34 @@ fn write_kernels(readings: &[Reading], style: Style, out: &mut dyn Write) -> Res
     for reading in readings {
         writeln!(out, "\n{}", style.bold(&format!("kernels, {}", reading.format)))?;
         let mut table =
-            Table::new(&[("mean", Align::Right), ("operator", Align::Left), ("kernel", Align::Left)]);
-        for step in &reading.profile.steps {
-            let mean = step.total / u32::try_from(step.calls).unwrap_or(u32::MAX).max(1);
-            table.row([stats::readable(mean), step.operator.clone(), step.kernel.clone()]);
+            Table::new(&[("median", Align::Right), ("operator", Align::Left), ("kernel", Align::Left)]);
+        for (operator, kernel, median) in &reading.steps {
+            table.row([stats::readable(*median), operator.clone(), kernel.clone()]);
         }
         table.write(out)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrolite::StepProfile;
+
+    #[test]
+    fn steps_have_their_median_time() {
+        let profile = |micros: u64, calls: u64| Profile {
+            steps: vec![StepProfile {
+                operator: "ADD".to_owned(),
+                kernel: "add".to_owned(),
+                shapes: String::new(),
+                total: Duration::from_micros(micros),
+                calls,
+                ops: 0.0,
+            }],
+        };
+        // The runs took 5, 100 and 7 microseconds.
+        let found = steps(&[Profile::default(), profile(5, 1), profile(105, 2), profile(112, 3)]);
+        assert_eq!(found, [("ADD".to_owned(), "add".to_owned(), Duration::from_micros(7))]);
+    }
 }
