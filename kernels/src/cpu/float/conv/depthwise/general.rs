@@ -35,12 +35,13 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
             let (channel, n) = op.weights.block_channels(block);
             let weights = op.weights.block(block);
             let mut sums = [isa.load(&weights[kernel_height * kernel_width * S::LANES..]); M];
-            for (ky, start) in line.filter_rows() {
-                let row = &line.input[start..][..in_width * in_channels];
-                for kx in 0..kernel_width {
+            // Column by column of the filter: the order of LiteRT's default path, on which a sum depends.
+            for kx in 0..kernel_width {
+                let left = line.left(first) + (kx * dilation) as isize;
+                let inside = left >= 0 && left + ((M - 1) * stride) as isize <= in_width as isize - 1;
+                for (ky, start) in line.filter_rows() {
+                    let row = &line.input[start..][..in_width * in_channels];
                     let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
-                    let left = line.left(first) + (kx * dilation) as isize;
-                    let inside = left >= 0 && left + ((M - 1) * stride) as isize <= in_width as isize - 1;
                     if inside && plain && n == S::LANES {
                         // The common case, without any check per value.
                         let mut from = row[left as usize * in_channels + channel..].as_ptr();

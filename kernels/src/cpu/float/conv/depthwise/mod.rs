@@ -1,15 +1,15 @@
 //! Depthwise float convolution.
 //!
 //! A tile is a vector of channels times a few neighbouring output pixels of a line, all held in registers. For
-//! 3- and 5-wide filters at stride 1 and 2 the input slides through registers, so that a value is loaded once
-//! per filter row ([`sliding`]); every other filter loads each value it multiplies ([`general`]).
+//! square filters 3 and 5 wide at stride 1 and 2 all loops have a fixed length ([`tiled`]); every other filter takes
+//! [`general`].
 
 mod general;
-mod sliding;
+mod tiled;
 mod weights;
 
 use self::general::General;
-use self::sliding::Sliding;
+use self::tiled::Tiled;
 pub use self::weights::DepthwiseWeightsF32;
 use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::{Activation, Epilogue};
@@ -54,17 +54,21 @@ impl DepthwiseF32 {
     /// The kernel's name, e.g. `f32_depthwise_3x3s1_avx2`.
     pub fn name(&self) -> String {
         let (kernel, cpu) = (self.shape.kernel, self.weights.cpu().name());
-        match self.sliding() {
+        match self.tiled() {
             Some((_, stride)) => format!("f32_depthwise_{}x{}s{stride}_{cpu}", kernel[1], kernel[2]),
             None => format!("f32_depthwise_general_{cpu}"),
         }
     }
 
-    /// Filter width and stride, if the input can slide through registers.
-    fn sliding(&self) -> Option<(usize, usize)> {
+    /// Filter size and stride, if there are loops of fixed length for them.
+    fn tiled(&self) -> Option<(usize, usize)> {
         let shape = &self.shape;
         let (width, stride) = (shape.kernel[2], shape.stride[2]);
-        let fits = self.multiplier == 1 && shape.dilation[2] == 1 && self.weights.whole_vectors();
+        let fits = self.multiplier == 1
+            && shape.kernel[1] == width
+            && shape.dilation[1] == 1
+            && shape.dilation[2] == 1
+            && self.weights.whole_vectors();
         (fits && matches!((width, stride), (3 | 5, 1 | 2))).then_some((width, stride))
     }
 
@@ -91,7 +95,7 @@ impl DepthwiseF32 {
             return Ok(());
         }
         let image_len = height * width * shape.in_channels;
-        let sliding = self.sliding();
+        let tiled = self.tiled();
         par.chunks_mut(out, line_len, |index, out| {
             let (image, y) = (index / self.output[0], index % self.output[0]);
             let line = Line {
@@ -103,11 +107,11 @@ impl DepthwiseF32 {
                 out,
             };
             let cpu = self.weights.cpu();
-            match sliding {
-                Some((3, 1)) => cpu.dispatch(Sliding::<'_, 3, 1>(line)),
-                Some((3, _)) => cpu.dispatch(Sliding::<'_, 3, 2>(line)),
-                Some((_, 1)) => cpu.dispatch(Sliding::<'_, 5, 1>(line)),
-                Some(_) => cpu.dispatch(Sliding::<'_, 5, 2>(line)),
+            match tiled {
+                Some((3, 1)) => cpu.dispatch(Tiled::<'_, 3, 1>(line)),
+                Some((3, _)) => cpu.dispatch(Tiled::<'_, 3, 2>(line)),
+                Some((_, 1)) => cpu.dispatch(Tiled::<'_, 5, 1>(line)),
+                Some(_) => cpu.dispatch(Tiled::<'_, 5, 2>(line)),
                 None => cpu.dispatch(General(line)),
             }
         });
