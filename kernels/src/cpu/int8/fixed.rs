@@ -5,15 +5,6 @@
 use super::store::per_column;
 use crate::fixed_point::Multiplier;
 
-/// How a product by a multiplier is rounded.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Rounding {
-    /// To its high half and then by the shift: [`Multiplier::apply`].
-    Twice,
-    /// Once, halves upwards: [`Multiplier::apply_once`].
-    Once,
-}
-
 /// The multipliers of the columns; `None` if a scale is no multiplier.
 fn multipliers(scales: &[f64], cols: usize) -> Option<Vec<Multiplier>> {
     let each: Option<Vec<Multiplier>> = scales.iter().map(|&s| Multiplier::new(s)).collect();
@@ -24,7 +15,6 @@ fn multipliers(scales: &[f64], cols: usize) -> Option<Vec<Multiplier>> {
 #[derive(Clone, Debug)]
 pub struct FixedPoint {
     multipliers: Vec<Multiplier>,
-    rounding: Rounding,
     zero: i32,
     low: i32,
     high: i32,
@@ -36,26 +26,14 @@ impl FixedPoint {
     ///
     /// # Panics
     /// If there are neither one nor `cols` scales.
-    pub fn new(
-        scales: &[f64],
-        cols: usize,
-        rounding: Rounding,
-        zero: i32,
-        low: i32,
-        high: i32,
-    ) -> Option<Self> {
-        Some(Self { multipliers: multipliers(scales, cols)?, rounding, zero, low, high })
+    pub fn new(scales: &[f64], cols: usize, zero: i32, low: i32, high: i32) -> Option<Self> {
+        Some(Self { multipliers: multipliers(scales, cols)?, zero, low, high })
     }
 
     /// The output for a sum of column `col`.
     #[inline(always)]
     pub fn apply(&self, col: usize, sum: i32) -> i32 {
-        let m = self.multipliers[col];
-        let scaled = match self.rounding {
-            Rounding::Twice => m.apply(sum),
-            Rounding::Once => m.apply_once(sum),
-        };
-        scaled.saturating_add(self.zero).clamp(self.low, self.high)
+        self.multipliers[col].apply(sum).saturating_add(self.zero).clamp(self.low, self.high)
     }
 }
 
@@ -121,11 +99,9 @@ mod tests {
 
     #[test]
     fn halves() {
-        let of = |rounding| FixedPoint::new(&[0.125], 1, rounding, 0, -100, 100).unwrap();
-        let rows = [(4, 1, 1), (-4, -1, 0), (12, 2, 2), (-12, -2, -1), (9000, 100, 100)];
-        for (sum, twice, once) in rows {
-            assert_eq!(of(Rounding::Twice).apply(0, sum), twice, "{sum} / 8, twice");
-            assert_eq!(of(Rounding::Once).apply(0, sum), once, "{sum} / 8, once");
+        let fixed = FixedPoint::new(&[0.125], 1, 0, -100, 100).unwrap();
+        for (sum, want) in [(4, 1), (-4, -1), (12, 2), (-12, -2), (9000, 100)] {
+            assert_eq!(fixed.apply(0, sum), want, "{sum} / 8");
         }
         let wide = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Fixed, -100, 100).unwrap();
         assert_eq!([-12, 4, 80_000].map(|sum| wide.apply(0, sum)), [0, 2, 100]);

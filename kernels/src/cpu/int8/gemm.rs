@@ -158,7 +158,10 @@ impl<R: Rows> DotKernel for PackRows<'_, R> {
     fn run<D: Dot>(self, _: D) {
         let (_, packed, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(self.buffer);
         let PackLayout { depth, col_bytes, .. } = self.weights.layout;
-        for (i, (row, to)) in self.range.zip(packed.chunks_exact_mut(col_bytes.max(1))).enumerate() {
+        if depth == 0 {
+            return;
+        }
+        for (i, (row, to)) in self.range.zip(packed.chunks_exact_mut(col_bytes)).enumerate() {
             let zero = self.zeros.of(row) - R::OFFSET;
             let (body, tail) = to.split_at_mut(depth);
             self.rows.pack(row, zero, body);

@@ -1,7 +1,7 @@
 //! The kernels against plain loops, for every instruction set of the machine.
 
 use super::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
-use super::fixed::{FixedPoint, Rounding, WideFixedPoint, WideRounding};
+use super::fixed::{FixedPoint, WideFixedPoint, WideRounding};
 use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
@@ -292,15 +292,8 @@ fn epilogues() {
     let row_scales: Vec<f32> = (0..rows).map(|_| (noise.next() % 1000) as f32 * 1e-3).collect();
     let window = Window { batch: rows, channels: depth, ..pointwise() };
     let sums = wrap(&reference::int8::conv(&less(&x, 0), &less(&w, 0), &window, cols, 1));
-    let fixed = FixedPoint::new(
-        &scales.iter().map(|&s| f64::from(s)).collect::<Vec<_>>(),
-        cols,
-        Rounding::Twice,
-        3,
-        -100,
-        90,
-    )
-    .unwrap();
+    let fixed = FixedPoint::new(&scales.iter().map(|&s| f64::from(s)).collect::<Vec<_>>(), cols, 3, -100, 90)
+        .unwrap();
     let mut wrong = Vec::new();
     for cpu in Cpu::all() {
         let packed = PackedWeights::new(

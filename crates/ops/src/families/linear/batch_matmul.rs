@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::float::gemm::{BatchMatMul, MatMulShape};
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
-use ferrolite_kernels::cpu::int8::fixed::Rounding;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Transposed};
@@ -152,7 +151,7 @@ fn finish(node: &Node<'_>) -> Result<Finish, OpError> {
     let (weight_scale, weight_zero) = node.input(1)?.info.per_tensor()?;
     let delegated = weight_zero == 0;
     let requant = Requant {
-        arithmetic: choose(delegated, output.dtype, None, Rounding::Twice),
+        arithmetic: choose(delegated, output.dtype, None),
         input_scale,
         weight_scales: &[weight_scale],
         output,

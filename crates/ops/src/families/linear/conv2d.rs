@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
-use ferrolite_kernels::cpu::int8::fixed::Rounding;
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Patches, Window};
@@ -165,7 +164,7 @@ fn lower_integer<X: Activation + Element>(
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
     let delegated = constant && filter.info.dtype == X::DTYPE && clips(option);
-    let arithmetic = choose(delegated, X::DTYPE, bias_type, fallback_rounding(X::DTYPE, sizes.groups));
+    let arithmetic = choose(delegated, X::DTYPE, bias_type);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerConv, OpError> {
         let (cols, depth) = (sizes.group_outputs(), sizes.depth());
@@ -251,11 +250,6 @@ pub(super) fn clips(option: ActivationFunctionType) -> bool {
             | ActivationFunctionType::RELU6
             | ActivationFunctionType::RELU_N1_TO_1
     )
-}
-
-/// How the reference's own matrix product (in groups: its plain loops) rounds.
-fn fallback_rounding(activations: TensorType, groups: usize) -> Rounding {
-    if groups > 1 || activations == TensorType::UInt8 { Rounding::Twice } else { Rounding::Once }
 }
 
 /// The short name of a type of activations in kernel names.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::conv::{DepthwiseF32, DepthwiseWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
-use ferrolite_kernels::cpu::int8::fixed::Rounding;
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::rows::{Activation, Window};
 use ferrolite_kernels::par::Par;
@@ -154,7 +153,7 @@ fn lower_integer<X: Activation + IntoLanes + Element>(
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
     let delegated = constant && filter.info.dtype == X::DTYPE && clips(option);
-    let arithmetic = choose(delegated, X::DTYPE, bias_type, Rounding::Twice);
+    let arithmetic = choose(delegated, X::DTYPE, bias_type);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerDepthwise, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;

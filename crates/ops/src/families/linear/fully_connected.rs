@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
-use ferrolite_kernels::cpu::int8::fixed::{Rounding, WideFixedPoint, WideRounding};
+use ferrolite_kernels::cpu::int8::fixed::{WideFixedPoint, WideRounding};
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense};
@@ -94,6 +94,10 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes, option),
         (TensorType::Float32, _) => lower_hybrid(node, cx, sizes, &options),
         (TensorType::Int16, TensorType::Int16) => lower_words(node, cx, sizes, option),
+        // The reference reads the bytes as unsigned when the output is wider than they are.
+        (TensorType::Int8, _) if node.output(0)?.dtype == TensorType::Int16 => {
+            lower_integer::<u8>(node, cx, sizes, option)
+        }
         (TensorType::Int8, _) => lower_integer::<i8>(node, cx, sizes, option),
         (TensorType::UInt8, _) => lower_integer::<u8>(node, cx, sizes, option),
         _ => lower_integer::<i16>(node, cx, sizes, option),
@@ -148,8 +152,9 @@ fn lower_integer<X: Activation + Element>(
     let weight_zero = zero_point(weights.info)?;
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = weights.value.is_some() && known(bias_operand);
-    let arithmetic = arithmetic(node, constant, option, weight_scales.len() > 1)?;
-    let (weights_type, output_info, cpu) = (weights.info.dtype, output.clone(), cx.cpu);
+    let arithmetic = arithmetic(node, constant, option)?;
+    let (output_info, cpu) = (output.clone(), cx.cpu);
+    let weights_type = if X::DTYPE == TensorType::UInt8 { X::DTYPE } else { weights.info.dtype };
     let prepare = move |weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
         let Sizes { units, depth, .. } = sizes;
         let weights = WeightBytes::new(weights_type, weights, units * depth)?;
@@ -182,7 +187,8 @@ fn lower_integer<X: Activation + Element>(
     let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.units, sizes.depth);
     let name = format!("{}_gemm_{}", type_name(X::DTYPE), layout.tile_name());
     let run = move |columns: &Columns, io: &mut crate::io::Io<'_>, par| {
-        let data = io.inputs.get::<X>(0)?;
+        let data = bytemuck::try_cast_slice::<u8, X>(io.inputs.bytes(0)?)
+            .map_err(|e| OpError::invalid(format!("the input's memory does not fit its type: {e}")))?;
         let rows = Dense { data, rows: sizes.rows, depth: sizes.depth, stride: sizes.depth };
         columns.run(&rows, input_zero, &mut io.outputs, Place::rows(0, sizes.units), par, io.scratch)
     };
@@ -203,17 +209,13 @@ fn arithmetic(
     node: &Node<'_>,
     constant: bool,
     option: ActivationFunctionType,
-    per_channel: bool,
 ) -> Result<Arithmetic, OpError> {
     let (input, weights, output) = (node.dtype(0)?, node.dtype(1)?, node.output(0)?.dtype);
     let bias = node.optional(2).map(|b| b.info.dtype);
-    if input == TensorType::Int16 {
+    if output == TensorType::Int16 {
         // 32-bit sums unless the bias says otherwise.
-        return Ok(match bias {
-            Some(TensorType::Int64) if per_channel => Arithmetic::Wide(WideRounding::Double),
-            Some(TensorType::Int64) => Arithmetic::Wide(WideRounding::Fixed),
-            _ => Arithmetic::Fixed(Rounding::Once),
-        });
+        let wide = bias == Some(TensorType::Int64);
+        return Ok(if wide { Arithmetic::Wide(WideRounding::Double) } else { Arithmetic::Fixed });
     }
     let depth = node.shape(1)?.last().copied().unwrap_or(0);
     let whole_bytes = match weights {
@@ -222,13 +224,7 @@ fn arithmetic(
         _ => weights == input,
     };
     let zero = weights == TensorType::UInt8 || zero_point(node.input(1)?.info)? == 0;
-    let delegated = constant && whole_bytes && zero && output == input && clips(option);
-    let rounding = if input == TensorType::UInt8 { Rounding::Twice } else { Rounding::Once };
-    Ok(if output == TensorType::Int16 {
-        Arithmetic::Fixed(rounding)
-    } else {
-        choose(delegated, output, bias, rounding)
-    })
+    Ok(choose(constant && whole_bytes && zero && clips(option), output, bias))
 }
 
 /// 16-bit activations times 16-bit weights.

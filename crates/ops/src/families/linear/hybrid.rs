@@ -172,9 +172,16 @@ pub(super) fn lower_conv2d(
     let (filter, threads) = (node.input(1)?, cx.threads.max(1));
     let (cpu, filter_type) = (cx.cpu, filter.info.dtype);
     let window = sizes.window;
-    let image_len = window.input[0] * window.input[1] * window.channels;
     let scheme = conv_scheme(node, option, sizes.groups)?;
-    let activations = Activations { cpu, scheme, run_len: image_len, runs: window.batch };
+    // The default path treats a pointwise convolution as a matrix product: each pixel has a range of its own.
+    let by_pixel = scheme == DynamicScheme::Asymmetric && window.is_pointwise() && sizes.groups == 1;
+    let image_pixels = window.input[0] * window.input[1];
+    let (run_len, runs) = if by_pixel {
+        (window.channels, window.batch * image_pixels)
+    } else {
+        (image_pixels * window.channels, window.batch)
+    };
+    let activations = Activations { cpu, scheme, run_len, runs };
     let weight_scales = scales(filter.info, 0, sizes.outputs)?;
     let (cols, depth) = (sizes.group_outputs(), sizes.depth());
     let layout = PackLayout::new(cpu, Width::Bytes, cols, depth);
@@ -203,7 +210,7 @@ pub(super) fn lower_conv2d(
         let mut x = activations.quantize(io.inputs.get(0)?, io.scratch);
         let out = io.outputs.get::<f32>(0)?;
         let scratch = x.rest.take::<u8>(scratch_bytes(&layout, threads));
-        let pixels = window.output[0] * window.output[1];
+        let pixels = if by_pixel { 1 } else { window.output[0] * window.output[1] };
         for (index, group) in groups.iter().enumerate() {
             let place = Place::rows(index * cols, sizes.outputs);
             let patches = sizes.patches(x.data, index);

@@ -4,7 +4,7 @@
 //! path multiplies by a float scale; where that path does not take an operator (weights that are no constants, types
 //! other than bytes, weights of four bits in convolutions) the multipliers are fixed-point numbers.
 
-use ferrolite_kernels::cpu::int8::fixed::{FixedPoint, Rounding, WideFixedPoint, WideRounding};
+use ferrolite_kernels::cpu::int8::fixed::{FixedPoint, WideFixedPoint, WideRounding};
 use ferrolite_kernels::cpu::int8::store::Requantize;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::ActivationFunctionType;
@@ -20,7 +20,7 @@ pub(super) enum Arithmetic {
     /// A float scale, halves to even.
     Float,
     /// A fixed-point multiplier on 32-bit sums.
-    Fixed(Rounding),
+    Fixed,
     /// A multiplier on 64-bit sums.
     Wide(WideRounding),
 }
@@ -61,8 +61,8 @@ impl Requant<'_> {
                     self.weight_scales.iter().map(|&w| self.input_scale * w / output_scale).collect();
                 (Finish::Float(Requantize::new(&scales, cols, zero, low, high)), narrow())
             }
-            Arithmetic::Fixed(rounding) => {
-                let fixed = FixedPoint::new(&precise(), cols, rounding, zero, low, high);
+            Arithmetic::Fixed => {
+                let fixed = FixedPoint::new(&precise(), cols, zero, low, high);
                 (Finish::Fixed(fixed.ok_or_else(too_large)?), narrow())
             }
             Arithmetic::Wide(rounding) => {
@@ -74,18 +74,13 @@ impl Requant<'_> {
     }
 }
 
-/// The way for an operator that the reference's default path takes if `delegated`, and else for byte outputs by
-/// `rounding`, for others by sums of 64 bits unless the bias has 32.
-pub(super) fn choose(
-    delegated: bool,
-    output: TensorType,
-    bias: Option<TensorType>,
-    rounding: Rounding,
-) -> Arithmetic {
+/// The way for an operator that the reference's default path takes if `delegated`; 16-bit outputs come from sums of 64
+/// bits unless the bias has 32.
+pub(super) fn choose(delegated: bool, output: TensorType, bias: Option<TensorType>) -> Arithmetic {
     match (output, bias) {
-        (TensorType::Int16, Some(TensorType::Int32)) => Arithmetic::Fixed(rounding),
+        (TensorType::Int16, Some(TensorType::Int32)) => Arithmetic::Fixed,
         (TensorType::Int16, _) => Arithmetic::Wide(WideRounding::Fixed),
         _ if delegated => Arithmetic::Float,
-        _ => Arithmetic::Fixed(rounding),
+        _ => Arithmetic::Fixed,
     }
 }

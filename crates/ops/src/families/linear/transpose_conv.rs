@@ -8,7 +8,6 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::conv::{TransposeConvF32, TransposeConvShape, TransposeConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
-use ferrolite_kernels::cpu::int8::fixed::Rounding;
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Patches, Window};
@@ -221,7 +220,7 @@ fn lower_float(
     .boxed())
 }
 
-/// Packs the filter's part for each phase, and the greatest scratch that their products take.
+/// Packs the filter's part for each phase.
 fn pack_phases(
     cpu: Cpu,
     width: Width,
@@ -264,7 +263,7 @@ fn lower_integer<X: Activation + Element>(
     let weight_zero = zero_point(filter.info)?;
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
-    let arithmetic = choose(constant && clips(option), X::DTYPE, bias_type, Rounding::Twice);
+    let arithmetic = choose(constant && clips(option), X::DTYPE, bias_type);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<Vec<Columns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
@@ -297,9 +296,10 @@ fn lower_integer<X: Activation + Element>(
     };
     let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.outputs, sizes.channels);
     let name = format!("{}_transpose_conv_{}", type_name(X::DTYPE), layout.tile_name());
-    let run = move |phases: &[Columns], io: &mut Io<'_>, par| {
+    let phases = sizes.phases();
+    let run = move |columns: &[Columns], io: &mut Io<'_>, par| {
         let data = io.inputs.get::<X>(2)?;
-        for (phase, columns) in sizes.phases().iter().zip(phases) {
+        for (phase, columns) in phases.iter().zip(columns) {
             let place = Place { first: 0, stride: sizes.outputs, map: Some(phase.map) };
             let rows = patches(data, phase, &sizes);
             columns.run(&rows, input_zero, &mut io.outputs, place, par, io.scratch)?;
@@ -307,7 +307,7 @@ fn lower_integer<X: Activation + Element>(
         Ok(())
     };
     Ok(FnKernel::new(name, move |io, cx| match &prepared {
-        Some(phases) => run(phases, io, cx.par()),
+        Some(columns) => run(columns, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(3)? } else { &[] };
             run(&prepare(io.inputs.bytes(1)?, bias)?, io, cx.par())
@@ -344,11 +344,12 @@ fn lower_hybrid(
         let phases = pack_phases(cpu, Width::Bytes, &sizes, &weights, 0);
         Ok(phases.map(|packed| HybridColumns::new(packed, &weight_scales, &bias, range)).collect())
     };
-    let run = move |phases: &Vec<HybridColumns>, io: &mut Io<'_>, par: Par| {
+    let phases = sizes.phases();
+    let run = move |columns: &Vec<HybridColumns>, io: &mut Io<'_>, par: Par| {
         let mut x = activations.quantize(io.inputs.get(2)?, io.scratch);
         let out = io.outputs.get::<f32>(0)?;
         let memory = x.rest.take::<u8>(memory);
-        for (phase, columns) in sizes.phases().iter().zip(phases) {
+        for (phase, columns) in phases.iter().zip(columns) {
             let place = Place { first: 0, stride: sizes.outputs, map: Some(phase.map) };
             let pixels = phase.window.output[0] * phase.window.output[1];
             let rows = patches(x.data, phase, &sizes);
