@@ -345,9 +345,13 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
     #[inline(always)]
     fn convolve_small<S: Pairs, const P: usize, const C: usize>(&self, isa: S) {
         let step = self.window.dilation[1] * S::LANES;
-        let mut filters = self.filters().chunks_exact(S::LANES).map(|filter| isa.load_i32(filter));
-        let filters: [[S::I; C]; P] =
-            core::array::from_fn(|_| core::array::from_fn(|_| filters.next().unwrap_or(isa.splat_i32(0))));
+        let packed = self.filters();
+        let mut filters = [[isa.splat_i32(0); C]; P];
+        for (p, filters) in filters.iter_mut().enumerate() {
+            for (c, filter) in filters.iter_mut().enumerate() {
+                *filter = isa.load_i32(&packed[(p * C + c) * S::LANES..]);
+            }
+        }
         self.for_each_pixel(isa, |row, col, mut sums| {
             for (pair, filters) in filters.iter().enumerate() {
                 let pairs = &self.pairs(row, col, pair)[..(C - 1) * step + S::LANES];
@@ -365,10 +369,11 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
         let [height, width] = self.window.output;
         let (first, len) = self.channels();
         let start = isa.load_i32(&self.bias[first..]);
+        let columns = self.store.columns(isa, first);
         for row in 0..self.rows() {
             let pixels = (self.image * height + self.first_row + row) * width;
             for col in 0..width {
-                self.store.store(isa, pixels + col, first, len, convolve(row, col, start));
+                self.store.store(isa, columns, pixels + col, first, len, convolve(row, col, start));
             }
         }
     }

@@ -22,12 +22,16 @@ pub type Sums<D> = <<D as Dot>::V as Isa>::I;
 pub trait PanelElement: bytemuck::Pod + Into<i32> + Send + Sync {
     /// The packed form of an activation, given as a signed number together with its zero point.
     fn pack(x: i32, zero: i32) -> Self;
+    /// Whether the packed numbers still have a zero point.
+    const HAS_REST: bool = true;
     /// The zero point that the packed numbers still have.
     fn rest(zero: i32) -> i32;
 }
 
 /// Sixteen bits have room for the difference to the zero point.
 impl PanelElement for i16 {
+    const HAS_REST: bool = false;
+
     #[inline(always)]
     fn pack(x: i32, zero: i32) -> Self {
         (x - zero) as i16

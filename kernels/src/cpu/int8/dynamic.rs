@@ -56,26 +56,46 @@ impl Kernel for QuantizeRow<'_> {
         };
         let away = self.scheme != DynamicScheme::Asymmetric;
         let least = if self.scheme == DynamicScheme::SymmetricAway { -127.0 } else { -128.0 };
-        let (low, high) = (isa.splat(least), isa.splat(127.0));
-        let quantize = |x: S::F| {
-            let scaled = isa.mul(x, isa.splat(factor));
-            if away {
-                // Half a step outwards, cut: the nearest integer with halves away from zero.
-                let shifted = isa.clamp(isa.add(scaled, isa.splat(zero)), low, high);
-                isa.to_i32_trunc(isa.add(shifted, isa.copysign(isa.splat(0.5), shifted)))
-            } else {
-                let zero = isa.splat(zero);
-                let near = isa.to_i32_round(isa.clamp(scaled, isa.sub(low, zero), isa.sub(high, zero)));
-                isa.add_i32(near, isa.to_i32_round(zero))
-            }
+        let quantize = Quantize {
+            factor: isa.splat(factor),
+            zero: isa.splat(zero),
+            low: isa.splat(least),
+            high: isa.splat(127.0),
+            away,
         };
         let mut from = self.from.chunks_exact(S::LANES);
         let mut to = self.to.chunks_exact_mut(S::LANES);
         for (from, to) in (&mut from).zip(&mut to) {
-            isa.store_i8(quantize(isa.load(from)), to);
+            isa.store_i8(quantize.apply(isa, isa.load(from)), to);
         }
-        isa.store_i8_part(quantize(isa.load_part(from.remainder())), to.into_remainder());
+        isa.store_i8_part(quantize.apply(isa, isa.load_part(from.remainder())), to.into_remainder());
         (scale, zero as i32)
+    }
+}
+
+/// The arithmetic of a scheme in registers.
+#[derive(Copy, Clone)]
+struct Quantize<S: Isa> {
+    factor: S::F,
+    zero: S::F,
+    low: S::F,
+    high: S::F,
+    away: bool,
+}
+
+impl<S: Isa> Quantize<S> {
+    #[inline(always)]
+    fn apply(self, isa: S, x: S::F) -> S::I {
+        let scaled = isa.mul(x, self.factor);
+        if self.away {
+            // Half a step outwards, cut: the nearest integer with halves away from zero.
+            let shifted = isa.clamp(isa.add(scaled, self.zero), self.low, self.high);
+            isa.to_i32_trunc(isa.add(shifted, isa.copysign(isa.splat(0.5), shifted)))
+        } else {
+            let (low, high) = (isa.sub(self.low, self.zero), isa.sub(self.high, self.zero));
+            let near = isa.to_i32_round(isa.clamp(scaled, low, high));
+            isa.add_i32(near, isa.to_i32_round(self.zero))
+        }
     }
 }
 

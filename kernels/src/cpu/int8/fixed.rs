@@ -2,8 +2,8 @@
 //!
 //! The results differ from those of a float product where that falls near the middle between two integers.
 
-use super::store::per_column;
-use crate::fixed_point::Multiplier;
+use super::store::{SPARE, per_column};
+use crate::fixed_point::{Multiplier, high_mul};
 
 /// The multipliers of the columns; `None` if a scale is no multiplier.
 fn multipliers(scales: &[f64], cols: usize) -> Option<Vec<Multiplier>> {
@@ -15,6 +15,8 @@ fn multipliers(scales: &[f64], cols: usize) -> Option<Vec<Multiplier>> {
 #[derive(Clone, Debug)]
 pub struct FixedPoint {
     multipliers: Vec<Multiplier>,
+    /// Columns before this one round halves of the last shift upwards, the others away from zero.
+    upwards: usize,
     zero: i32,
     low: i32,
     high: i32,
@@ -27,13 +29,33 @@ impl FixedPoint {
     /// # Panics
     /// If there are neither one nor `cols` scales.
     pub fn new(scales: &[f64], cols: usize, zero: i32, low: i32, high: i32) -> Option<Self> {
-        Some(Self { multipliers: multipliers(scales, cols)?, zero, low, high })
+        Some(Self { multipliers: multipliers(scales, cols)?, upwards: 0, zero, low, high })
+    }
+
+    /// Rounds whole blocks of eight columns as the reference's vector code does: the halves of the last shift
+    /// upwards, instead of away from zero.
+    #[must_use]
+    pub fn with_vector_rounding(self) -> Self {
+        let cols = self.multipliers.len() - SPARE;
+        Self { upwards: cols / 8 * 8, ..self }
     }
 
     /// The output for a sum of column `col`.
     #[inline(always)]
     pub fn apply(&self, col: usize, sum: i32) -> i32 {
-        self.multipliers[col].apply(sum).saturating_add(self.zero).clamp(self.low, self.high)
+        let m = self.multipliers[col];
+        let scaled = if col < self.upwards { upwards(m, sum) } else { m.apply(sum) };
+        scaled.saturating_add(self.zero).clamp(self.low, self.high)
+    }
+}
+
+/// [`Multiplier::apply`] with the halves of the last shift rounded upwards.
+#[inline(always)]
+fn upwards(m: Multiplier, x: i32) -> i32 {
+    let product = high_mul(x.wrapping_shl(m.exponent.max(0) as u32), m.fraction);
+    match -m.exponent {
+        shift if shift > 0 => ((i64::from(product) + (1i64 << (shift - 1))) >> shift) as i32,
+        _ => product,
     }
 }
 
@@ -102,6 +124,14 @@ mod tests {
         let fixed = FixedPoint::new(&[0.125], 1, 0, -100, 100).unwrap();
         for (sum, want) in [(4, 1), (-4, -1), (12, 2), (-12, -2), (9000, 100)] {
             assert_eq!(fixed.apply(0, sum), want, "{sum} / 8");
+        }
+        let eight = FixedPoint::new(&[0.125], 9, 0, -100, 100).unwrap().with_vector_rounding();
+        for (sum, vector, rest) in [(4, 1, 1), (-4, 0, -1), (-12, -1, -2), (-13, -2, -2)] {
+            assert_eq!(
+                (eight.apply(7, sum), eight.apply(8, sum)),
+                (vector, rest),
+                "{sum} / 8 in columns 7 and 8"
+            );
         }
         let wide = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Fixed, -100, 100).unwrap();
         assert_eq!([-12, 4, 80_000].map(|sum| wide.apply(0, sum)), [0, 2, 100]);

@@ -267,27 +267,33 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         let stride = self.weights.layout.col_bytes;
         let lhs = &self.packed[row * stride..][..R * stride];
         let rhs = &self.weights.data[first * stride..][..V * lanes * stride];
-        let starts: [Sums<D>; V] = core::array::from_fn(|v| isa.load_i32(&self.bias[first + v * lanes..]));
-        let column_sums: [Sums<D>; V] =
-            core::array::from_fn(|v| isa.load_i32(&self.weights.sums[first + v * lanes..]));
-        let mut sums: [[Sums<D>; V]; R] = core::array::from_fn(|r| {
-            let rest = isa.splat_i32(self.rests[row + r].wrapping_neg());
-            let term = isa.splat_i32(self.row_terms[row + r]);
-            core::array::from_fn(|v| {
-                let start = isa.add_i32(starts[v], term);
-                isa.add_i32(start, isa.mul_i32(rest, column_sums[v]))
-            })
-        });
+        // Plain loops instead of closures: those may stay calls without the instruction set.
+        let mut starts = [isa.splat_i32(0); V];
+        for (v, start) in starts.iter_mut().enumerate() {
+            *start = isa.load_i32(&self.bias[first + v * lanes..]);
+        }
+        let mut sums = [starts; R];
+        if D::Lhs::HAS_REST || self.weights.zero != 0 {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let rest = isa.splat_i32(self.rests[row + r].wrapping_neg());
+                let term = isa.splat_i32(self.row_terms[row + r]);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let columns = isa.load_i32(&self.weights.sums[first + v * lanes..]);
+                    *sum = isa.add_i32(isa.add_i32(*sum, term), isa.mul_i32(rest, columns));
+                }
+            }
+        }
         if self.store.most_products() < self.weights.layout.depth {
             self.finish_wide(row, first, lhs, rhs, sums);
             return R;
         }
         self.accumulate(lhs, rhs, 0..stride, &mut sums);
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (v, sums) in sums.into_iter().enumerate() {
-                let col = first + v * lanes;
-                let len = lanes.min(self.weights.layout.cols - col);
-                self.store.store(isa, self.first_row + row + r, col, len, sums);
+        for v in 0..V {
+            let col = first + v * lanes;
+            let len = lanes.min(self.weights.layout.cols - col);
+            let columns = self.store.columns(isa, col);
+            for (r, sums) in sums.iter().enumerate() {
+                self.store.store(isa, columns, self.first_row + row + r, col, len, sums[v]);
             }
         }
         R
@@ -310,8 +316,10 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
             // SAFETY: `depth` starts and ends at multiples of `DEPTH` within `stride`; the slices hold `R` rows and
             // `width` columns of `stride` numbers, of which each step reads the next `DEPTH`.
             unsafe {
-                let columns: [D::B; V] =
-                    core::array::from_fn(|v| self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH)));
+                let mut columns = [self.dot.rhs(b); V];
+                for (v, column) in columns.iter_mut().enumerate().skip(1) {
+                    *column = self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH));
+                }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let x = self.dot.lhs(a.add(r * stride));
                     for (sum, &column) in sums.iter_mut().zip(&columns) {

@@ -7,13 +7,27 @@ use super::fixed::{FixedPoint, WideFixedPoint};
 
 /// Takes the finished sums of a tile.
 pub trait Store: Sync {
+    /// What it needs to know of `LANES` columns, in registers.
+    type Columns<S: Isa>: Copy;
+
     /// Products after which a sum of 32 bits could overflow; longer sums are finished in 64 bits.
     fn most_products(&self) -> usize {
         usize::MAX
     }
 
+    /// Reads what is needed for the columns from `col` on.
+    fn columns<S: Isa>(&self, isa: S, col: usize) -> Self::Columns<S>;
+
     /// Takes `len <= LANES` sums of row `row`, columns `col..col + len`, from registers.
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I);
+    fn store<S: Isa>(
+        &self,
+        isa: S,
+        columns: Self::Columns<S>,
+        row: usize,
+        col: usize,
+        len: usize,
+        sums: S::I,
+    );
 
     /// Takes sums of more than [`Store::most_products`] products, of row `row` from column `col` on; only epilogues
     /// that set that limit are given any.
@@ -40,12 +54,17 @@ pub trait StoreEach: Sync {
 
 /// One compiled tile serves all of these.
 impl Store for dyn StoreEach + '_ {
+    type Columns<S: Isa> = ();
+
+    #[inline(always)]
+    fn columns<S: Isa>(&self, _: S, _: usize) {}
+
     fn most_products(&self) -> usize {
         StoreEach::most_products(self)
     }
 
     #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
+    fn store<S: Isa>(&self, isa: S, (): (), row: usize, col: usize, len: usize, sums: S::I) {
         let mut lanes = [0; MAX_LANES];
         isa.store_i32(sums, &mut lanes);
         StoreEach::store(self, row, col, &lanes[..len]);
@@ -92,11 +111,30 @@ impl Requantize {
     }
 
     #[inline(always)]
-    fn apply<S: Isa>(&self, isa: S, col: usize, sums: S::I) -> S::I {
-        let scaled = isa.mul(isa.to_f32(sums), isa.load(&self.scales[col..]));
-        let low = isa.splat((self.low - self.zero) as f32);
-        let high = isa.splat((self.high - self.zero) as f32);
-        isa.add_i32(isa.to_i32_round(isa.clamp(scaled, low, high)), isa.splat_i32(self.zero))
+    fn columns<S: Isa>(&self, isa: S, col: usize) -> RequantizeColumns<S> {
+        RequantizeColumns {
+            scales: isa.load(&self.scales[col..]),
+            low: isa.splat((self.low - self.zero) as f32),
+            high: isa.splat((self.high - self.zero) as f32),
+            zero: isa.splat_i32(self.zero),
+        }
+    }
+}
+
+/// [`Requantize`] for `LANES` columns.
+#[derive(Copy, Clone)]
+pub struct RequantizeColumns<S: Isa> {
+    scales: S::F,
+    low: S::F,
+    high: S::F,
+    zero: S::I,
+}
+
+impl<S: Isa> RequantizeColumns<S> {
+    #[inline(always)]
+    fn apply(self, isa: S, sums: S::I) -> S::I {
+        let scaled = isa.mul(isa.to_f32(sums), self.scales);
+        isa.add_i32(isa.to_i32_round(isa.clamp(scaled, self.low, self.high)), self.zero)
     }
 }
 
@@ -166,9 +204,24 @@ pub struct StoreQuantized<'a, T> {
 macro_rules! store_quantized {
     ($($T:ty: $store:ident $store_part:ident,)*) => {
         $(impl Store for StoreQuantized<'_, $T> {
+            type Columns<S: Isa> = RequantizeColumns<S>;
+
             #[inline(always)]
-            fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
-                let value = self.requantize.apply(isa, col, sums);
+            fn columns<S: Isa>(&self, isa: S, col: usize) -> RequantizeColumns<S> {
+                self.requantize.columns(isa, col)
+            }
+
+            #[inline(always)]
+            fn store<S: Isa>(
+                &self,
+                isa: S,
+                columns: RequantizeColumns<S>,
+                row: usize,
+                col: usize,
+                len: usize,
+                sums: S::I,
+            ) {
+                let value = columns.apply(isa, sums);
                 let to = self.target.at(row, col, len);
                 if len == S::LANES {
                     isa.$store(value, to);
@@ -216,12 +269,31 @@ impl FloatColumns {
 }
 
 impl Store for StoreFloat<'_> {
+    /// Scales, biases, bounds.
+    type Columns<S: Isa> = [S::F; 4];
+
     #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, row: usize, col: usize, len: usize, sums: S::I) {
-        let columns = self.columns;
-        let scaled = isa.mul(isa.to_f32(sums), isa.splat(self.row_scales[row / self.rows_per_scale]));
-        let value = isa.fma(scaled, isa.load(&columns.scales[col..]), isa.load(&columns.bias[col..]));
-        let value = isa.clamp(value, isa.splat(columns.low), isa.splat(columns.high));
+    fn columns<S: Isa>(&self, isa: S, col: usize) -> [S::F; 4] {
+        let FloatColumns { scales, bias, low, high } = self.columns;
+        [isa.load(&scales[col..]), isa.load(&bias[col..]), isa.splat(*low), isa.splat(*high)]
+    }
+
+    #[inline(always)]
+    fn store<S: Isa>(
+        &self,
+        isa: S,
+        [scales, bias, low, high]: [S::F; 4],
+        row: usize,
+        col: usize,
+        len: usize,
+        sums: S::I,
+    ) {
+        let row_scale = match self.rows_per_scale {
+            1 => self.row_scales[row],
+            rows => self.row_scales[row / rows],
+        };
+        let scaled = isa.mul(isa.to_f32(sums), isa.splat(row_scale));
+        let value = isa.clamp(isa.fma(scaled, scales, bias), low, high);
         let to = self.target.at(row, col, len);
         if len == S::LANES {
             isa.store(value, to);

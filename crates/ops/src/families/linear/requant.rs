@@ -21,6 +21,8 @@ pub(super) enum Arithmetic {
     Float,
     /// A fixed-point multiplier on 32-bit sums.
     Fixed,
+    /// The same, whole blocks of eight channels rounded by the reference's vector code.
+    FixedByEight,
     /// A multiplier on 64-bit sums.
     Wide(WideRounding),
 }
@@ -65,6 +67,10 @@ impl Requant<'_> {
                 let fixed = FixedPoint::new(&precise(), cols, zero, low, high);
                 (Finish::Fixed(fixed.ok_or_else(too_large)?), narrow())
             }
+            Arithmetic::FixedByEight => {
+                let fixed = FixedPoint::new(&precise(), cols, zero, low, high).ok_or_else(too_large)?;
+                (Finish::Fixed(fixed.with_vector_rounding()), narrow())
+            }
             Arithmetic::Wide(rounding) => {
                 let bias = if bias.is_empty() { &[0] } else { bias };
                 let fixed = WideFixedPoint::new(&precise(), bias, cols, rounding, low as i16, high as i16);
@@ -82,5 +88,12 @@ pub(super) fn choose(delegated: bool, output: TensorType, bias: Option<TensorTyp
         (TensorType::Int16, _) => Arithmetic::Wide(WideRounding::Fixed),
         _ if delegated => Arithmetic::Float,
         _ => Arithmetic::Fixed,
+    }
+}
+
+impl Arithmetic {
+    /// For the operators whose byte outputs the reference requantizes channel by channel in vectors.
+    pub fn by_eight(self, output: TensorType) -> Self {
+        if self == Self::Fixed && output == TensorType::Int8 { Self::FixedByEight } else { self }
     }
 }

@@ -11,7 +11,7 @@ use ferrolite_model::{BuiltinOperator, OpCode, Operator, Quantization, TensorTyp
 
 use super::SPECS;
 use crate::error::OpError;
-use crate::eval::{Detached, evaluate, plain_info};
+use crate::eval::{Argument, Detached, evaluate, plain_info};
 use crate::lower::{LowerCx, PackCache};
 use crate::shape::Shape;
 use crate::spec::{OpKey, OpSpec};
@@ -41,8 +41,8 @@ fn run(
 ) -> Result<TensorValue, OpError> {
     let operator = Operator { options: options.into(), ..operator(op) };
     let values: Vec<TensorValue> = operands.iter().map(|(info, bytes)| value(info, bytes)).collect();
-    let arguments: Vec<_> =
-        operands.iter().zip(&values).map(|((info, _), value)| Some((info, value))).collect();
+    let arguments: Vec<Argument<'_>> =
+        operands.iter().zip(&values).map(|((info, _), value)| Some((info, Some(value.bytes())))).collect();
     let packs = PackCache::default();
     let cx = LowerCx { cpu, threads: 1, activation, packs: &packs };
     let mut context = Detached::default();

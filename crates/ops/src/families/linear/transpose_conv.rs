@@ -263,7 +263,7 @@ fn lower_integer<X: Activation + Element>(
     let weight_zero = zero_point(filter.info)?;
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
-    let arithmetic = choose(constant && clips(option), X::DTYPE, bias_type);
+    let arithmetic = choose(constant && clips(option), X::DTYPE, bias_type).by_eight(X::DTYPE);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<Vec<Columns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
