@@ -14,6 +14,7 @@ pub mod isa;
 pub mod par;
 pub mod reference;
 pub mod scratch;
+pub mod wgsl;
 
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,284 @@
+//! Reading a node: what a shader has to compute, or why no shader can.
+
+use ferrolite_model::options::{
+    ActivationFunctionType, AddOptionsT, ConcatenationOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT, DivOptionsT,
+    FullyConnectedOptionsT, LeakyReluOptionsT, MulOptionsT, Padding, Pool2DOptionsT, SoftmaxOptionsT, SubOptionsT,
+};
+use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
+use ferrolite_ops::{InferError, Node, OpError};
+use ferrolite_plan::backend::BackendNode;
+
+use crate::geometry::{Activation, Axis, dims4, size, strides4};
+
+/// What a node asks of the GPU.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    /// The same elements under another shape.
+    Alias,
+    /// Convolution; also dense layers, as one row of pixels.
+    Conv { batch: u32, y: Axis, x: Axis, in_c: u32, out_c: u32, activation: Activation },
+    /// Depthwise convolution.
+    Depthwise { batch: u32, y: Axis, x: Axis, in_c: u32, out_c: u32, activation: Activation },
+    /// Pooling.
+    Pool { batch: u32, y: Axis, x: Axis, channels: u32, maximum: bool, activation: Activation },
+    /// Two operands with broadcasting.
+    Binary { op: u32, dims: [u32; 4], strides: [[u32; 4]; 2], activation: Activation },
+    /// One operand.
+    Unary { op: u32, total: u32, activation: Activation, alpha: f32 },
+    /// Softmax over the innermost dimension.
+    Softmax { rows: u32, len: u32, beta: f32 },
+    /// Blocks moved from inputs into the output, after filling it if a value is given.
+    Copy { fill: Option<f32>, blocks: Vec<Block> },
+}
+
+/// A block of an input that moves to a place of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub input: usize,
+    pub dims: [u32; 4],
+    pub src_strides: [u32; 4],
+    pub dst_strides: [u32; 4],
+    pub src: u32,
+    pub dst: u32,
+}
+
+/// A refusal for `describe()`.
+type Refusal = String;
+
+fn refusal(e: OpError) -> Refusal {
+    e.message().to_owned()
+}
+
+/// Reads a node.
+pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
+    let OpCode::Builtin(code) = node.node.operator.code else { return Err("custom operators run on the CPU".into()) };
+    check_types(node)?;
+    let n = &node.node;
+    let own = |a: ActivationFunctionType| Activation::of(a, node.activation);
+    type B = BuiltinOperator;
+    match code {
+        B::RESHAPE | B::SQUEEZE | B::EXPAND_DIMS => Ok(Op::Alias),
+        B::CONV_2D => conv(n, node.activation),
+        B::DEPTHWISE_CONV_2D => depthwise(n, node.activation),
+        B::FULLY_CONNECTED => dense(n, node.activation),
+        B::AVERAGE_POOL_2D | B::MAX_POOL_2D => pool(n, code == B::MAX_POOL_2D),
+        B::MEAN => mean(n),
+        B::ADD => binary(n, 0, own(n.options::<AddOptionsT>().map_err(refusal)?.fused_activation_function)?),
+        B::SUB => binary(n, 1, own(n.options::<SubOptionsT>().map_err(refusal)?.fused_activation_function)?),
+        B::MUL => binary(n, 2, own(n.options::<MulOptionsT>().map_err(refusal)?.fused_activation_function)?),
+        B::DIV => binary(n, 3, own(n.options::<DivOptionsT>().map_err(refusal)?.fused_activation_function)?),
+        B::MAXIMUM => binary(n, 4, Activation::NONE),
+        B::MINIMUM => binary(n, 5, Activation::NONE),
+        B::SQUARED_DIFFERENCE => binary(n, 6, Activation::NONE),
+        B::RELU | B::RELU6 | B::RELU_N1_TO_1 | B::RELU_0_TO_1 => unary(n, 0, Activation::of_operator(code)?, 0.0),
+        B::LOGISTIC => unary(n, 1, Activation::NONE, 0.0),
+        B::TANH => unary(n, 2, Activation::NONE, 0.0),
+        B::HARD_SWISH => unary(n, 3, Activation::NONE, 0.0),
+        B::EXP => unary(n, 4, Activation::NONE, 0.0),
+        B::SQRT => unary(n, 5, Activation::NONE, 0.0),
+        B::RSQRT => unary(n, 6, Activation::NONE, 0.0),
+        B::NEG => unary(n, 7, Activation::NONE, 0.0),
+        B::ABS => unary(n, 8, Activation::NONE, 0.0),
+        B::SQUARE => unary(n, 9, Activation::NONE, 0.0),
+        B::LEAKY_RELU => {
+            let alpha = n.options::<LeakyReluOptionsT>().map_err(refusal)?.alpha;
+            unary(n, 10, Activation::NONE, alpha)
+        }
+        B::SOFTMAX => softmax(n),
+        B::PAD => pad(n),
+        B::CONCATENATION => concatenation(n),
+        _ => Err("there is no shader for it".into()),
+    }
+}
+
+/// Shaders compute in float32; constants may be of any type, as lowering reads them.
+fn check_types(node: &BackendNode<'_>) -> Result<(), Refusal> {
+    let inputs = node.node.inputs.iter().flatten().filter(|o| o.value.is_none()).map(|o| o.info);
+    for info in inputs.chain(node.node.outputs) {
+        if info.dtype != TensorType::Float32 {
+            return Err(format!("shaders compute in FLOAT32, it has {}", info.dtype));
+        }
+        if info.shape.contains(&0) {
+            return Err("a tensor has no elements".into());
+        }
+    }
+    let has_input = node.node.inputs.iter().flatten().any(|o| o.value.is_none());
+    if has_input { Ok(()) } else { Err("it reads only constants".into()) }
+}
+
+/// The shape of a float32 input that is computed on the way, as NHWC.
+fn picture(n: &Node<'_>, i: usize) -> Result<[usize; 4], Refusal> {
+    let shape = n.shape(i).map_err(refusal)?;
+    shape.as_ref().try_into().map_err(|_| format!("input {i} has {} dimensions instead of four", shape.rank()))
+}
+
+fn output_picture(n: &Node<'_>) -> Result<[usize; 4], Refusal> {
+    let shape = &n.output(0).map_err(refusal)?.shape;
+    shape.as_ref().try_into().map_err(|_| format!("the output has {} dimensions instead of four", shape.rank()))
+}
+
+fn constant_float(n: &Node<'_>, i: usize) -> Result<(), Refusal> {
+    match n.optional(i) {
+        Some(o) if o.value.is_none() => Err(format!("input {i} is computed, shaders want it constant")),
+        Some(o) if o.info.dtype != TensorType::Float32 => Err(format!("input {i} is {}, shaders want FLOAT32", o.info.dtype)),
+        _ => Ok(()),
+    }
+}
+
+fn conv(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
+    let options = n.options::<Conv2DOptionsT>().map_err(refusal)?;
+    let ([batch, in_h, in_w, in_c], [_, out_h, out_w, out_c]) = (picture(n, 0)?, output_picture(n)?);
+    let [_, k_h, k_w, filter_c] = picture(n, 1)?;
+    constant_float(n, 1)?;
+    constant_float(n, 2)?;
+    if filter_c != in_c {
+        return Err("it is a grouped convolution".into());
+    }
+    Ok(Op::Conv {
+        batch: size(batch)?,
+        y: Axis::new(options.padding, in_h, out_h, k_h, options.stride_h, options.dilation_h_factor)?,
+        x: Axis::new(options.padding, in_w, out_w, k_w, options.stride_w, options.dilation_w_factor)?,
+        in_c: size(in_c)?,
+        out_c: size(out_c)?,
+        activation: Activation::of(options.fused_activation_function, fused)?,
+    })
+}
+
+fn depthwise(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
+    let options = n.options::<DepthwiseConv2DOptionsT>().map_err(refusal)?;
+    let ([batch, in_h, in_w, in_c], [_, out_h, out_w, out_c]) = (picture(n, 0)?, output_picture(n)?);
+    let [_, k_h, k_w, _] = picture(n, 1)?;
+    constant_float(n, 1)?;
+    constant_float(n, 2)?;
+    Ok(Op::Depthwise {
+        batch: size(batch)?,
+        y: Axis::new(options.padding, in_h, out_h, k_h, options.stride_h, options.dilation_h_factor)?,
+        x: Axis::new(options.padding, in_w, out_w, k_w, options.stride_w, options.dilation_w_factor)?,
+        in_c: size(in_c)?,
+        out_c: size(out_c)?,
+        activation: Activation::of(options.fused_activation_function, fused)?,
+    })
+}
+
+fn dense(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
+    let options = n.options::<FullyConnectedOptionsT>().map_err(refusal)?;
+    constant_float(n, 1)?;
+    constant_float(n, 2)?;
+    let [units, depth] = *n.shape(1).map_err(refusal)?.dims() else { return Err("its weights are no matrix".into()) };
+    let total = n.shape(0).map_err(refusal)?.num_elements().map_err(refusal)?;
+    let rows = total.checked_div(depth).ok_or("its weights have no columns")?;
+    let point = |len| Axis::new(Padding::VALID, len, len, 1, 1, 1);
+    Ok(Op::Conv {
+        batch: 1,
+        y: point(1)?,
+        x: point(rows)?,
+        in_c: size(depth)?,
+        out_c: size(units)?,
+        activation: Activation::of(options.fused_activation_function, fused)?,
+    })
+}
+
+fn pool(n: &Node<'_>, maximum: bool) -> Result<Op, Refusal> {
+    let options = n.options::<Pool2DOptionsT>().map_err(refusal)?;
+    let ([batch, in_h, in_w, channels], [_, out_h, out_w, _]) = (picture(n, 0)?, output_picture(n)?);
+    let window = |w: i32| usize::try_from(w).map_err(|_| "a pooling window is negative");
+    Ok(Op::Pool {
+        batch: size(batch)?,
+        y: Axis::new(options.padding, in_h, out_h, window(options.filter_height)?, options.stride_h, 1)?,
+        x: Axis::new(options.padding, in_w, out_w, window(options.filter_width)?, options.stride_w, 1)?,
+        channels: size(channels)?,
+        maximum,
+        activation: Activation::of(options.fused_activation_function, None)?,
+    })
+}
+
+/// The mean over height and width is an average pool whose window is the picture.
+fn mean(n: &Node<'_>) -> Result<Op, Refusal> {
+    let [batch, in_h, in_w, channels] = picture(n, 0)?;
+    let mut axes: Vec<i64> = known_ints(n, 1)?.into_iter().map(|a| if a < 0 { a + 4 } else { a }).collect();
+    axes.sort_unstable();
+    if axes != [1, 2] {
+        return Err(format!("it reduces the axes {axes:?}, the shader height and width"));
+    }
+    Ok(Op::Pool {
+        batch: size(batch)?,
+        y: Axis::new(Padding::VALID, in_h, 1, in_h, 1, 1)?,
+        x: Axis::new(Padding::VALID, in_w, 1, in_w, 1, 1)?,
+        channels: size(channels)?,
+        maximum: false,
+        activation: Activation::NONE,
+    })
+}
+
+fn known_ints(n: &Node<'_>, i: usize) -> Result<Vec<i64>, Refusal> {
+    match n.ints(i) {
+        Ok(ints) => Ok(ints.to_vec()),
+        Err(InferError::NeedsValue(i)) => Err(format!("input {i} is computed, shaders want it constant")),
+        Err(InferError::Op(e)) => Err(refusal(e)),
+    }
+}
+
+fn binary(n: &Node<'_>, op: u32, activation: Activation) -> Result<Op, Refusal> {
+    let dims = dims4(&n.output(0).map_err(refusal)?.shape)?;
+    let mut strides = [[0; 4]; 2];
+    for (i, strides) in strides.iter_mut().enumerate() {
+        let operand = n.input(i).map_err(refusal)?;
+        if operand.info.dtype != TensorType::Float32 {
+            return Err(format!("input {i} is {}", operand.info.dtype));
+        }
+        let own = dims4(&operand.info.shape)?;
+        for (axis, stride) in strides4(own).into_iter().enumerate() {
+            strides[axis] = if own[axis] == 1 { 0 } else { stride };
+        }
+    }
+    Ok(Op::Binary { op, dims, strides, activation })
+}
+
+fn unary(n: &Node<'_>, op: u32, activation: Activation, alpha: f32) -> Result<Op, Refusal> {
+    let total = size(n.shape(0).map_err(refusal)?.num_elements().map_err(refusal)?)?;
+    Ok(Op::Unary { op, total, activation, alpha })
+}
+
+fn softmax(n: &Node<'_>) -> Result<Op, Refusal> {
+    let shape = n.shape(0).map_err(refusal)?;
+    let len = shape.last().copied().ok_or("it has no dimension")?;
+    let total = shape.num_elements().map_err(refusal)?;
+    let beta = n.options::<SoftmaxOptionsT>().map_err(refusal)?.beta;
+    Ok(Op::Softmax { rows: size(total / len.max(1))?, len: size(len)?, beta })
+}
+
+fn pad(n: &Node<'_>) -> Result<Op, Refusal> {
+    let shape = n.shape(0).map_err(refusal)?;
+    let paddings = known_ints(n, 1)?;
+    let (dims, out) = (dims4(shape)?, dims4(&n.output(0).map_err(refusal)?.shape)?);
+    let dst_strides = strides4(out);
+    let mut dst = 0;
+    for axis in 0..shape.rank() {
+        let before = paddings.get(2 * axis).copied().and_then(|p| u32::try_from(p).ok()).ok_or("a padding is negative")?;
+        dst += before * dst_strides[4 - shape.rank() + axis];
+    }
+    let block = Block { input: 0, dims, src_strides: strides4(dims), dst_strides, src: 0, dst };
+    Ok(Op::Copy { fill: Some(0.0), blocks: vec![block] })
+}
+
+fn concatenation(n: &Node<'_>) -> Result<Op, Refusal> {
+    let options = n.options::<ConcatenationOptionsT>().map_err(refusal)?;
+    if options.fused_activation_function != ActivationFunctionType::NONE {
+        return Err("it has a fused activation".into());
+    }
+    let shape = &n.output(0).map_err(refusal)?.shape;
+    let axis = 4 - shape.rank() + shape.axis(i64::from(options.axis)).map_err(refusal)?;
+    let dst_strides = strides4(dims4(shape)?);
+    let mut blocks = Vec::with_capacity(n.inputs.len());
+    let mut at = 0;
+    for (input, operand) in n.inputs.iter().enumerate() {
+        let operand = operand.as_ref().ok_or("an input is missing")?;
+        if operand.value.is_some() {
+            return Err(format!("input {input} is constant"));
+        }
+        let dims = dims4(&operand.info.shape)?;
+        blocks.push(Block { input, dims, src_strides: strides4(dims), dst_strides, src: 0, dst: at * dst_strides[axis] });
+        at += dims[axis];
+    }
+    Ok(Op::Copy { fill: None, blocks })
+}
