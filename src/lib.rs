@@ -16,7 +16,8 @@
 //! ```
 //!
 //! # Features
-//! `threads` (default) spreads kernels over rayon's threads; `std` (default) reads files; `mmap` maps them into memory.
+//! `threads` (default) spreads kernels over rayon's threads; `std` (default) reads files; `mmap` maps them into memory;
+//! `gpu` adds the module `gpu`, a backend over Vulkan, Metal and Direct3D 12.
 
 mod builder;
 mod interpreter;
@@ -28,6 +29,10 @@ mod operators;
 mod quantized;
 mod signature;
 mod view;
+
+/// Running float32 models on a GPU: hand a [`GpuBackend`](gpu::GpuBackend) to [`InterpreterBuilder::backend`].
+#[cfg(feature = "gpu")]
+pub use ferrolite_gpu as gpu;
 
 pub use builder::InterpreterBuilder;
 pub use ferrolite_kernels::isa::Cpu;

@@ -7,6 +7,7 @@ struct Params {
     strides_b: vec4<u32>,
     a: u32, b: u32, dst: u32, total: u32,
     a_constant: u32, b_constant: u32, lo: f32, hi: f32,
+    hard_swish: u32, unused0: u32, unused1: u32, unused2: u32,
 }
 
 override OP: u32;
@@ -48,5 +49,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     );
     let a = load(p.a_constant, p.a + dot(at, p.strides_a));
     let b = load(p.b_constant, p.b + dot(at, p.strides_b));
-    arena[p.dst + i] = clamp(apply(a, b), p.lo, p.hi);
+    let x = apply(a, b);
+    if p.hard_swish == 1u {
+        arena[p.dst + i] = x * clamp(x / 6.0 + 0.5, 0.0, 1.0);
+    } else {
+        arena[p.dst + i] = clamp(x, p.lo, p.hi);
+    }
 }

@@ -6,7 +6,7 @@ use crate::fill;
 use crate::npz::{Array, Arrays};
 use crate::random::Random;
 use crate::tensors;
-use ferrolite::{Cpu, ErrorKind, Interpreter, Model, TensorMeta};
+use ferrolite::{Cpu, ErrorKind, Interpreter, InterpreterBuilder, Model, TensorMeta};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -59,9 +59,6 @@ impl Session {
     /// # Errors
     /// Usage errors for an unknown signature, instruction set or accelerator, and those of building an interpreter.
     pub fn new(model: &Model, execution: &Execution, setup: &Setup<'_>) -> Result<Self, Error> {
-        if execution.accelerator == Accelerator::Gpu {
-            return Err(Error::usage("this build of ferrolite has no GPU support; use --accelerator cpu"));
-        }
         let mut builder =
             Interpreter::builder(model).preserve_all_tensors(setup.preserve_all).profile(setup.profile);
         if let Some(threads) = execution.threads {
@@ -69,6 +66,9 @@ impl Session {
         }
         if let Some(isa) = &execution.isa {
             builder = builder.cpu(cpu_named(isa)?);
+        }
+        if execution.accelerator == Accelerator::Gpu {
+            builder = on_gpu(builder)?;
         }
         let mut interpreter = builder.build()?;
 
@@ -298,6 +298,20 @@ pub fn listed(ports: &[Port], none: &str) -> String {
         format!("{} ({} {:?})", names.join(" or "), port.meta.dtype, port.meta.shape)
     };
     if ports.is_empty() { none.to_owned() } else { ports.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
+/// Offers the model to the fastest GPU.
+#[cfg(feature = "gpu")]
+fn on_gpu(builder: InterpreterBuilder) -> Result<InterpreterBuilder, Error> {
+    let backend = ferrolite::gpu::GpuBackend::new(ferrolite::gpu::AdapterChoice::Any)?;
+    Ok(builder.backend(std::sync::Arc::new(backend)))
+}
+
+#[cfg(not(feature = "gpu"))]
+fn on_gpu(_: InterpreterBuilder) -> Result<InterpreterBuilder, Error> {
+    Err(Error::usage(
+        "this build of ferrolite has no GPU support; build it with --features gpu, or use --accelerator cpu",
+    ))
 }
 
 fn cpu_named(name: &str) -> Result<Cpu, Error> {

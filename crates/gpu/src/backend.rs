@@ -13,7 +13,11 @@ use crate::program::Program;
 /// Runs float32 steps on a GPU.
 pub struct GpuBackend {
     device: Arc<GpuDevice>,
+    min_nodes: usize,
 }
+
+/// Handing over fewer steps costs more in moving their data than it saves.
+const MIN_NODES: usize = 3;
 
 impl GpuBackend {
     /// A backend on the fastest adapter.
@@ -21,13 +25,20 @@ impl GpuBackend {
     /// # Errors
     /// As [`GpuDevice::open`].
     pub fn new(choice: AdapterChoice) -> Result<Self, Error> {
-        Ok(Self { device: GpuDevice::open(choice)? })
+        GpuDevice::open(choice).map(Self::on)
     }
 
     /// A backend on an open device, which several may share.
     #[must_use]
     pub fn on(device: Arc<GpuDevice>) -> Self {
-        Self { device }
+        Self { device, min_nodes: MIN_NODES }
+    }
+
+    /// Sets the fewest steps in a row that are handed to the GPU; 3 unless set.
+    #[must_use]
+    pub fn min_nodes(mut self, nodes: usize) -> Self {
+        self.min_nodes = nodes;
+        self
     }
 
     /// The device.
@@ -46,9 +57,8 @@ impl Backend for GpuBackend {
         op::read(node).map(|_| ())
     }
 
-    /// Handing over fewer steps costs more in moving their data than it saves.
     fn min_nodes(&self) -> usize {
-        3
+        self.min_nodes
     }
 
     fn compile(&self, partition: &Partition<'_>) -> Result<Box<dyn Kernel>, OpError> {

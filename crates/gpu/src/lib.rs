@@ -5,10 +5,14 @@
 //! `describe()` says why. Shaders are those of [`ferrolite_kernels::wgsl`].
 
 mod backend;
+mod constants;
 mod device;
+mod dispatch;
 mod geometry;
+mod memory;
 mod op;
 mod params;
+mod pipeline;
 mod program;
 
 pub use backend::GpuBackend;

@@ -1,14 +1,15 @@
 //! Reading a node: what a shader has to compute, or why no shader can.
 
 use ferrolite_model::options::{
-    ActivationFunctionType, AddOptionsT, ConcatenationOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT, DivOptionsT,
-    FullyConnectedOptionsT, LeakyReluOptionsT, MulOptionsT, Padding, Pool2DOptionsT, SoftmaxOptionsT, SubOptionsT,
+    ActivationFunctionType, AddOptionsT, ConcatenationOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT,
+    DivOptionsT, FullyConnectedOptionsT, LeakyReluOptionsT, MulOptionsT, Padding, Pool2DOptionsT,
+    SoftmaxOptionsT, SubOptionsT,
 };
 use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
 use ferrolite_ops::{InferError, Node, OpError};
 use ferrolite_plan::backend::BackendNode;
 
-use crate::geometry::{Activation, Axis, dims4, size, strides4};
+use crate::geometry::{Activation, Axis, Window, dims4, size, strides4};
 
 /// What a node asks of the GPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,9 +17,9 @@ pub(crate) enum Op {
     /// The same elements under another shape.
     Alias,
     /// Convolution; also dense layers, as one row of pixels.
-    Conv { batch: u32, y: Axis, x: Axis, in_c: u32, out_c: u32, activation: Activation },
+    Conv(Window),
     /// Depthwise convolution.
-    Depthwise { batch: u32, y: Axis, x: Axis, in_c: u32, out_c: u32, activation: Activation },
+    Depthwise(Window),
     /// Pooling.
     Pool { batch: u32, y: Axis, x: Axis, channels: u32, maximum: bool, activation: Activation },
     /// Two operands with broadcasting.
@@ -27,12 +28,12 @@ pub(crate) enum Op {
     Unary { op: u32, total: u32, activation: Activation, alpha: f32 },
     /// Softmax over the innermost dimension.
     Softmax { rows: u32, len: u32, beta: f32 },
-    /// Blocks moved from inputs into the output, after filling it if a value is given.
-    Copy { fill: Option<f32>, blocks: Vec<Block> },
+    /// Blocks moved from inputs into the output, after filling all its elements if a value and their number are given.
+    Copy { fill: Option<(f32, u32)>, blocks: Vec<Block> },
 }
 
 /// A block of an input that moves to a place of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     pub input: usize,
     pub dims: [u32; 4],
@@ -51,11 +52,20 @@ fn refusal(e: OpError) -> Refusal {
 
 /// Reads a node.
 pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
-    let OpCode::Builtin(code) = node.node.operator.code else { return Err("custom operators run on the CPU".into()) };
+    let OpCode::Builtin(code) = node.node.operator.code else {
+        return Err("custom operators run on the CPU".into());
+    };
     check_types(node)?;
     let n = &node.node;
-    let own = |a: ActivationFunctionType| Activation::of(a, node.activation);
     type B = BuiltinOperator;
+    let has_epilogue = matches!(
+        code,
+        B::CONV_2D | B::DEPTHWISE_CONV_2D | B::FULLY_CONNECTED | B::ADD | B::SUB | B::MUL | B::DIV
+    );
+    if node.activation.is_some() && !has_epilogue {
+        return Err("its shader has no place for the activation behind it".into());
+    }
+    let own = |a: ActivationFunctionType| Activation::of(a, node.activation);
     match code {
         B::RESHAPE | B::SQUEEZE | B::EXPAND_DIMS => Ok(Op::Alias),
         B::CONV_2D => conv(n, node.activation),
@@ -70,7 +80,9 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
         B::MAXIMUM => binary(n, 4, Activation::NONE),
         B::MINIMUM => binary(n, 5, Activation::NONE),
         B::SQUARED_DIFFERENCE => binary(n, 6, Activation::NONE),
-        B::RELU | B::RELU6 | B::RELU_N1_TO_1 | B::RELU_0_TO_1 => unary(n, 0, Activation::of_operator(code)?, 0.0),
+        B::RELU | B::RELU6 | B::RELU_N1_TO_1 | B::RELU_0_TO_1 => {
+            unary(n, 0, Activation::of_operator(code)?, 0.0)
+        }
         B::LOGISTIC => unary(n, 1, Activation::NONE, 0.0),
         B::TANH => unary(n, 2, Activation::NONE, 0.0),
         B::HARD_SWISH => unary(n, 3, Activation::NONE, 0.0),
@@ -91,10 +103,11 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
     }
 }
 
-/// Shaders compute in float32; constants may be of any type, as lowering reads them.
+/// Shaders compute in float32 and index with 32 bits; constants may be of any type, as lowering reads them.
 fn check_types(node: &BackendNode<'_>) -> Result<(), Refusal> {
-    let inputs = node.node.inputs.iter().flatten().filter(|o| o.value.is_none()).map(|o| o.info);
-    for info in inputs.chain(node.node.outputs) {
+    let operands = || node.node.inputs.iter().flatten();
+    let computed = || operands().filter(|o| o.value.is_none()).map(|o| o.info);
+    for info in computed().chain(node.node.outputs) {
         if info.dtype != TensorType::Float32 {
             return Err(format!("shaders compute in FLOAT32, it has {}", info.dtype));
         }
@@ -102,25 +115,35 @@ fn check_types(node: &BackendNode<'_>) -> Result<(), Refusal> {
             return Err("a tensor has no elements".into());
         }
     }
-    let has_input = node.node.inputs.iter().flatten().any(|o| o.value.is_none());
-    if has_input { Ok(()) } else { Err("it reads only constants".into()) }
+    for info in operands().map(|o| o.info).chain(node.node.outputs) {
+        size(info.shape.num_elements().map_err(refusal)?)?;
+    }
+    if computed().next().is_some() { Ok(()) } else { Err("it reads only constants".into()) }
 }
 
 /// The shape of a float32 input that is computed on the way, as NHWC.
 fn picture(n: &Node<'_>, i: usize) -> Result<[usize; 4], Refusal> {
     let shape = n.shape(i).map_err(refusal)?;
-    shape.as_ref().try_into().map_err(|_| format!("input {i} has {} dimensions instead of four", shape.rank()))
+    shape
+        .as_ref()
+        .try_into()
+        .map_err(|_| format!("input {i} has {} dimensions instead of four", shape.rank()))
 }
 
 fn output_picture(n: &Node<'_>) -> Result<[usize; 4], Refusal> {
     let shape = &n.output(0).map_err(refusal)?.shape;
-    shape.as_ref().try_into().map_err(|_| format!("the output has {} dimensions instead of four", shape.rank()))
+    shape
+        .as_ref()
+        .try_into()
+        .map_err(|_| format!("the output has {} dimensions instead of four", shape.rank()))
 }
 
 fn constant_float(n: &Node<'_>, i: usize) -> Result<(), Refusal> {
     match n.optional(i) {
         Some(o) if o.value.is_none() => Err(format!("input {i} is computed, shaders want it constant")),
-        Some(o) if o.info.dtype != TensorType::Float32 => Err(format!("input {i} is {}, shaders want FLOAT32", o.info.dtype)),
+        Some(o) if o.info.dtype != TensorType::Float32 => {
+            Err(format!("input {i} is {}, shaders want FLOAT32", o.info.dtype))
+        }
         _ => Ok(()),
     }
 }
@@ -134,14 +157,14 @@ fn conv(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
     if filter_c != in_c {
         return Err("it is a grouped convolution".into());
     }
-    Ok(Op::Conv {
+    Ok(Op::Conv(Window {
         batch: size(batch)?,
         y: Axis::new(options.padding, in_h, out_h, k_h, options.stride_h, options.dilation_h_factor)?,
         x: Axis::new(options.padding, in_w, out_w, k_w, options.stride_w, options.dilation_w_factor)?,
         in_c: size(in_c)?,
         out_c: size(out_c)?,
         activation: Activation::of(options.fused_activation_function, fused)?,
-    })
+    }))
 }
 
 fn depthwise(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
@@ -150,32 +173,37 @@ fn depthwise(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal
     let [_, k_h, k_w, _] = picture(n, 1)?;
     constant_float(n, 1)?;
     constant_float(n, 2)?;
-    Ok(Op::Depthwise {
+    if !out_c.is_multiple_of(in_c) {
+        return Err("its output channels are no multiple of its input channels".into());
+    }
+    Ok(Op::Depthwise(Window {
         batch: size(batch)?,
         y: Axis::new(options.padding, in_h, out_h, k_h, options.stride_h, options.dilation_h_factor)?,
         x: Axis::new(options.padding, in_w, out_w, k_w, options.stride_w, options.dilation_w_factor)?,
         in_c: size(in_c)?,
         out_c: size(out_c)?,
         activation: Activation::of(options.fused_activation_function, fused)?,
-    })
+    }))
 }
 
 fn dense(n: &Node<'_>, fused: Option<BuiltinOperator>) -> Result<Op, Refusal> {
     let options = n.options::<FullyConnectedOptionsT>().map_err(refusal)?;
     constant_float(n, 1)?;
     constant_float(n, 2)?;
-    let [units, depth] = *n.shape(1).map_err(refusal)?.dims() else { return Err("its weights are no matrix".into()) };
+    let [units, depth] = *n.shape(1).map_err(refusal)?.dims() else {
+        return Err("its weights are no matrix".into());
+    };
     let total = n.shape(0).map_err(refusal)?.num_elements().map_err(refusal)?;
     let rows = total.checked_div(depth).ok_or("its weights have no columns")?;
     let point = |len| Axis::new(Padding::VALID, len, len, 1, 1, 1);
-    Ok(Op::Conv {
+    Ok(Op::Conv(Window {
         batch: 1,
         y: point(1)?,
         x: point(rows)?,
         in_c: size(depth)?,
         out_c: size(units)?,
         activation: Activation::of(options.fused_activation_function, fused)?,
-    })
+    }))
 }
 
 fn pool(n: &Node<'_>, maximum: bool) -> Result<Op, Refusal> {
@@ -254,11 +282,15 @@ fn pad(n: &Node<'_>) -> Result<Op, Refusal> {
     let dst_strides = strides4(out);
     let mut dst = 0;
     for axis in 0..shape.rank() {
-        let before = paddings.get(2 * axis).copied().and_then(|p| u32::try_from(p).ok()).ok_or("a padding is negative")?;
+        let before = paddings
+            .get(2 * axis)
+            .copied()
+            .and_then(|p| u32::try_from(p).ok())
+            .ok_or("a padding is negative")?;
         dst += before * dst_strides[4 - shape.rank() + axis];
     }
     let block = Block { input: 0, dims, src_strides: strides4(dims), dst_strides, src: 0, dst };
-    Ok(Op::Copy { fill: Some(0.0), blocks: vec![block] })
+    Ok(Op::Copy { fill: Some((0.0, out.iter().product())), blocks: vec![block] })
 }
 
 fn concatenation(n: &Node<'_>) -> Result<Op, Refusal> {
@@ -277,7 +309,14 @@ fn concatenation(n: &Node<'_>) -> Result<Op, Refusal> {
             return Err(format!("input {input} is constant"));
         }
         let dims = dims4(&operand.info.shape)?;
-        blocks.push(Block { input, dims, src_strides: strides4(dims), dst_strides, src: 0, dst: at * dst_strides[axis] });
+        blocks.push(Block {
+            input,
+            dims,
+            src_strides: strides4(dims),
+            dst_strides,
+            src: 0,
+            dst: at * dst_strides[axis],
+        });
         at += dims[axis];
     }
     Ok(Op::Copy { fill: None, blocks })

@@ -1,5 +1,7 @@
 //! The uniform words of one dispatch, as the shaders' `Params` lay them out.
 
+use crate::geometry::usize_of;
+
 /// Bytes between the parameters of two dispatches: the largest alignment of dynamic offsets that WebGPU allows.
 pub(crate) const STRIDE: usize = 256;
 
@@ -30,10 +32,13 @@ impl Params {
     }
 }
 
+/// Most workgroups along one axis that every device grants, and that shaders fold longer launches at.
+pub(crate) const MAX_GROUPS: u32 = 65_535;
+
 /// Workgroups for `items` invocations in groups of 64, folded where one axis does not suffice.
 pub(crate) fn groups_1d(items: usize) -> [u32; 3] {
-    let groups = items.div_ceil(64).max(1);
-    [groups.min(65_535) as u32, groups.div_ceil(65_535) as u32, 1]
+    let (groups, most) = (items.div_ceil(64).max(1), usize_of(MAX_GROUPS));
+    [groups.min(most) as u32, groups.div_ceil(most) as u32, 1]
 }
 
 #[cfg(test)]
