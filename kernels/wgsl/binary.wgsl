@@ -31,7 +31,8 @@ fn apply(a: f32, b: f32) -> f32 {
         case 3u: { return a / b; }
         case 4u: { return max(a, b); }
         case 5u: { return min(a, b); }
-        default: { return (a - b) * (a - b); }
+        case 6u: { return (a - b) * (a - b); }
+        default: { return select(a, a * b, a < 0.0); }
     }
 }
 

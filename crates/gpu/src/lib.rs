@@ -10,6 +10,7 @@ mod device;
 mod dispatch;
 mod geometry;
 mod memory;
+mod moves;
 mod op;
 mod params;
 mod pipeline;

@@ -1,15 +1,16 @@
 //! Reading a node: what a shader has to compute, or why no shader can.
 
 use ferrolite_model::options::{
-    ActivationFunctionType, AddOptionsT, ConcatenationOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT,
-    DivOptionsT, FullyConnectedOptionsT, LeakyReluOptionsT, MulOptionsT, Padding, Pool2DOptionsT,
-    SoftmaxOptionsT, SubOptionsT,
+    ActivationFunctionType, AddOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT, DivOptionsT,
+    FullyConnectedOptionsT, LeakyReluOptionsT, MulOptionsT, Padding, Pool2DOptionsT, SoftmaxOptionsT,
+    SubOptionsT,
 };
 use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
 use ferrolite_ops::{InferError, Node, OpError};
 use ferrolite_plan::backend::BackendNode;
 
 use crate::geometry::{Activation, Axis, Window, dims4, size, strides4};
+use crate::moves;
 
 /// What a node asks of the GPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,10 +44,10 @@ pub(crate) struct Block {
     pub dst: u32,
 }
 
-/// A refusal for `describe()`.
-type Refusal = String;
+/// Why a node stays on the CPU, for `describe()`.
+pub(crate) type Refusal = String;
 
-fn refusal(e: OpError) -> Refusal {
+pub(crate) fn refusal(e: OpError) -> Refusal {
     e.message().to_owned()
 }
 
@@ -80,6 +81,7 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
         B::MAXIMUM => binary(n, 4, Activation::NONE),
         B::MINIMUM => binary(n, 5, Activation::NONE),
         B::SQUARED_DIFFERENCE => binary(n, 6, Activation::NONE),
+        B::PRELU => binary(n, 7, Activation::NONE),
         B::RELU | B::RELU6 | B::RELU_N1_TO_1 | B::RELU_0_TO_1 => {
             unary(n, 0, Activation::of_operator(code)?, 0.0)
         }
@@ -97,8 +99,10 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
             unary(n, 10, Activation::NONE, alpha)
         }
         B::SOFTMAX => softmax(n),
-        B::PAD => pad(n),
-        B::CONCATENATION => concatenation(n),
+        B::PAD => moves::pad(n),
+        B::CONCATENATION => moves::concatenation(n),
+        B::TRANSPOSE => moves::transpose(n),
+        B::SLICE => moves::slice(n),
         _ => Err("there is no shader for it".into()),
     }
 }
@@ -238,7 +242,7 @@ fn mean(n: &Node<'_>) -> Result<Op, Refusal> {
     })
 }
 
-fn known_ints(n: &Node<'_>, i: usize) -> Result<Vec<i64>, Refusal> {
+pub(crate) fn known_ints(n: &Node<'_>, i: usize) -> Result<Vec<i64>, Refusal> {
     match n.ints(i) {
         Ok(ints) => Ok(ints.to_vec()),
         Err(InferError::NeedsValue(i)) => Err(format!("input {i} is computed, shaders want it constant")),
@@ -273,51 +277,4 @@ fn softmax(n: &Node<'_>) -> Result<Op, Refusal> {
     let total = shape.num_elements().map_err(refusal)?;
     let beta = n.options::<SoftmaxOptionsT>().map_err(refusal)?.beta;
     Ok(Op::Softmax { rows: size(total / len.max(1))?, len: size(len)?, beta })
-}
-
-fn pad(n: &Node<'_>) -> Result<Op, Refusal> {
-    let shape = n.shape(0).map_err(refusal)?;
-    let paddings = known_ints(n, 1)?;
-    let (dims, out) = (dims4(shape)?, dims4(&n.output(0).map_err(refusal)?.shape)?);
-    let dst_strides = strides4(out);
-    let mut dst = 0;
-    for axis in 0..shape.rank() {
-        let before = paddings
-            .get(2 * axis)
-            .copied()
-            .and_then(|p| u32::try_from(p).ok())
-            .ok_or("a padding is negative")?;
-        dst += before * dst_strides[4 - shape.rank() + axis];
-    }
-    let block = Block { input: 0, dims, src_strides: strides4(dims), dst_strides, src: 0, dst };
-    Ok(Op::Copy { fill: Some((0.0, out.iter().product())), blocks: vec![block] })
-}
-
-fn concatenation(n: &Node<'_>) -> Result<Op, Refusal> {
-    let options = n.options::<ConcatenationOptionsT>().map_err(refusal)?;
-    if options.fused_activation_function != ActivationFunctionType::NONE {
-        return Err("it has a fused activation".into());
-    }
-    let shape = &n.output(0).map_err(refusal)?.shape;
-    let axis = 4 - shape.rank() + shape.axis(i64::from(options.axis)).map_err(refusal)?;
-    let dst_strides = strides4(dims4(shape)?);
-    let mut blocks = Vec::with_capacity(n.inputs.len());
-    let mut at = 0;
-    for (input, operand) in n.inputs.iter().enumerate() {
-        let operand = operand.as_ref().ok_or("an input is missing")?;
-        if operand.value.is_some() {
-            return Err(format!("input {input} is constant"));
-        }
-        let dims = dims4(&operand.info.shape)?;
-        blocks.push(Block {
-            input,
-            dims,
-            src_strides: strides4(dims),
-            dst_strides,
-            src: 0,
-            dst: at * dst_strides[axis],
-        });
-        at += dims[axis];
-    }
-    Ok(Op::Copy { fill: None, blocks })
 }

@@ -17,13 +17,6 @@ pub(crate) struct PipelineKey {
     pub op: u32,
 }
 
-impl PipelineKey {
-    /// A shader with one function.
-    pub const fn new(shader: Shader) -> Self {
-        Self { shader, op: 0 }
-    }
-}
-
 /// The pipelines of a device, compiled when first asked for.
 pub(crate) struct Pipelines {
     bindings: wgpu::BindGroupLayout,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use ferrolite_ops::{Context, Cost, Io, Kernel, OpError};
+use ferrolite_ops::{Context, Cost, Io, Kernel, OpError, OpErrorKind};
 use ferrolite_plan::backend::Partition;
 
 use crate::constants::Constants;
@@ -228,9 +228,9 @@ fn within(what: &str, bytes: u64, limit: u64) -> Result<(), OpError> {
         return Ok(());
     }
     Err(OpError::new(
-        ferrolite_ops::OpErrorKind::Limit,
+        OpErrorKind::Limit,
         format!(
-            "the {what} take {bytes} bytes, this GPU grants {limit} at once: use smaller inputs or the CPU"
+            "{what}: {bytes} bytes are needed, this GPU grants {limit} at once; use smaller inputs or the CPU"
         ),
     ))
 }
@@ -240,4 +240,17 @@ fn check_len(what: &str, i: usize, have: usize, region: &Region) -> Result<(), O
         return Ok(());
     }
     Err(OpError::invalid(format!("{what} {i} has {have} bytes, the program was compiled for {}", region.len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_beyond_a_limit_are_refused_by_name() {
+        assert_eq!(within("arena", 10, 10), Ok(()));
+        let refused = within("arena", 11, 10).unwrap_err();
+        assert_eq!(refused.kind(), OpErrorKind::Limit);
+        assert!(refused.message().starts_with("arena: 11 bytes"), "{refused}");
+    }
 }

@@ -196,6 +196,7 @@ fn element_wise() {
         case("divide", B::DIV, two(), DivOptionsT::default()).range(0.5, 4.0),
         case("maximum", B::MAXIMUM, two(), Options::None),
         case("minimum", B::MINIMUM, [input(&shape), constant(&[1])], Options::None),
+        case("prelu", B::PRELU, [input(&shape), constant(&[5])], Options::None),
         case("squared difference", B::SQUARED_DIFFERENCE, two(), Options::None),
         case("relu", B::RELU, [input(&shape)], Options::None),
         case("relu6", B::RELU6, [input(&shape)], Options::None).range(-3.0, 9.0),
@@ -235,5 +236,13 @@ fn moving() {
             join(-1),
         ),
         case("join rows", B::CONCATENATION, [input(&[2, 3]), input(&[4, 3])], join(0)),
+        case("turn", B::TRANSPOSE, [input(&[2, 3, 4, 5]), Arg::Ints(vec![0, 3, 1, 2])], Options::None),
+        case("turn a matrix", B::TRANSPOSE, [input(&[3, 4]), Arg::Ints(vec![1, 0])], Options::None),
+        case(
+            "cut",
+            B::SLICE,
+            [input(&[3, 4, 5]), Arg::Ints(vec![1, 0, 2]), Arg::Ints(vec![2, -1, 3])],
+            Options::None,
+        ),
     ]);
 }
