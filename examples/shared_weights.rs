@@ -19,9 +19,9 @@ fn report(what: &str) {
 }
 
 fn main() -> Result<()> {
-    let path = std::env::args()
-        .nth(1)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "usage: cargo run --release --example shared_weights MODEL"))?;
+    let path = std::env::args().nth(1).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "usage: cargo run --release --example shared_weights MODEL")
+    })?;
     report("at start");
     let model = Model::from_file(&path)?;
     report("model loaded");
@@ -32,6 +32,10 @@ fn main() -> Result<()> {
         report(&format!("{n} interpreter(s)"));
         interpreters.push(interpreter);
     }
-    println!("{} packed weight tensors, arena {} bytes each", model.packed_weights(), interpreters[0].arena_bytes());
+    println!(
+        "{} packed weight tensors, arena {} bytes each",
+        model.packed_weights(),
+        interpreters[0].arena_bytes()
+    );
     Ok(())
 }
