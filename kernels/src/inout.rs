@@ -20,7 +20,7 @@ impl<'a, T: Copy> InOut<'a, T> {
     /// Reads `src` and writes `dst`; `None` if their lengths differ.
     #[must_use]
     pub fn apart(src: &'a [T], dst: &'a mut [T]) -> Option<Self> {
-        (src.len() == dst.len()).then(|| Self {
+        (src.len() == dst.len()).then_some(Self {
             src: src.as_ptr(),
             dst: dst.as_mut_ptr(),
             len: dst.len(),

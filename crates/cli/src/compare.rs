@@ -281,7 +281,8 @@ mod tests {
     fn how_many_elements_are_beyond_tolerance() {
         let close = Rule::Close { rtol: 0.1, atol: 0.5 };
         let (nan, inf) = (f32::NAN, f32::INFINITY);
-        let rows: &[(&str, TensorType, Rule, Array, Array, usize, Option<usize>)] = &[
+        type Row<'a> = (&'a str, TensorType, Rule, Array, Array, usize, Option<usize>);
+        let rows: &[Row<'_>] = &[
             ("equal", TensorType::Float32, close, floats(&[1.0]), floats(&[1.0]), 0, None),
             ("absolute", TensorType::Float32, close, floats(&[0.4, 0.6]), floats(&[0.0, 0.0]), 1, Some(1)),
             (

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn numbers_of_each_kind() {
-        let rows: &[(&str, TensorType, Vec<u8>, Option<&[f64]>)] = &[
+        type Row<'a> = (&'a str, TensorType, Vec<u8>, Option<&'a [f64]>);
+        let rows: &[Row<'_>] = &[
             ("bfloat16", TensorType::BFloat16, bf16::from_f32(-2.5).to_le_bytes().to_vec(), Some(&[-2.5])),
             ("float16", TensorType::Float16, f16::from_f32(0.5).to_le_bytes().to_vec(), Some(&[0.5])),
             ("uint16", TensorType::UInt16, vec![1, 1], Some(&[257.0])),

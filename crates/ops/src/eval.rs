@@ -26,6 +26,7 @@ pub type Argument<'a> = Option<(&'a TensorInfo, Option<&'a [u8]>)>;
 ///
 /// # Errors
 /// Those of the spec's check, shape function, lowering and kernel.
+#[expect(clippy::too_many_arguments, reason = "everything an operator is made of")]
 pub fn evaluate(
     spec: &OpSpec,
     operator: &Operator,

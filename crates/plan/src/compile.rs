@@ -82,7 +82,7 @@ pub fn compile(
     }
     let allocate = compiler.allocations(&pinned);
     let (constants, fill) = compiler.constants(&pinned);
-    let shape_deps = compiler.shape_deps(&units);
+    let shape_deps = compiler.shape_deps();
     let Inferred { end, infos, value_deps, .. } = inferred;
     Ok(Segment { start, end, steps, infos, constants, allocate, fill, arena_bytes, shape_deps, value_deps })
 }
@@ -394,23 +394,18 @@ impl Compiler<'_> {
             .collect()
     }
 
-    fn shape_deps(&self, units: &[Unit]) -> Vec<(usize, Shape)> {
-        let written: Vec<usize> = units.iter().flat_map(|u| u.outputs.iter().copied()).collect();
-        let mut seen = vec![false; self.graph.tensors.len()];
-        // Nodes folded away depended on shapes too, so every slot with an info counts, not only what steps read.
-        let folded = |t: usize| self.inferred.folded[t].is_some();
-        let mut deps = Vec::new();
-        for t in 0..self.graph.tensors.len() {
-            let from_outside = matches!(self.graph.tensors[t].content, Content::Computed)
-                && !written.contains(&t)
-                && !folded(t)
-                && !self.inferred.nodes.iter().any(|&n| self.graph.nodes[n].outputs.contains(&t));
-            if let Some(info) = self.info(t).filter(|_| from_outside && !seen[t]) {
-                seen[t] = true;
-                deps.push((t, info.shape.clone()));
-            }
+    /// The shapes of slots that the segment finds when it starts. Folded nodes depended on shapes too, so every slot with
+    /// an info counts, not only what steps read.
+    fn shape_deps(&self) -> Vec<(usize, Shape)> {
+        let mut computed_here: Vec<bool> = self.inferred.folded.iter().map(Option::is_some).collect();
+        for &t in self.inferred.nodes.iter().flat_map(|&n| &self.graph.nodes[n].outputs) {
+            computed_here[t] = true;
         }
-        deps
+        let tensors = self.graph.tensors.iter().zip(computed_here).zip(&self.inferred.infos).enumerate();
+        tensors
+            .filter(|(_, ((tensor, here), _))| matches!(tensor.content, Content::Computed) && !here)
+            .filter_map(|(t, (_, info))| info.as_ref().map(|info| (t, info.shape.clone())))
+            .collect()
     }
 }
 

@@ -62,9 +62,10 @@ impl<'a> Memory<'a> {
     pub unsafe fn input<'v>(&'v self, operand: &'v StepOperand) -> InputView<'v> {
         let mut shape: &[usize] = &operand.shape;
         let data = match operand.place {
-            // SAFETY: within the arena (checked), initialised bytes, not written meanwhile (the caller's promise).
             Place::Arena { offset, len } => {
-                InputData::Bytes(unsafe { core::slice::from_raw_parts(self.arena_range(offset, len), len) })
+                let start = self.arena_range(offset, len);
+                // SAFETY: within the arena (checked), initialised bytes, not written meanwhile (the caller's promise).
+                InputData::Bytes(unsafe { core::slice::from_raw_parts(start, len) })
             }
             Place::Slot(t) => {
                 // SAFETY: a valid slot (checked), not written meanwhile (the caller's promise).

@@ -218,10 +218,15 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
 /// # Safety
 /// `step` belongs to the segment that `memory` was made for, and no views of that memory are alive.
 unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) -> Result<(), OpError> {
-    // SAFETY (of the closures below): the caller's promise, for each operand of this one step.
-    let inputs: SmallVec<[InputView<'_>; 8]> =
-        step.inputs.iter().map(|o| unsafe { memory.input(o) }).collect();
-    let output = |o| unsafe { memory.output(o) };
+    let input = |o| {
+        // SAFETY: the caller's promise, for each operand of this one step.
+        unsafe { memory.input(o) }
+    };
+    let output = |o| {
+        // SAFETY: as above.
+        unsafe { memory.output(o) }
+    };
+    let inputs: SmallVec<[InputView<'_>; 8]> = step.inputs.iter().map(input).collect();
     // Few steps have more outputs or states than fit here without allocating.
     let mut few: [OutputView<'_>; 4] =
         core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));

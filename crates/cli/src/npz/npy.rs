@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn reads_what_numpy_writes() {
-        let rows: &[(&str, String, &[u8], Element, &[usize], &[u8])] = &[
+        type Row<'a> = (&'a str, String, &'a [u8], Element, &'a [usize], &'a [u8]);
+        let rows: &[Row<'_>] = &[
             (
                 "vector",
                 dictionary("'<i2'", "False", "(2,)"),

@@ -329,7 +329,8 @@ mod tests {
     #[test]
     fn gather_nd_names_any_number_of_axes() {
         let source = || tensor(&[2, 2], &[1i32, 2, 3, 4]);
-        let rows: &[(&[usize], &[i32], &[usize], &[i32])] = &[
+        type Row = (&'static [usize], &'static [i32], &'static [usize], &'static [i32]);
+        let rows: &[Row] = &[
             (&[2, 2], &[1, 1, 0, 1], &[2], &[4, 2]),
             (&[1, 1], &[1], &[1, 2], &[3, 4]),
             (&[2, 0], &[], &[2, 2, 2], &[1, 2, 3, 4, 1, 2, 3, 4]),

@@ -55,7 +55,7 @@ fn resolve_wildcard(input: &Shape, wanted: &[i64]) -> Result<Shape, OpError> {
     }
     let mut shape: Shape = wanted.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
     if let Some(i) = wildcard {
-        let rest = if known == 0 { 0 } else { total / known };
+        let rest = total.checked_div(known).unwrap_or(0);
         shape = shape.iter().enumerate().map(|(j, &d)| if i == j { rest } else { d }).collect();
     }
     if shape.num_elements()? == total { Ok(shape) } else { Err(mismatch(input, wanted)) }

@@ -112,6 +112,7 @@ pub fn depthwise_scratch(cpu: Cpu, window: &Window) -> usize {
 ///
 /// # Panics
 /// If `scratch` is smaller than [`depthwise_scratch`] or a slice is shorter than `window` says.
+#[expect(clippy::too_many_arguments, reason = "the operands of a convolution")]
 pub fn depthwise<X: Activation + IntoLanes>(
     weights: &PackedDepthwise,
     x: &[X],

@@ -235,7 +235,7 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
     let right = node.input(1)?;
     let MatMulShape { m, n, k, left_transposed, .. } = sizes.shape;
     let scales: Arc<[f32]> = right.info.scales()?.into();
-    if n > 0 && (sizes.rights * n) % scales.len() != 0 {
+    if n > 0 && !(sizes.rights * n).is_multiple_of(scales.len()) {
         return Err(OpError::invalid(format!("{} scales do not fit matrices of {n} columns", scales.len())));
     }
     let scheme = match (right.value.is_some(), sizes.asymmetric) {

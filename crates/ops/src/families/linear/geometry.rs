@@ -51,10 +51,11 @@ pub(super) fn window(image: [usize; 4], kernel: [usize; 2], steps: &Steps) -> Re
         dilation: [0; 2],
         padding: [0; 2],
     };
-    for axis in 0..2 {
+    for (axis, &extent) in kernel.iter().enumerate() {
         let stride = positive(steps.stride[axis], "stride")?;
         let dilation = positive(steps.dilation[axis], "dilation")?;
-        let reach = (kernel[axis] - 1)
+        let reach = extent
+            .saturating_sub(1)
             .checked_mul(dilation)
             .and_then(|n| n.checked_add(1))
             .filter(|&n| n < isize::MAX as usize / 4)
@@ -63,7 +64,7 @@ pub(super) fn window(image: [usize; 4], kernel: [usize; 2], steps: &Steps) -> Re
         let (count, before) = match steps.padding {
             Padding::SAME => {
                 let count = size.div_ceil(stride);
-                let covered = (count - 1).saturating_mul(stride).saturating_add(reach);
+                let covered = count.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
                 (count, covered.saturating_sub(size) / 2)
             }
             Padding::VALID => ((size + 1).saturating_sub(reach).div_ceil(stride), 0),

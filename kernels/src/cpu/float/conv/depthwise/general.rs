@@ -38,7 +38,7 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
             // Column by column of the filter: the order of LiteRT's default path, on which a sum depends.
             for kx in 0..kernel_width {
                 let left = line.left(first) + (kx * dilation) as isize;
-                let inside = left >= 0 && left + ((M - 1) * stride) as isize <= in_width as isize - 1;
+                let inside = left >= 0 && left + (((M - 1) * stride) as isize) < in_width as isize;
                 for (ky, start) in line.filter_rows() {
                     let row = &line.input[start..][..in_width * in_channels];
                     let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
