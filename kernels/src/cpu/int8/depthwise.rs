@@ -89,7 +89,8 @@ impl Strip {
             let last_pair = (window.kernel[0] - 1) / 2 * 2;
             (rows - 1) * window.stride[0] + last_pair * window.dilation[0] + 1
         };
-        let fits = |&rows: &usize| pair_rows(rows) * cols * lanes * 4 <= STRIP_BYTES;
+        let fits =
+            |&rows: &usize| pair_rows(rows).saturating_mul(cols).saturating_mul(lanes * 4) <= STRIP_BYTES;
         let most = window.output[0].max(1);
         let rows = (1..=most).rev().find(fits).unwrap_or(1);
         // Strips of equal height.
@@ -97,8 +98,9 @@ impl Strip {
         Self { rows, pair_rows: pair_rows(rows), cols, lanes }
     }
 
+    /// Numbers of the strip's pairs; saturates.
     fn len(&self) -> usize {
-        self.pair_rows * self.cols * self.lanes
+        self.pair_rows.saturating_mul(self.cols).saturating_mul(self.lanes)
     }
 }
 
@@ -279,10 +281,11 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
     #[inline(always)]
     fn lanes<S: Pairs>(&self, isa: S, row: &[X], pixel: usize) -> S::I {
         let (first, len) = self.channels();
-        let pixel = &row[pixel * self.window.channels..][..self.window.channels];
+        let at = pixel * self.window.channels;
         let stored = if self.weights.multiplier == 1 {
-            X::lanes(isa, &pixel[first..first + len])
+            X::lanes(isa, &row[at + first..][..len])
         } else {
+            let pixel = &row[at..][..self.window.channels];
             let mut lanes = [X::zeroed(); MAX_LANES];
             for (i, lane) in lanes[..len].iter_mut().enumerate() {
                 *lane = pixel[(first + i) / self.weights.multiplier];
@@ -353,15 +356,34 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
                 *filter = isa.load_i32(&packed[(p * C + c) * S::LANES..]);
             }
         }
-        self.for_each_pixel(isa, |row, col, mut sums| {
-            for (pair, filters) in filters.iter().enumerate() {
-                let pairs = &self.pairs(row, col, pair)[..(C - 1) * step + S::LANES];
-                for (kx, &filter) in filters.iter().enumerate() {
-                    sums = isa.dot_pairs(sums, isa.load_i32(&pairs[kx * step..]), filter);
-                }
+        let (first, len) = self.channels();
+        let start = isa.load_i32(&self.bias[first..]);
+        let columns = self.store.columns(isa, first);
+        let [height, width] = self.window.output;
+        let stride = self.window.stride[1] * S::LANES;
+        let row_len = self.row_len();
+        assert!(
+            (width - 1) * stride + (C - 1) * step + S::LANES <= row_len,
+            "windows lie in the rows of pairs"
+        );
+        for row in 0..self.rows() {
+            let mut lines = [&self.buffer[..0]; P];
+            for (pair, line) in lines.iter_mut().enumerate() {
+                *line = &self.pairs(row, 0, pair)[..row_len];
             }
-            sums
-        });
+            let pixels = (self.image * height + self.first_row + row) * width;
+            for col in 0..width {
+                let mut sums = start;
+                for (line, filters) in lines.iter().zip(&filters) {
+                    for (kx, &filter) in filters.iter().enumerate() {
+                        // SAFETY: the lines are `row_len` long, and the assertion bounds the greatest index.
+                        let pairs = unsafe { isa.load_i32_ptr(line.as_ptr().add(col * stride + kx * step)) };
+                        sums = isa.dot_pairs(sums, pairs, filter);
+                    }
+                }
+                self.store.store(isa, columns, pixels + col, first, len, sums);
+            }
+        }
     }
 
     /// Stores what `convolve(row, column, start)` gives for each output pixel of the strip.

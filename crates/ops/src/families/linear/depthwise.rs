@@ -7,6 +7,7 @@ use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::rows::{Activation, Window};
+use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, DepthwiseConv2DOptionsT};
@@ -124,6 +125,20 @@ fn lower_float(
     .boxed())
 }
 
+/// The most numbers of scratch that a strip of an image may take.
+const MOST_STRIP: usize = 1 << 26;
+
+/// Numbers of scratch that one thread takes for a strip.
+pub(super) fn strip_len(cpu: Cpu, window: &Window) -> Result<usize, OpError> {
+    let len = depthwise_scratch(cpu, window);
+    if len > MOST_STRIP {
+        return Err(OpError::unsupported(
+            "the depthwise filter is dilated too far for an integer convolution",
+        ));
+    }
+    Ok(len)
+}
+
 /// A depthwise convolution with its filter packed.
 struct IntegerDepthwise {
     weights: PackedDepthwise,
@@ -193,7 +208,7 @@ fn lower_integer<X: Activation + IntoLanes + Element>(
     };
     let [kh, kw] = sizes.window.kernel;
     let name = format!("{}_depthwise_{kh}x{kw}_{}", type_name(X::DTYPE), cpu.name());
-    let scratch = depthwise_scratch(cpu, &sizes.window) * size_of::<i32>() * cx.threads.max(1);
+    let scratch = strip_len(cpu, &sizes.window)? * size_of::<i32>() * cx.threads.max(1);
     Ok(FnKernel::new(name, move |io, cx| match &prepared {
         Some(conv) => conv.run::<X>(&sizes, input_zero, io, cx.par()),
         None => {

@@ -29,6 +29,9 @@ pub(super) fn no_zeros(dims: &[usize], what: &str) -> Result<(), OpError> {
     Ok(())
 }
 
+/// The most pixels a window may span along an axis; keeps products of sizes far from overflow.
+const MOST_REACH: usize = 1 << 22;
+
 /// Options that say where windows lie.
 pub(super) struct Steps {
     pub padding: Padding,
@@ -58,8 +61,10 @@ pub(super) fn window(image: [usize; 4], kernel: [usize; 2], steps: &Steps) -> Re
             .saturating_sub(1)
             .checked_mul(dilation)
             .and_then(|n| n.checked_add(1))
-            .filter(|&n| n < isize::MAX as usize / 4)
-            .ok_or_else(|| OpError::invalid("the dilated filter is larger than memory"))?;
+            .filter(|&n| n <= MOST_REACH)
+            .ok_or_else(|| {
+                OpError::unsupported(format!("the dilated filter spans more than {MOST_REACH} pixels"))
+            })?;
         let size = window.input[axis];
         let (count, before) = match steps.padding {
             Padding::SAME => {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise, depthwise_scratch};
+use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise};
 use ferrolite_kernels::cpu::int8::dynamic::{DynamicScheme, quantize_rows};
 use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
@@ -255,7 +255,7 @@ pub(super) fn lower_depthwise(
     };
     // One image at a time: each has a zero point of its own.
     let image = Window { batch: 1, ..window };
-    let strip = depthwise_scratch(cpu, &image);
+    let strip = depthwise_op::strip_len(cpu, &image)?;
     let mut params = PackParams::new(cpu, node);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));

@@ -112,6 +112,9 @@ impl Sizes {
     }
 }
 
+/// Each position modulo the stride is a convolution of its own; this bounds their number.
+const MOST_STRIDE: usize = 256;
+
 /// The output pixels at one position modulo the stride, as an ordinary convolution.
 struct Phase {
     first: [usize; 2],
@@ -141,6 +144,10 @@ fn sizes(node: &Node<'_>) -> Result<(Sizes, ActivationFunctionType), InferError>
     }
     let kernel = [kernel_h, kernel_w];
     let stride = [positive(options.stride_h, "stride")?, positive(options.stride_w, "stride")?];
+    if stride.iter().any(|&s| s > MOST_STRIDE) {
+        let message = format!("strides of transposed convolutions are at most {MOST_STRIDE}, not {stride:?}");
+        return Err(OpError::unsupported(message).into());
+    }
     let before = core::array::from_fn(|axis| match options.padding {
         // The padding of the convolution from the output to the input.
         Padding::SAME => {
