@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(fixed.apply(0, sum), want, "{sum} / 8");
         }
         let eight = FixedPoint::new(&[0.125], 9, 0, -100, 100).unwrap().with_vector_rounding();
-        for (sum, vector, rest) in [(4, 1, 1), (-4, 0, -1), (-12, -1, -2), (-13, -2, -2)] {
+        for (sum, vector, rest) in [(4, 1, 1), (-4, 0, -1), (-12, -1, -2), (-15, -2, -2)] {
             assert_eq!(
                 (eight.apply(7, sum), eight.apply(8, sum)),
                 (vector, rest),
