@@ -6,7 +6,7 @@ struct Params {
     out_h: u32, out_w: u32, out_c: u32, multiplier: u32,
     k_h: u32, k_w: u32, stride_h: u32, stride_w: u32,
     dil_h: u32, dil_w: u32, pad_h: u32, pad_w: u32,
-    src: u32, dst: u32, filter: u32, bias: u32,
+    src: u32, dst: u32, filters: u32, bias: u32,
     hard_swish: u32, unused0: u32, lo: f32, hi: f32,
 }
 
@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let x = ox * p.stride_w + kx * p.dil_w - p.pad_w;
             if x < p.in_w {
                 let at = p.src + ((n * p.in_h + y) * p.in_w + x) * p.in_c + oc / p.multiplier;
-                acc = fma(arena[at], weights[p.filter + (ky * p.k_w + kx) * p.out_c + oc], acc);
+                acc = fma(arena[at], weights[p.filters + (ky * p.k_w + kx) * p.out_c + oc], acc);
             }
         }
     }
