@@ -20,7 +20,7 @@ fn a_classifier_runs_as_one_program() {
     assert!(apart <= 1e-4, "{apart} apart");
     let plan = interpreter(&model, Some(&device)).unwrap().describe();
     assert_eq!(plan.matches("gpu_program_").count(), 1, "{plan}");
-    assert_eq!(plan.lines().count(), 2, "{plan}");
+    assert!(plan.contains(" 1 steps"), "{plan}");
     println!("{}: {apart:e} apart\n{plan}", device.name());
 }
 
@@ -90,7 +90,13 @@ fn interpreters_share_a_device() {
 #[test]
 fn resized_inputs_are_compiled_anew() {
     let Some(device) = device() else { return };
-    let model = Model::from_bytes(DIGITS).unwrap();
+    let mut net = Net::new(-2.0, 2.0);
+    let x = net.arg(&Arg::Input(vec![1, 5]));
+    let row = net.arg(&Arg::Constant(vec![5]));
+    let sum = net.op(B::ADD, &[x, row], AddOptionsT::default());
+    let y = net.op(B::TANH, &[sum], Options::None);
+    net.output(y);
+    let model = net.finish();
     let (mut cpu, mut gpu) =
         (interpreter(&model, None).unwrap(), interpreter(&model, Some(&device)).unwrap());
     for batch in [3, 1] {

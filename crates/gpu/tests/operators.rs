@@ -110,7 +110,6 @@ fn convolutions() {
         case("same, stride 2", B::CONV_2D, with(&[7, 3, 3, 5], 7), conv(same, 2, 1, A::RELU)),
         case("same, dilation 2", B::CONV_2D, with(&[4, 3, 3, 5], 4), conv(same, 1, 2, A::RELU6)),
         case("even window", B::CONV_2D, with(&[37, 2, 4, 5], 37), conv(same, 1, 1, A::RELU_N1_TO_1)),
-        case("no bias", B::CONV_2D, [picture(), constant(&[8, 3, 3, 5])], conv(valid, 1, 1, A::NONE)),
         case("hard swish behind", B::CONV_2D, with(&[8, 1, 1, 5], 8), conv(valid, 1, 1, A::NONE))
             .then(B::HARD_SWISH),
         case("relu6 behind", B::CONV_2D, with(&[8, 1, 1, 5], 8), conv(valid, 1, 1, A::NONE)).then(B::RELU6),
