@@ -108,7 +108,7 @@ fn in_a_line(tensor: usize, facts: &Facts) -> String {
     let role = text::role(tensor, of, facts);
     let parts = [Some(format!("{} {}", of.dtype, of.dimensions())), Some(role), of.quantization.clone()];
     let said: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    format!("{tensor} {}: {}", of.name, said.join("; "))
+    format!("{}; tensor {tensor} {}", said.join("; "), shortened(&of.name))
 }
 
 fn shape_and_type(tensor: usize, facts: &Facts) -> String {
