@@ -48,9 +48,18 @@ fn check(case: &Case, cpu: Cpu) -> Result<(), String> {
     Ok(())
 }
 
+/// Cases in which the reference is not matched yet, by name; the file says why.
+fn known_differences() -> BTreeSet<String> {
+    let text = include_str!("../conformance/known_differences.txt");
+    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 #[test]
 fn golden_vectors() {
     let filter = std::env::var("CONFORMANCE").unwrap_or_default();
+    let known = known_differences();
+    let mut still_known = BTreeSet::new();
     let mut failures = Vec::new();
     // Operator -> (cases, combinations of types, failed).
     let mut table: BTreeMap<String, (usize, BTreeSet<String>, usize)> = BTreeMap::new();
@@ -63,6 +72,10 @@ fn golden_vectors() {
                 // A panic is a failure like any other, so that one does not hide the rest.
                 let result = catch_unwind(AssertUnwindSafe(|| check(case, cpu)));
                 if let Err(why) = result.unwrap_or_else(|_| Err("panicked".to_owned())) {
+                    if known.contains(&case.name) {
+                        still_known.insert(case.name.clone());
+                        continue;
+                    }
                     failures.push(format!("{} on {}: {why}", case.name, cpu.name()));
                     row.2 += 1;
                 }
@@ -79,7 +92,12 @@ fn golden_vectors() {
         table.len(),
         Cpu::all().iter().map(|c| c.name()).collect::<Vec<_>>()
     );
+    println!("{} known differences", still_known.len());
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    // The list may not outlive its reasons.
+    let mended: Vec<&String> =
+        known.iter().filter(|n| n.contains(&filter) && !still_known.contains(*n)).collect();
+    assert!(mended.is_empty(), "no longer different, take out of known_differences.txt: {mended:?}");
 }
 
 #[test]
