@@ -506,8 +506,9 @@ mod tests {
                 let norm = r.iter().map(|&v| (f64::from(v) - 3.0).powi(2)).sum::<f64>().sqrt();
                 for (&v, (&x, &y)) in r.iter().zip(x.iter().zip(y)) {
                     let want = (128.0 * (f64::from(v) - 3.0) / norm).min(127.0);
-                    assert!((f64::from(x) - want).abs() <= 0.51, "{v}: {x}, want {want}");
-                    assert!((f64::from(y) - 128.0 - want).abs() <= 0.51, "{v}: {y}, want {want}");
+                    // Half a step, and a thousandth of the result: what the reciprocal root is good for.
+                    assert!((f64::from(x) - want).abs() <= 0.63, "{v}: {x}, want {want}");
+                    assert!((f64::from(y) - 128.0 - want).abs() <= 0.63, "{v} unsigned: {y}, want 128 + {want}");
                 }
             }
         }
