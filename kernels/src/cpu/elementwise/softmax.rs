@@ -508,7 +508,10 @@ mod tests {
                     let want = (128.0 * (f64::from(v) - 3.0) / norm).min(127.0);
                     // Half a step, and a thousandth of the result: what the reciprocal root is good for.
                     assert!((f64::from(x) - want).abs() <= 0.63, "{v}: {x}, want {want}");
-                    assert!((f64::from(y) - 128.0 - want).abs() <= 0.63, "{v} unsigned: {y}, want 128 + {want}");
+                    assert!(
+                        (f64::from(y) - 128.0 - want).abs() <= 0.63,
+                        "{v} unsigned: {y}, want 128 + {want}"
+                    );
                 }
             }
         }
