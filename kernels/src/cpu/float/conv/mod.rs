@@ -1,7 +1,7 @@
 //! Convolutions over channels-last tensors: two- and three-dimensional, grouped, dilated, transposed, depthwise.
 //!
 //! None of them materialises its windows. An ordinary convolution is a product ([`crate::cpu::float::gemm`]) whose left rows
-//! are found in the input ([`rows::ConvRows`]); a transposed one is such a product for each phase of its stride;
+//! are found in the input (`rows::ConvRows`); a transposed one is such a product for each phase of its stride;
 //! a depthwise one has kernels of its own.
 
 mod conv2d;
