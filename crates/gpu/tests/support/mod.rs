@@ -10,6 +10,8 @@ use ferrolite_model::options::Options;
 use ferrolite_model::{BuiltinOperator, ModelBuilder, Operator, Tensor, TensorType};
 
 /// The device that all tests share; `None`, with a line that says why, where there is no adapter.
+///
+/// With `FERROLITE_REQUIRE_GPU` in the environment a missing adapter fails the tests instead.
 pub fn device() -> Option<Arc<GpuDevice>> {
     static DEVICE: OnceLock<Option<Arc<GpuDevice>>> = OnceLock::new();
     let open = || match GpuDevice::open(AdapterChoice::Any) {
@@ -18,6 +20,7 @@ pub fn device() -> Option<Arc<GpuDevice>> {
             Some(device)
         }
         Err(e) => {
+            assert!(std::env::var_os("FERROLITE_REQUIRE_GPU").is_none(), "{e}");
             eprintln!("skipped: {e}");
             None
         }
