@@ -3,8 +3,9 @@
 
     versus_litert.py MODEL ... [--ferrolite PATH] [--rounds N] [--seconds S] [--threads 1,2] [--out FILE]
 
-Each round runs both runtimes once, each in a process of its own, the order swapped from round to round; the table has the median
-of the rounds' medians. Loading is file to ready-to-run. LiteRT's memory is what its process grew by since before the model
+Each round runs both runtimes once, each in a process of its own, the order swapped from round to round; the table has the best
+round of each side (times: the lowest of the rounds' medians; memory: the lowest peak), so that a disturbed round does not count.
+Loading is file to ready-to-run. LiteRT's memory is what its process grew by since before the model
 was loaded, as the Python interpreter around it is not its own; Ferrolite's is its whole process. `ratio` is LiteRT's time
 over Ferrolite's: above 1, Ferrolite is faster.
 """
@@ -66,11 +67,11 @@ def run(command):
     return json.loads(lines[-1])
 
 
-def medians(rounds):
-    """Each figure's median over the rounds; None if any round failed."""
+def best(rounds):
+    """Each figure's best over the rounds; None if any round failed."""
     if any(figures is None for figures in rounds):
         return None
-    return {name: statistics.median(figures[name] for figures in rounds) for name in FIGURES}
+    return {name: min(figures[name] for figures in rounds) for name in FIGURES}
 
 
 def measure(model, threads, args):
@@ -82,7 +83,7 @@ def measure(model, threads, args):
         turns = [(theirs, litert), (ours, ferrolite)]
         for results, command in turns if number % 2 == 0 else reversed(turns):
             results.append(run(command))
-    return medians(theirs), medians(ours)
+    return best(theirs), best(ours)
 
 
 def cells(figures, name):
@@ -96,19 +97,21 @@ def table(models, threads, args):
     yield ""
     yield "| " + " | ".join(head) + " |"
     yield "| --- |" + " ---: |" * (len(head) - 1)
-    ratios = []
+    ratios = {name: [] for name in FIGURES}
     for model in models:
         theirs, ours = measure(model, threads, args)
         ratio = "-"
         if theirs and ours:
-            ratios.append(theirs["median_ms"] / ours["median_ms"])
-            ratio = f"{ratios[-1]:.2f}"
+            for name in FIGURES:
+                ratios[name].append(max(theirs[name], 1e-3) / max(ours[name], 1e-3))
+            ratio = f"{ratios['median_ms'][-1]:.2f}"
         pairs = [f"{cells(theirs, name)} / {cells(ours, name)}" for name in FIGURES[1:]]
         name = os.path.splitext(os.path.basename(model))[0]
         yield "| " + " | ".join([name, cells(theirs, "median_ms"), cells(ours, "median_ms"), ratio, *pairs]) + " |"
-    if ratios:
-        mean = math.exp(statistics.fmean(map(math.log, ratios)))
-        yield f"| geometric mean of {len(ratios)} | | | {mean:.2f} | | | |"
+    if ratios["median_ms"]:
+        median, load, first, memory = (math.exp(statistics.fmean(map(math.log, ratios[name]))) for name in FIGURES)
+        count = len(ratios["median_ms"])
+        yield f"| ratio, geometric mean of {count} | | | {median:.2f} | {load:.2f} | {first:.2f} | {memory:.2f} |"
     yield ""
 
 
