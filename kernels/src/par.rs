@@ -33,7 +33,13 @@ impl Par {
     }
 
     /// Calls `run` for every tile of `0..tiles`, in any order and on any thread.
+    #[inline]
     pub fn for_each_tile(self, tiles: usize, run: impl Fn(usize) + Sync + Send) {
+        self.run_tiles(tiles, &run);
+    }
+
+    /// The scheduling, compiled once: hundreds of kernels come through here, and a call per tile costs nothing.
+    fn run_tiles(self, tiles: usize, run: &(dyn Fn(usize) + Sync)) {
         #[cfg(feature = "threads")]
         if self.threads > 1 && tiles > 1 {
             let next = core::sync::atomic::AtomicUsize::new(0);
