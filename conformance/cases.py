@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from catalog import stem
 from onebuild import NUMPY, Graph, Quant
 
 EXACT = ("exact", 0)
@@ -44,6 +45,8 @@ class Case:
     runs: list = field(default_factory=list)
     tolerance: tuple = None
     allow_special: bool = False
+    source: str = ""
+    answers: list = field(default_factory=list)
 
     @property
     def graph(self):
@@ -53,7 +56,7 @@ class Case:
     def make(op, maker):
         """Runs a maker with a generator seeded by the case's name; inputs not given are random."""
         name, function = maker
-        case = Case(op, f"{op.lower()}/{name}", np.random.default_rng(zlib.crc32(f"{op}/{name}".encode())))
+        case = Case(op, f"{stem(op).lower()}/{name}", np.random.default_rng(zlib.crc32(f"{op}/{name}".encode())))
         function(case)
         if not case.runs:
             case.runs = [[case.values(t.dtype, t.shape, t.quant) for t in case.graph.inputs]]
@@ -71,10 +74,10 @@ class Case:
             array = np.empty(len(words), object)
             array[:] = words
             return array.reshape(shape)
-        if dtype in FLOATS or dtype in ("FLOAT64", "COMPLEX64"):
+        if dtype in FLOATS or dtype in ("FLOAT64", "COMPLEX64", "COMPLEX128"):
             low, high = (-4.0 if low is None else low), (4.0 if high is None else high)
             steps = np.floor(self.rng.uniform(low * 64, high * 64, shape)) / 64
-            if dtype == "COMPLEX64":
+            if dtype.startswith("COMPLEX"):
                 steps = steps + 1j * np.floor(self.rng.uniform(low * 64, high * 64, shape)) / 64
             return np.asarray(steps).astype(NUMPY[dtype])
         if dtype in ("INT4", "UINT4"):
@@ -93,6 +96,11 @@ class Case:
         zero = {"INT8": self.rng.integers(-20, 20), "UINT8": self.rng.integers(108, 148), "INT16": 0}[dtype]
         return Quant(scale, int(zero))
 
+    def expect(self, source, *arrays):
+        """Gives the outputs of one more run, where something else than LiteRT answers: "numpy" or "tensorflow"."""
+        self.source = source
+        self.answers.append([np.asarray(array) for array in arrays])
+
     def feed(self, *arrays):
         """Gives the inputs of one more run."""
         self.runs.append(list(arrays))
@@ -100,7 +108,7 @@ class Case:
 
 def natural_tolerance(dtypes):
     """The tolerance outputs of these types get when a case does not set one."""
-    for dtype, tolerance in (("BFLOAT16", BFLOAT), ("FLOAT16", HALF), ("FLOAT32", FLOAT), ("COMPLEX64", FLOAT)):
+    for dtype, tolerance in (("BFLOAT16", BFLOAT), ("FLOAT16", HALF), ("FLOAT32", FLOAT), ("COMPLEX64", FLOAT), ("FLOAT64", FLOAT)):
         if dtype in dtypes:
             return tolerance
     return EXACT
@@ -112,7 +120,7 @@ def add(op, name, function):
 
 
 SHORT = {
-    "FLOAT32": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16", "FLOAT64": "f64", "COMPLEX64": "c64", "BOOL": "bool",
+    "FLOAT32": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16", "FLOAT64": "f64", "COMPLEX64": "c64", "COMPLEX128": "c128", "BOOL": "bool",
     "STRING": "str", "INT4": "i4", "UINT4": "u4", "INT8": "i8", "UINT8": "u8", "INT16": "i16", "UINT16": "u16",
     "INT32": "i32", "UINT32": "u32", "INT64": "i64", "UINT64": "u64", "INT2": "i2",
 }  # fmt: skip

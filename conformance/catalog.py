@@ -1,4 +1,5 @@
-"""The operators of LiteRT 2.3.0: name -> (options table, "" where it has none; newest version its resolver registers)."""
+"""The operators of LiteRT 2.3.0: name -> (options table, "" where it has none; newest version its resolver registers); and
+custom operators with their versions."""
 
 OPERATORS = {
     "ADD": ("AddOptions", 6),
@@ -174,3 +175,34 @@ OPERATORS = {
     "STABLEHLO_SHIFT_LEFT": ("StablehloShiftLeftOptions", 1),
     "STABLEHLO_CASE": ("StablehloCaseOptions", 1),
 }
+
+CUSTOM = {
+    "TFLite_Detection_PostProcess": 1,
+    "Mfcc": 1,
+    "AudioSpectrogram": 1,
+    "NumericVerify": 1,
+    "aeq.hadamard_rotation": 1,
+    "Convolution2DTransposeBias": 1,
+    "MaxPoolingWithArgmax2D": 1,
+    "MaxPoolWithArgmax": 1,
+    "MaxUnpooling2D": 1,
+    "DenseImageWarp": 1,
+    "Resampler": 1,
+    "TransformTensor": 1,
+    "Roll": 1,
+    "IRFFT2D": 1,
+    "AvgPool3D": 1,
+    "MaxPool3D": 1,
+    "BroadcastGradientArgs": 1,
+    "Table": 1,
+    "Sign": 1,
+    "Atan2": 1,
+    "TransformTensorBilinear": 2,
+    "TransformLandmarks": 2,
+    "Landmarks2TransformMatrix": 2,
+}
+
+
+def stem(op):
+    """How files and cases of an operator are called: custom operators apart, as some share their name with a builtin one."""
+    return f"custom.{op}" if op in CUSTOM else op

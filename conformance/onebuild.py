@@ -7,8 +7,9 @@ import flatbuffers
 import ml_dtypes
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 
-from catalog import OPERATORS
+from catalog import CUSTOM, OPERATORS
 
 NUMPY = {
     "FLOAT32": np.float32,
@@ -25,6 +26,7 @@ NUMPY = {
     "UINT64": np.uint64,
     "BOOL": np.bool_,
     "COMPLEX64": np.complex64,
+    "COMPLEX128": np.complex128,
     "STRING": np.object_,
     "INT4": np.int8,
     "UINT4": np.uint8,
@@ -101,6 +103,8 @@ class Tensor:
     dynamic: bool = False
     name: str = ""
     index: int = -1
+    sparsity: Optional[object] = None
+    holds: tuple = ()
 
 
 @dataclass
@@ -110,7 +114,6 @@ class Operator:
     outputs: list
     options: dict
     intermediates: list
-    custom: bytes = b""
 
 
 @dataclass
@@ -145,7 +148,10 @@ class Graph:
         return made
 
     def op(self, code, inputs, outputs, intermediates=(), **options):
-        """Adds an operator; inputs may contain None for an absent optional one, options use the schema's names."""
+        """Adds an operator; inputs may contain None for an absent optional one.
+
+        Options use the schema's names; those of a custom operator are the keys of a FlexBuffers map, or `raw` its bytes.
+        """
         self.operators.append(Operator(code, list(inputs), list(outputs), options, list(intermediates)))
         return outputs[0] if outputs else None
 
@@ -179,11 +185,36 @@ def _tensor(tensor, buffers):
     packed.buffer = NO_BUFFER
     if tensor.quant is not None:
         packed.quantization = _quantization(tensor.quant)
+    packed.sparsity = tensor.sparsity
+    if tensor.holds:
+        packed.variantTensors = [schema.VariantSubTypeT()]
+        dtype, shape = tensor.holds
+        packed.variantTensors[0].type = getattr(schema.TensorType, dtype)
+        packed.variantTensors[0].shape = np.array(shape, np.int32)
+        packed.variantTensors[0].hasRank = True
     if tensor.values is not None:
         packed.buffer = len(buffers)
         buffers.append(AlignedBuffer())
         buffers[-1].data = to_bytes(tensor.dtype, tensor.values)
     return packed
+
+
+def attributes(fields):
+    """A FlexBuffers map; lists of numbers become typed vectors."""
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        for key, value in fields.items():
+            if isinstance(value, (bool, np.bool_)):
+                builder.Bool(key, bool(value))
+            elif isinstance(value, (int, np.integer)):
+                builder.Int(key, int(value))
+            elif isinstance(value, (float, np.floating)):
+                builder.Float(key, float(value))
+            elif isinstance(value, str):
+                builder.String(key, value)
+            else:
+                builder.TypedVectorFromElements(key, list(value))
+    return bytes(builder.Finish())
 
 
 def _options(code, fields):
@@ -209,6 +240,10 @@ def _operator(operator, codes):
     packed.outputs = np.array([t.index for t in operator.outputs], np.int32)
     if operator.intermediates:
         packed.intermediates = np.array([t.index for t in operator.intermediates], np.int32)
+    if operator.code in CUSTOM:
+        raw = operator.options.get("raw")
+        packed.customOptions = np.frombuffer(attributes(operator.options) if raw is None else raw, np.uint8)
+        return packed
     union, table = _options(operator.code, operator.options)
     if hasattr(schema.BuiltinOptions, OPERATORS[operator.code][0] or "NONE"):
         packed.builtinOptionsType, packed.builtinOptions = union, table
@@ -219,6 +254,10 @@ def _operator(operator, codes):
 
 def _operator_code(code):
     packed = schema.OperatorCodeT()
+    if code in CUSTOM:
+        packed.builtinCode = packed.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        packed.customCode, packed.version = code, CUSTOM[code]
+        return packed
     packed.builtinCode = getattr(schema.BuiltinOperator, code)
     packed.deprecatedBuiltinCode = min(packed.builtinCode, 127)
     packed.version = OPERATORS[code][1]

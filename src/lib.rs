@@ -20,6 +20,7 @@
 //! `gpu` adds the module `gpu`, a backend over Vulkan, Metal and Direct3D 12.
 
 mod builder;
+pub mod custom;
 mod interpreter;
 mod meta;
 #[cfg(feature = "mmap")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrolite_model::Bytes;
-use ferrolite_ops::Registry;
+use ferrolite_ops::{OpSpec, Registry};
 use ferrolite_runtime::SharedModel;
 
 use crate::Result;
@@ -46,6 +46,17 @@ impl Model {
             crate::Error::new(crate::ErrorKind::Io, format!("cannot read the model {}: {e}", path.display()))
         })?;
         Self::from_bytes(bytes)
+    }
+
+    /// The same model with a custom operator, which takes precedence over one of the same name. The file is shared,
+    /// packed weights are not.
+    ///
+    /// See the [module `custom`](crate::custom).
+    #[must_use]
+    pub fn with_custom_op<T: crate::custom::CustomOp>(&self) -> Self {
+        let mut registry = self.0.registry().clone();
+        registry.register(OpSpec::of::<T>());
+        Self(Arc::new(SharedModel::new(self.graph().clone(), registry)))
     }
 
     /// The file's content: subgraphs, tensors, operators, metadata.

@@ -9,6 +9,8 @@ pub mod eval;
 pub mod families;
 pub mod strings;
 
+mod attributes;
+mod custom;
 mod error;
 mod io;
 mod kernel;
@@ -20,6 +22,8 @@ mod shape;
 mod spec;
 mod tensor;
 
+pub use attributes::Attributes;
+pub use custom::CustomOp;
 pub use element::Element;
 pub use error::{OpError, OpErrorKind};
 pub use ferrolite_model::TensorType;

@@ -4,6 +4,7 @@ use ferrolite_model::options::OptionTable;
 use ferrolite_model::{Operator, Options, TensorType};
 use smallvec::SmallVec;
 
+use crate::attributes::Attributes;
 use crate::element::Element;
 use crate::error::OpError;
 use crate::shape::Shape;
@@ -149,6 +150,14 @@ impl<'a> Node<'a> {
                 T::NAME
             ))),
         }
+    }
+
+    /// The attributes of a custom operator.
+    ///
+    /// # Errors
+    /// As [`Attributes::parse`].
+    pub fn attributes(&self) -> Result<Attributes<'a>, OpError> {
+        Attributes::parse(&self.operator.custom_options)
     }
 
     /// The elements of input `i` when it is known while planning.

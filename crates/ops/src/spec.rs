@@ -98,8 +98,18 @@ impl OpSpec {
     /// A builtin operator with one input and one output of any type, version 1.
     #[must_use]
     pub const fn builtin(op: BuiltinOperator, infer: InferFn, lower: LowerFn) -> Self {
+        Self::new(OpKey::Builtin(op), infer, lower)
+    }
+
+    /// A custom operator with one input and one output of any type, version 1.
+    #[must_use]
+    pub const fn custom(name: &'static str, infer: InferFn, lower: LowerFn) -> Self {
+        Self::new(OpKey::Custom(name), infer, lower)
+    }
+
+    const fn new(key: OpKey, infer: InferFn, lower: LowerFn) -> Self {
         Self {
-            key: OpKey::Builtin(op),
+            key,
             versions: (1, 1),
             inputs: (1, 1),
             outputs: (1, 1),

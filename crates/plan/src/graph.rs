@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Tensor};
+use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Sparsity, Tensor};
 use ferrolite_ops::{ConstSource, OpSpec, Registry, Shape, TensorInfo, TensorValue};
 
 use crate::error::{Error, ErrorKind};
@@ -15,7 +15,7 @@ pub enum Content {
     Computed,
     /// It is the model file's.
     Constant,
-    /// It was computed from constants, or copied because the file's bytes are not aligned for their type.
+    /// It was computed from constants, made dense, or copied because the file's bytes are not aligned for their type.
     Folded(Arc<TensorValue>),
     /// A variable tensor: zero at first, kept between runs.
     Variable,
@@ -158,12 +158,31 @@ fn content(model: &Model, tensor: &Tensor, info: &TensorInfo) -> Result<Content,
         return Ok(Content::Variable);
     }
     let Some(bytes) = model.tensor_data(tensor) else { return Ok(Content::Computed) };
+    if let Some(sparsity) = &tensor.sparsity {
+        return dense(info, sparsity, bytes);
+    }
     // Kernels read constants in place; exporters align them to as little as four bytes.
     let alignment = (tensor.dtype.bits().unwrap_or(8) / 8).clamp(1, 8);
     if bytes.as_ptr().addr().is_multiple_of(alignment) {
         return Ok(Content::Constant);
     }
     Ok(Content::Folded(Arc::new(TensorValue::from_bytes(info.dtype, info.shape.clone(), bytes)?)))
+}
+
+/// A sparse constant as kernels take it, with its zeros.
+fn dense(info: &TensorInfo, sparsity: &Sparsity, stored: &[u8]) -> Result<Content, Error> {
+    let element = info.dtype.bits().filter(|bits| bits.is_multiple_of(8)).map(|bits| bits / 8);
+    let bytes =
+        element.and_then(|element| sparsity.densify(&info.shape, element, stored)).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the sparse tensor '{}' of {} cannot be made dense: export it dense",
+                    info.name, info.dtype
+                ),
+            )
+        })?;
+    Ok(Content::Folded(Arc::new(TensorValue::from_bytes(info.dtype, info.shape.clone(), &bytes)?)))
 }
 
 /// The operators of a model that have no spec, with how often they occur.

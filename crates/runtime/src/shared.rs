@@ -35,6 +35,12 @@ impl SharedModel {
         &self.model
     }
 
+    /// The operators that the model's graphs may use.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The store of packed weights.
     #[must_use]
     pub fn packs(&self) -> &PackCache {

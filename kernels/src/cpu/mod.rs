@@ -1,6 +1,8 @@
 //! CPU kernels by operator family.
 
+pub mod detection;
 pub mod elementwise;
+pub mod fingerprint;
 pub mod float;
 pub mod int8;
 pub mod movement;
@@ -9,3 +11,5 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
+pub mod signal;
+pub mod volume;

@@ -3,8 +3,10 @@
 //! A family is a module with its shape functions and lowerings and one `SPECS` list; adding it here registers it.
 
 mod blocks;
+mod complex;
 mod control;
 mod creating;
+mod custom;
 mod diagonals;
 mod elementwise;
 mod gathering;
@@ -13,6 +15,7 @@ mod integers;
 mod joining;
 mod linear;
 mod local_response;
+mod lookup;
 mod moving;
 mod padding;
 mod pooling;
@@ -24,9 +27,12 @@ mod reshape;
 mod resizing;
 mod scattering;
 mod searching;
+mod segments;
 mod slicing;
+mod suppression;
 #[cfg(test)]
 mod testing;
+mod text;
 mod turning;
 mod variables;
 
@@ -35,8 +41,20 @@ use crate::spec::OpSpec;
 /// Every operator, by family.
 pub const TABLE: &[&[OpSpec]] = &[
     blocks::SPECS,
+    complex::SPECS,
     control::SPECS,
     creating::SPECS,
+    custom::argmax_pool::SPECS,
+    custom::arrays::SPECS,
+    custom::audio::SPECS,
+    custom::detection::SPECS,
+    custom::landmarks::SPECS,
+    custom::pool3d::SPECS,
+    custom::roll::SPECS,
+    custom::rotation::SPECS,
+    custom::transpose_bias::SPECS,
+    custom::verify::SPECS,
+    custom::warp::SPECS,
     diagonals::SPECS,
     elementwise::activation::SPECS,
     elementwise::arithmetic::SPECS,
@@ -53,6 +71,7 @@ pub const TABLE: &[&[OpSpec]] = &[
     joining::SPECS,
     linear::SPECS,
     local_response::SPECS,
+    lookup::SPECS,
     padding::SPECS,
     pooling::SPECS,
     random::SPECS,
@@ -63,7 +82,10 @@ pub const TABLE: &[&[OpSpec]] = &[
     resizing::SPECS,
     scattering::SPECS,
     searching::SPECS,
+    segments::SPECS,
     slicing::SPECS,
+    suppression::SPECS,
+    text::SPECS,
     turning::SPECS,
     variables::SPECS,
 ];

@@ -1,4 +1,4 @@
-//! Operators that widen a tensor at its edges: PAD, PADV2, MIRROR_PAD.
+//! Operators that widen a tensor at its edges: PAD, PADV2, MIRROR_PAD; and between its elements: DILATE.
 
 use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::{MirrorPadMode, MirrorPadOptionsT};
@@ -29,6 +29,7 @@ pub const SPECS: &[OpSpec] =
                 UInt64, Bool, Complex64
             ](Int32)(Int64)),
         ),
+        OpSpec::builtin(BuiltinOperator::DILATE, infer_dilate, lower_dilate).inputs(3, 3).types(DILATE_TYPES),
     ];
 
 /// Element types of PADV2: the tensor, its paddings and one element like the tensor's.
@@ -41,6 +42,14 @@ const PADV2_TYPES: &[TypeRow] = {
         };
     }
     rows!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool)
+};
+
+/// Element types of DILATE: the tensor, the steps and one element like the tensor's.
+const DILATE_TYPES: &[TypeRow] = {
+    macro_rules! rows {
+        ($($t:ident)*) => { crate::types![$(($t, Int32, $t) -> ($t)),*] };
+    }
+    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Complex64 Complex128)
 };
 
 /// Elements to add in front and behind, per axis; negative ones are refused.
@@ -98,6 +107,52 @@ fn lower_pad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
     // Nothing is padded when the shapes are equal; the copy then covers the output.
     let background = if *output == info.shape { Background::Covered } else { background };
     Moves::new(info.dtype)?.over(background).step((0, 0), ends, &dims)?.kernel("pad", &[output])
+}
+
+/// Distances of the input's elements in the output, per axis.
+fn dilations(node: &Node<'_>) -> Result<Vec<usize>, InferError> {
+    let shape = node.shape(0)?;
+    let steps = node.ints(1)?;
+    let positive = |&s: &i64| usize::try_from(s).ok().filter(|&s| s > 0);
+    let dilations: Option<Vec<usize>> = steps.iter().map(positive).collect();
+    dilations.filter(|d| d.len() == shape.rank()).ok_or_else(|| {
+        OpError::invalid(format!("the dilations {steps:?} are not one positive step per axis of {shape}"))
+            .into()
+    })
+}
+
+fn infer_dilate(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let shape = node.shape(0)?;
+    let too_large = || OpError::invalid(format!("the dilated {shape} is larger than memory"));
+    let dilated = |(&dim, step): (&usize, usize)| match dim {
+        0 => Ok(0),
+        _ => (dim - 1).checked_mul(step).and_then(|d| d.checked_add(1)).ok_or_else(too_large),
+    };
+    Ok(one(shape.iter().zip(dilations(node)?).map(dilated).collect::<Result<Shape, _>>()?))
+}
+
+fn lower_dilate(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let info = node.input(0)?.info;
+    let value = &node.input(2)?.info.shape;
+    if value.num_elements()? != 1 {
+        return Err(OpError::invalid(format!("DILATE takes one element to pad with, not {value}")));
+    }
+    let output = &node.output(0)?.shape;
+    // Fits: the output's dimensions are larger, and do.
+    let steps: Vec<isize> = dilations(node)?.into_iter().map(|d| d as isize).collect();
+    let zeros = vec![0; steps.len()];
+    let (ends, dims) = BoxCopy {
+        source: &info.shape,
+        start: &zeros,
+        step: &vec![1; steps.len()],
+        len: &info.shape,
+        result: output,
+        to: &zeros,
+        to_step: &steps,
+    }
+    .strided();
+    let background = if *output == info.shape { Background::Covered } else { Background::Input(2) };
+    Moves::new(info.dtype)?.over(background).step((0, 0), ends, &dims)?.kernel("dilate", &[output])
 }
 
 /// A stretch of one axis of a mirrored tensor: `len` positions from `to` on, read from `start` on, forwards or backwards.

@@ -1,4 +1,5 @@
-//! Operators that give the same elements another shape: RESHAPE, SQUEEZE, EXPAND_DIMS.
+//! Operators that give the same elements another shape: RESHAPE, SQUEEZE, EXPAND_DIMS; and the same
+//! shape: DENSIFY, as sparse constants are made dense when a graph is read.
 //!
 //! They are aliases: the planner lets the output name the input's memory, and the copy kernel here runs only where the
 //! output must have memory of its own (a graph output that is also a graph input, say).
@@ -10,6 +11,7 @@ use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Ints, Node, OutputShapes, one};
+use crate::same_types;
 use crate::shape::{Shape, resolve_axis};
 use crate::spec::OpSpec;
 
@@ -18,7 +20,14 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::RESHAPE, infer_reshape, lower_copy).inputs(1, 2).alias(0),
     OpSpec::builtin(BuiltinOperator::SQUEEZE, infer_squeeze, lower_copy).versions(2).alias(0),
     OpSpec::builtin(BuiltinOperator::EXPAND_DIMS, infer_expand_dims, lower_copy).inputs(2, 2).alias(0),
+    OpSpec::builtin(BuiltinOperator::DENSIFY, infer_same, lower_copy)
+        .types(same_types![Float32, Float16, Int8])
+        .alias(0),
 ];
+
+fn infer_same(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(one(node.shape(0)?.clone()))
+}
 
 /// The shape asked for: the second input if there is one, else the option.
 ///

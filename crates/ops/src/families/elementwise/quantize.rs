@@ -317,9 +317,9 @@ fn dequantize_packed(name: &'static str, node: &Node<'_>, packed: Packed) -> Low
 fn lower_fake_quant(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let options = node.options::<FakeQuantOptionsT>()?;
     let (min, max, bits) = (options.min, options.max, options.num_bits);
-    if !(2..=16).contains(&bits) || min.is_nan() || max.is_nan() || min >= max || min > 0.0 || max < 0.0 {
+    if !(2..=16).contains(&bits) || !min.is_finite() || !max.is_finite() || min >= max {
         return Err(OpError::invalid(format!(
-            "FAKE_QUANT needs 2 to 16 bits and a range that contains zero, not {bits} bits and {min} to {max}"
+            "FAKE_QUANT needs 2 to 16 bits and a range, not {bits} bits and {min} to {max}"
         )));
     }
     let greatest = ((1i32 << bits) - 1) as f32;

@@ -14,7 +14,7 @@ pub(super) fn rank4(shape: &Shape, what: &str) -> Result<[usize; 4], OpError> {
 }
 
 /// A stride or dilation as the options give it.
-pub(super) fn positive(value: i32, what: &str) -> Result<usize, OpError> {
+pub(in crate::families) fn positive(value: i32, what: &str) -> Result<usize, OpError> {
     usize::try_from(value)
         .ok()
         .filter(|&v| v > 0)
@@ -22,7 +22,7 @@ pub(super) fn positive(value: i32, what: &str) -> Result<usize, OpError> {
 }
 
 /// Refuses dimensions of size zero, which a filter or an image to convolve cannot have.
-pub(super) fn no_zeros(dims: &[usize], what: &str) -> Result<(), OpError> {
+pub(in crate::families) fn no_zeros(dims: &[usize], what: &str) -> Result<(), OpError> {
     if dims.contains(&0) {
         return Err(OpError::invalid(format!("the {what} {} has a dimension of size 0", Shape::new(dims))));
     }
@@ -37,6 +37,51 @@ pub(super) struct Steps {
     pub padding: Padding,
     pub stride: [i32; 2],
     pub dilation: [i32; 2],
+}
+
+/// Windows along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::families) struct Along {
+    /// How many there are.
+    pub count: usize,
+    /// Positions that the first one covers before the axis begins.
+    pub before: usize,
+    /// Distance of windows.
+    pub stride: usize,
+    /// Distance of taps.
+    pub dilation: usize,
+}
+
+impl Along {
+    /// Windows of `extent` taps over an axis of `size` positions.
+    pub fn new(
+        size: usize,
+        extent: usize,
+        stride: i32,
+        dilation: i32,
+        padding: Padding,
+    ) -> Result<Self, OpError> {
+        let stride = positive(stride, "stride")?;
+        let dilation = positive(dilation, "dilation")?;
+        let reach = extent
+            .saturating_sub(1)
+            .checked_mul(dilation)
+            .and_then(|n| n.checked_add(1))
+            .filter(|&n| n <= MOST_REACH)
+            .ok_or_else(|| {
+                OpError::unsupported(format!("the dilated filter spans more than {MOST_REACH} pixels"))
+            })?;
+        let (count, before) = match padding {
+            Padding::SAME => {
+                let count = size.div_ceil(stride);
+                let covered = count.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
+                (count, covered.saturating_sub(size) / 2)
+            }
+            Padding::VALID => ((size + 1).saturating_sub(reach).div_ceil(stride), 0),
+            other => return Err(OpError::invalid(format!("{other:?} is no known padding"))),
+        };
+        Ok(Self { count, before, stride, dilation })
+    }
 }
 
 /// The windows of a `kernel` (height, width) over `[batch, height, width, channels]` images.
@@ -55,30 +100,12 @@ pub(super) fn window(image: [usize; 4], kernel: [usize; 2], steps: &Steps) -> Re
         padding: [0; 2],
     };
     for (axis, &extent) in kernel.iter().enumerate() {
-        let stride = positive(steps.stride[axis], "stride")?;
-        let dilation = positive(steps.dilation[axis], "dilation")?;
-        let reach = extent
-            .saturating_sub(1)
-            .checked_mul(dilation)
-            .and_then(|n| n.checked_add(1))
-            .filter(|&n| n <= MOST_REACH)
-            .ok_or_else(|| {
-                OpError::unsupported(format!("the dilated filter spans more than {MOST_REACH} pixels"))
-            })?;
-        let size = window.input[axis];
-        let (count, before) = match steps.padding {
-            Padding::SAME => {
-                let count = size.div_ceil(stride);
-                let covered = count.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
-                (count, covered.saturating_sub(size) / 2)
-            }
-            Padding::VALID => ((size + 1).saturating_sub(reach).div_ceil(stride), 0),
-            other => return Err(OpError::invalid(format!("{other:?} is no known padding"))),
-        };
-        window.output[axis] = count;
-        window.stride[axis] = stride;
-        window.dilation[axis] = dilation;
-        window.padding[axis] = before as isize;
+        let along =
+            Along::new(window.input[axis], extent, steps.stride[axis], steps.dilation[axis], steps.padding)?;
+        window.output[axis] = along.count;
+        window.stride[axis] = along.stride;
+        window.dilation[axis] = along.dilation;
+        window.padding[axis] = along.before as isize;
     }
     Ok(window)
 }

@@ -7,9 +7,10 @@
 pub(super) mod activation;
 mod batch_matmul;
 mod conv2d;
+mod conv3d;
 mod depthwise;
 mod fully_connected;
-mod geometry;
+pub(super) mod geometry;
 mod hybrid;
 mod integer;
 mod requant;
@@ -67,6 +68,14 @@ pub const SPECS: &[OpSpec] = &[
             (Int32, Int8, Int16, Int32) -> (Int16),
             (Int32, Int8, Int16, Int64) -> (Int16),
         ])
+        .epilogue(),
+    OpSpec::builtin(BuiltinOperator::CONV_3D, conv3d::infer, conv3d::lower)
+        .inputs(2, 3)
+        .types(types![(Float32) -> (Float32)])
+        .epilogue(),
+    OpSpec::builtin(BuiltinOperator::CONV_3D_TRANSPOSE, conv3d::infer_transposed, conv3d::lower_transposed)
+        .inputs(3, 4)
+        .types(types![(Int32, Float32) -> (Float32)])
         .epilogue(),
     OpSpec::builtin(BuiltinOperator::FULLY_CONNECTED, fully_connected::infer, fully_connected::lower)
         .versions(14)
