@@ -13,7 +13,7 @@ use crate::node::{InferError, Node, Operand, OutputShape};
 use crate::resources::Resources;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
-use crate::tensor::{AlignedBytes, TensorInfo, TensorValue};
+use crate::tensor::{AlignedBytes, TensorInfo, TensorValue, is_sized};
 
 /// An input of [`evaluate`]: what is known of the tensor, and its content; operators that depend on shapes alone
 /// need none.
@@ -77,9 +77,7 @@ pub fn evaluate(
             dtype: info.dtype,
             shape: &info.shape,
             data: match shape {
-                OutputShape::Known(_) if info.dtype != TensorType::String => {
-                    OutputData::Bytes(value.bytes_mut())
-                }
+                OutputShape::Known(_) if is_sized(info.dtype) => OutputData::Bytes(value.bytes_mut()),
                 _ => OutputData::Value(value),
             },
         })

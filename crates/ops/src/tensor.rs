@@ -24,7 +24,7 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Bytes of the tensor's elements; for strings 0, as their size depends on the content.
+    /// Bytes of the tensor's elements; for strings and lists 0, as their size depends on the content.
     ///
     /// # Errors
     /// When the size does not fit in `usize`.
@@ -140,12 +140,12 @@ impl TensorValue {
         Ok(value)
     }
 
-    /// A tensor with a copy of `bytes`; strings in the string-tensor layout of the schema.
+    /// A tensor with a copy of `bytes`; strings in the string-tensor layout of the schema, lists as [`crate::TensorList`] encodes them.
     ///
     /// # Errors
     /// When the number of bytes is not the shape's.
     pub fn from_bytes(dtype: TensorType, shape: Shape, bytes: &[u8]) -> Result<Self, OpError> {
-        if dtype != TensorType::String {
+        if is_sized(dtype) {
             let want = byte_len(dtype, &shape)?;
             if want != bytes.len() {
                 return Err(OpError::invalid(format!(
@@ -230,11 +230,17 @@ impl TensorValue {
     }
 }
 
-/// Bytes of a tensor's elements; handles of resources take four bytes each, strings have no size of their own.
+/// Whether the bytes of a tensor follow from its type and shape; those of strings and of lists depend on the content.
+#[must_use]
+pub fn is_sized(dtype: TensorType) -> bool {
+    !matches!(dtype, TensorType::String | TensorType::Variant)
+}
+
+/// Bytes of a tensor's elements; handles of resources take four bytes each, strings and lists have no size of their own.
 fn byte_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
     let stored = match dtype {
-        TensorType::String => return Ok(0),
-        TensorType::Resource | TensorType::Variant => TensorType::UInt32,
+        TensorType::String | TensorType::Variant => return Ok(0),
+        TensorType::Resource => TensorType::UInt32,
         other => other,
     };
     stored

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
-use ferrolite_ops::{LowerCx, Node, Operand, PackCache, Shape, TensorInfo};
+use ferrolite_ops::{LowerCx, Node, Operand, PackCache, Shape, TensorInfo, is_sized};
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
@@ -247,7 +247,7 @@ impl Compiler<'_> {
             }
         }
         for (t, tensor) in self.graph.tensors.iter().enumerate() {
-            pinned[t] |= self.options.preserve_all || tensor.info.dtype == TensorType::String;
+            pinned[t] |= self.options.preserve_all || !is_sized(tensor.info.dtype);
         }
         pinned
     }
@@ -335,7 +335,7 @@ impl Compiler<'_> {
                 dynamic: false,
             };
         };
-        let dynamic = self.inferred.dynamic[t] || info.dtype == TensorType::String;
+        let dynamic = self.inferred.dynamic[t] || !is_sized(info.dtype);
         StepOperand {
             tensor: Some(t),
             dtype: info.dtype,

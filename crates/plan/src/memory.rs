@@ -1,7 +1,6 @@
 //! Second pass of planning: which tensors share memory, and where it lies.
 
-use ferrolite_model::TensorType;
-use ferrolite_ops::TensorInfo;
+use ferrolite_ops::{TensorInfo, is_sized};
 
 use crate::arena::Block;
 use crate::graph::{Content, Graph};
@@ -159,7 +158,7 @@ impl Assigner<'_> {
     }
 
     fn alias(&self, input: usize, output: usize, layout: &mut Layout) -> bool {
-        if self.info(input).is_none_or(|i| i.dtype == TensorType::String)
+        if self.info(input).is_none_or(|i| !is_sized(i.dtype))
             || self.byte_len(input) != self.byte_len(output)
         {
             return false;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue,
+    AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue, is_sized,
 };
 use smallvec::SmallVec;
 
@@ -193,7 +193,7 @@ fn locate(graph: &Graph, step: &Step, error: Error) -> Error {
 /// Gives the slots that a segment writes their shapes, and constants that are needed as slots their content.
 fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Result<(), Error> {
     for (t, dtype, shape) in &segment.allocate {
-        if slots[*t].shape() != shape || *dtype == TensorType::String {
+        if slots[*t].shape() != shape || !is_sized(*dtype) {
             slots[*t].reset(*dtype, shape.clone())?;
         }
     }

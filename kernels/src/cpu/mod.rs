@@ -1,5 +1,6 @@
 //! CPU kernels by operator family.
 
+pub mod attention;
 pub mod detection;
 pub mod elementwise;
 pub mod fingerprint;
