@@ -10,6 +10,7 @@ use crate::io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Output
 use crate::kernel::Context;
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, Operand, OutputShape};
+use crate::regions::NoRegions;
 use crate::resources::Resources;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
@@ -41,7 +42,7 @@ pub fn evaluate(
         arguments.iter().map(|a| a.map(|(info, value)| Operand { info, value, source: None })).collect();
     let mut infos = outputs.to_vec();
     let shapes = {
-        let node = Node { operator, inputs: &operands, outputs: &infos, intermediates };
+        let node = Node { operator, inputs: &operands, outputs: &infos, intermediates, regions: &NoRegions };
         spec.check(&node)?;
         (spec.infer)(&node).map_err(|e| match e {
             InferError::Op(e) => e,
@@ -56,7 +57,7 @@ pub fn evaluate(
         };
         values.push(TensorValue::zeros(info.dtype, info.shape.clone())?);
     }
-    let node = Node { operator, inputs: &operands, outputs: &infos, intermediates };
+    let node = Node { operator, inputs: &operands, outputs: &infos, intermediates, regions: &NoRegions };
     let kernel = (spec.lower)(&node, cx)?;
     let inputs: Vec<InputView<'_>> = arguments
         .iter()

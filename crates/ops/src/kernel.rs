@@ -58,6 +58,22 @@ pub trait Context {
     /// When there is no such subgraph, the inputs do not fit, or it fails.
     fn call(&mut self, subgraph: usize, inputs: &[&TensorValue]) -> Result<Vec<TensorValue>, OpError>;
 
+    /// Runs a subgraph that returns as many tensors as it takes: what it returns takes the place of `values`, without
+    /// copies where they can be avoided.
+    ///
+    /// # Errors
+    /// As [`Context::call`]; the values are then unspecified.
+    fn advance(&mut self, subgraph: usize, values: &mut Vec<TensorValue>) -> Result<(), OpError> {
+        let inputs: Vec<&TensorValue> = values.iter().collect();
+        *values = self.call(subgraph, &inputs)?;
+        Ok(())
+    }
+
+    /// The most turns that a loop may take.
+    fn max_loop_turns(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Runs a subgraph without inputs or outputs if it has not run yet in this interpreter.
     ///
     /// # Errors

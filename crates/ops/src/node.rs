@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::attributes::Attributes;
 use crate::element::Element;
 use crate::error::OpError;
+use crate::regions::Regions;
 use crate::shape::Shape;
 use crate::tensor::TensorInfo;
 
@@ -41,6 +42,8 @@ pub struct Node<'a> {
     pub outputs: &'a [TensorInfo],
     /// Tensors that carry nothing but the quantization of an operator's inner values.
     pub intermediates: &'a [TensorInfo],
+    /// The model's subgraphs, which some operators run.
+    pub regions: &'a dyn Regions,
 }
 
 /// Why a shape could not be inferred.

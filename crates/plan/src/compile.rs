@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
 use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
+use crate::regions::{GraphRegions, Memo};
 use crate::segment::{Place, Segment, Step, StepOperand};
 
 /// Choices that hold for all segments of an interpreter.
@@ -40,8 +41,10 @@ pub fn compile(
     packs: &PackCache,
     options: &CompileOptions,
 ) -> Result<Segment, Error> {
-    let inferred = infer(graph, start, known, options.cpu)?;
-    let compiler = Compiler { graph, inferred: &inferred, packs, options };
+    let memo = Memo::default();
+    let inferred = infer(graph, start, known, &memo, options.cpu)?;
+    let regions = GraphRegions { graph, memo: &memo, cpu: options.cpu };
+    let compiler = Compiler { graph, inferred: &inferred, regions, packs, options };
     let units = compiler.units();
     let pinned = compiler.pinned();
     let assigner = Assigner {
@@ -90,6 +93,7 @@ pub fn compile(
 struct Compiler<'a> {
     graph: &'a Graph,
     inferred: &'a Inferred,
+    regions: GraphRegions<'a>,
     packs: &'a PackCache,
     options: &'a CompileOptions,
 }
@@ -175,6 +179,7 @@ impl Compiler<'_> {
                 inputs: operands,
                 outputs,
                 intermediates: &node.intermediates,
+                regions: &self.regions,
             },
             inputs: &node.inputs,
             outputs: &node.outputs,
@@ -263,6 +268,7 @@ impl Compiler<'_> {
                     inputs: &operands,
                     outputs: &outputs,
                     intermediates: &first.intermediates,
+                    regions: &self.regions,
                 };
                 let cx = LowerCx {
                     cpu: self.options.cpu,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Sparsity, Tensor};
+use ferrolite_model::options::StablehloCustomCallOptionsT;
+use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Options, Sparsity, Tensor};
 use ferrolite_ops::{ConstSource, OpSpec, Registry, Shape, TensorInfo, TensorValue};
 
 use crate::error::{Error, ErrorKind};
@@ -28,13 +29,19 @@ pub struct GraphTensor {
     pub info: TensorInfo,
     /// Content.
     pub content: Content,
+    /// The subgraph that it comes from and its index there.
+    pub origin: (usize, usize),
 }
 
 /// An operator of a graph.
 #[derive(Clone)]
 pub struct GraphNode {
-    /// Its index among the subgraph's operators.
+    /// The subgraph that it comes from: the graph's, or one that was inlined.
+    pub subgraph: usize,
+    /// Its index among that subgraph's operators.
     pub index: usize,
+    /// What it runs as, where that is not what the file says.
+    pub stands_for: Option<Arc<Operator>>,
     /// Its entry of the operator table.
     pub spec: OpSpec,
     /// Input tensors.
@@ -51,9 +58,11 @@ pub struct GraphNode {
 pub struct Graph {
     /// The model it belongs to.
     pub model: Arc<Model>,
+    /// The operator table.
+    pub registry: Arc<Registry>,
     /// Its index in the model.
     pub subgraph: usize,
-    /// Tensors, by the file's indices.
+    /// Tensors, by the file's indices; those of inlined subgraphs follow.
     pub tensors: Vec<GraphTensor>,
     /// Operators in execution order.
     pub nodes: Vec<GraphNode>,
@@ -68,7 +77,7 @@ impl Graph {
     ///
     /// # Errors
     /// One error that lists all operators without a spec; an index that the model does not have.
-    pub fn new(model: &Arc<Model>, subgraph: usize, registry: &Registry) -> Result<Self, Error> {
+    pub fn new(model: &Arc<Model>, subgraph: usize, registry: &Arc<Registry>) -> Result<Self, Error> {
         let source = model.subgraph(subgraph).ok_or_else(|| {
             Error::new(
                 ErrorKind::BadModel,
@@ -79,11 +88,15 @@ impl Graph {
         let infos: Vec<TensorInfo> = source.tensors.iter().map(tensor_info).collect();
         let mut nodes = Vec::with_capacity(source.operators.len());
         for (index, operator) in source.operators.iter().enumerate() {
-            let Some(spec) = registry.find(&operator.code).copied() else { continue };
+            let stands_for = custom_call(operator, registry);
+            let code = stands_for.as_ref().map_or(&operator.code, |o| &o.code);
+            let Some(spec) = registry.find(code).copied() else { continue };
             let intermediates =
                 operator.intermediates.iter().filter_map(|&t| infos.get(t).cloned()).collect();
             nodes.push(GraphNode {
+                subgraph,
                 index,
+                stands_for,
                 spec,
                 inputs: operator.inputs.clone(),
                 outputs: operator.outputs.clone(),
@@ -95,10 +108,14 @@ impl Graph {
             .tensors
             .iter()
             .zip(infos)
-            .map(|(tensor, info)| Ok(GraphTensor { content: content(model, tensor, &info)?, info }))
+            .enumerate()
+            .map(|(t, (tensor, info))| {
+                Ok(GraphTensor { content: content(model, tensor, &info)?, info, origin: (subgraph, t) })
+            })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
             model: model.clone(),
+            registry: registry.clone(),
             subgraph,
             tensors,
             nodes,
@@ -107,10 +124,11 @@ impl Graph {
         })
     }
 
-    /// The operator behind a node, as the file has it.
+    /// The operator behind a node.
     #[must_use]
-    pub fn operator(&self, node: &GraphNode) -> &Operator {
-        &self.model.subgraphs()[self.subgraph].operators[node.index]
+    pub fn operator<'a>(&'a self, node: &'a GraphNode) -> &'a Operator {
+        let in_file = || &self.model.subgraphs()[node.subgraph].operators[node.index];
+        node.stands_for.as_deref().unwrap_or_else(in_file)
     }
 
     /// The bytes of a constant tensor.
@@ -119,7 +137,8 @@ impl Graph {
         match &self.tensors[tensor].content {
             Content::Folded(value) => Some(value.bytes()),
             Content::Constant => {
-                self.model.tensor_data(&self.model.subgraphs()[self.subgraph].tensors[tensor])
+                let (subgraph, index) = self.tensors[tensor].origin;
+                self.model.tensor_data(&self.model.subgraphs()[subgraph].tensors[index])
             }
             Content::Computed | Content::Variable => None,
         }
@@ -130,7 +149,8 @@ impl Graph {
     pub fn source(&self, tensor: usize) -> Option<ConstSource> {
         match self.tensors[tensor].content {
             Content::Constant | Content::Folded(_) => {
-                Some(ConstSource { subgraph: self.subgraph as u32, tensor: tensor as u32 })
+                let (subgraph, index) = self.tensors[tensor].origin;
+                Some(ConstSource { subgraph: subgraph as u32, tensor: index as u32 })
             }
             Content::Computed | Content::Variable => None,
         }
@@ -139,8 +159,24 @@ impl Graph {
     /// Adds the operator's place to an error.
     #[must_use]
     pub fn locate(&self, node: &GraphNode, error: impl Into<Error>) -> Error {
-        error.into().at_operator(self.subgraph, node.index, &self.operator(node).code)
+        error.into().at_operator(node.subgraph, node.index, &self.operator(node).code)
     }
+}
+
+/// The custom operator that STABLEHLO_CUSTOM_CALL stands for, if one is registered under the name of its target. It
+/// gets the call's attributes as its options, or else the call's configuration.
+fn custom_call(operator: &Operator, registry: &Registry) -> Option<Arc<Operator>> {
+    let call = operator.options::<StablehloCustomCallOptionsT>()?;
+    let code = OpCode::Custom(call.call_target_name.clone()?);
+    registry.find(&code)?;
+    let config = || call.backend_config.as_ref().map(|text| text.clone().into_bytes());
+    let attributes = call.custom_attributes.clone().filter(|bytes| !bytes.is_empty()).or_else(config);
+    Some(Arc::new(Operator {
+        code,
+        options: Options::None,
+        custom_options: attributes.unwrap_or_default().into(),
+        ..operator.clone()
+    }))
 }
 
 fn tensor_info(tensor: &Tensor) -> TensorInfo {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_ops::eval::{Argument, Detached, evaluate};
-use ferrolite_ops::{InferError, LowerCx, Node, Operand, OutputShape, PackCache, TensorInfo, TensorValue};
+use ferrolite_ops::{
+    InferError, LowerCx, Node, Operand, OutputShape, PackCache, Shape, TensorInfo, TensorValue,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Content, Graph, GraphNode};
+use crate::regions::{GraphRegions, Memo};
 
 /// What the first pass finds.
 pub(crate) struct Inferred {
@@ -35,7 +38,9 @@ pub struct Known<'a> {
 
 struct Walk<'a> {
     graph: &'a Graph,
-    known: &'a Known<'a>,
+    /// `None` where nothing but the shapes of the inputs is known.
+    known: Option<&'a Known<'a>>,
+    regions: GraphRegions<'a>,
     cpu: Cpu,
     out: Inferred,
     /// Slots with content that has been asked for.
@@ -48,15 +53,49 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// Those of shape functions, with the operator's place.
-pub(crate) fn infer(graph: &Graph, start: usize, known: &Known<'_>, cpu: Cpu) -> Result<Inferred, Error> {
+pub(crate) fn infer(
+    graph: &Graph,
+    start: usize,
+    known: &Known<'_>,
+    memo: &Memo,
+    cpu: Cpu,
+) -> Result<Inferred, Error> {
+    let computed = graph.nodes[..start].iter().flat_map(|n| &n.outputs);
+    let given = graph.inputs.iter().chain(computed).map(|&t| (t, known.slots[t].shape()));
+    walk(graph, start, initial_infos(graph, given), Some(known), memo, cpu)
+}
+
+/// The shapes of a graph's outputs for inputs of these shapes; `None` where they depend on more or are contradictory.
+pub(crate) fn infer_shapes(graph: &Graph, inputs: &[Shape], memo: &Memo, cpu: Cpu) -> Option<Vec<Shape>> {
+    let given = graph.inputs.iter().copied().zip(inputs);
+    let inferred = walk(graph, 0, initial_infos(graph, given), None, memo, cpu).ok()?;
+    if inferred.end < graph.nodes.len() {
+        return None;
+    }
+    let shape = |&t: &usize| {
+        let info = inferred.infos[t].as_ref().filter(|_| !inferred.dynamic[t])?;
+        Some(info.shape.clone())
+    };
+    graph.outputs.iter().map(shape).collect()
+}
+
+fn walk(
+    graph: &Graph,
+    start: usize,
+    infos: Vec<Option<TensorInfo>>,
+    known: Option<&Known<'_>>,
+    memo: &Memo,
+    cpu: Cpu,
+) -> Result<Inferred, Error> {
     let count = graph.tensors.len();
     let mut walk = Walk {
         graph,
         known,
+        regions: GraphRegions { graph, memo, cpu },
         cpu,
         out: Inferred {
             end: graph.nodes.len(),
-            infos: initial_infos(graph, start, known),
+            infos,
             folded: vec![None; count],
             nodes: Vec::new(),
             dynamic: vec![false; count],
@@ -87,8 +126,12 @@ enum Flow {
     EndAfter,
 }
 
-/// Infos of constants, variables, graph inputs and everything earlier segments computed.
-fn initial_infos(graph: &Graph, start: usize, known: &Known<'_>) -> Vec<Option<TensorInfo>> {
+/// Infos of constants, variables, and the tensors whose shapes are given: graph inputs and everything earlier segments
+/// computed.
+fn initial_infos<'a>(
+    graph: &Graph,
+    given: impl Iterator<Item = (usize, &'a Shape)>,
+) -> Vec<Option<TensorInfo>> {
     let mut infos: Vec<Option<TensorInfo>> = graph
         .tensors
         .iter()
@@ -97,10 +140,8 @@ fn initial_infos(graph: &Graph, start: usize, known: &Known<'_>) -> Vec<Option<T
             Content::Constant | Content::Folded(_) | Content::Variable => Some(t.info.clone()),
         })
         .collect();
-    let computed = graph.nodes[..start].iter().flat_map(|n| &n.outputs);
-    for &t in graph.inputs.iter().chain(computed) {
-        let slot = &known.slots[t];
-        infos[t] = Some(TensorInfo { shape: slot.shape().clone(), ..graph.tensors[t].info.clone() });
+    for (t, shape) in given {
+        infos[t] = Some(TensorInfo { shape: shape.clone(), ..graph.tensors[t].info.clone() });
     }
     infos
 }
@@ -128,6 +169,7 @@ impl Walk<'_> {
                 inputs: &operands,
                 outputs: &declared,
                 intermediates: &node.intermediates,
+                regions: &self.regions,
             };
             node.spec.check(&view).map_err(|e| locate(e.into()))?;
             match (node.spec.infer)(&view) {
@@ -183,21 +225,21 @@ impl Walk<'_> {
         if let Some(value) = &self.out.folded[t] {
             return Some(value.bytes());
         }
-        if self.asked[t] {
-            return Some(self.known.slots[t].bytes());
+        if let Some(known) = self.known.filter(|_| self.asked[t]) {
+            return Some(known.slots[t].bytes());
         }
         self.graph.constant(t)
     }
 
     /// Makes the content of a slot count as known; false when it is not to be had before the segment runs.
     fn ask(&mut self, tensor: Option<usize>) -> bool {
-        let Some(t) = tensor else { return false };
+        let (Some(t), Some(known)) = (tensor, self.known) else { return false };
         let variable = matches!(self.graph.tensors[t].content, Content::Variable);
-        if !self.known.contents || self.written[t] || self.asked[t] || variable {
+        if !known.contents || self.written[t] || self.asked[t] || variable {
             return false;
         }
         self.asked[t] = true;
-        self.out.value_deps.push((t, self.known.slots[t].clone()));
+        self.out.value_deps.push((t, known.slots[t].clone()));
         true
     }
 

@@ -12,7 +12,9 @@ mod describe;
 mod error;
 mod graph;
 mod infer;
+mod inline;
 mod memory;
+mod regions;
 mod rewrite;
 mod segment;
 

@@ -1,4 +1,4 @@
-//! Rewrites of a graph that hold for any input shapes: folding of constants, fusing of activations, removal of dead nodes.
+//! Rewrites of a graph that hold for any input shapes: inlining of calls, folding of constants, fusing of activations, removal of dead nodes.
 
 use std::sync::Arc;
 
@@ -8,12 +8,16 @@ use ferrolite_ops::eval::{Argument, Detached, evaluate};
 use ferrolite_ops::{LowerCx, PackCache, Shape};
 
 use crate::graph::{Content, Graph};
+use crate::inline::inline_calls;
 
 /// Folding may not blow a model up: results beyond this many bytes are folded only if they stay near their operands' size.
 const SMALL_RESULT: usize = 64 << 10;
 
 /// Applies all rewrites; with `preserve_all` only those that keep every tensor of the file computed.
 pub fn rewrite(graph: &mut Graph, cpu: Cpu, preserve_all: bool) {
+    if !preserve_all {
+        inline_calls(graph);
+    }
     fold_constants(graph, cpu);
     if !preserve_all {
         fuse_activations(graph);

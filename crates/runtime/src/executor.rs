@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrolite_kernels::par::Par;
 use ferrolite_ops::{Context, OpError, OpErrorKind, Resources, Shape, TensorValue};
-use ferrolite_plan::{Error, ErrorKind, describe};
+use ferrolite_plan::{Content, Error, ErrorKind, describe};
 
 use crate::cancel::CancelToken;
 use crate::instance::Instance;
@@ -254,27 +254,70 @@ impl RunContext<'_> {
                 ));
             }
             for (&t, value) in targets.iter().zip(inputs) {
-                if instance.slots[t].dtype() != value.dtype() {
-                    return Err(Error::new(
-                        ErrorKind::BadModel,
-                        format!(
-                            "subgraph {subgraph} takes {}, {} is passed",
-                            instance.slots[t].dtype(),
-                            value.dtype()
-                        ),
-                    ));
+                check_type(instance, subgraph, t, value)?;
+                if instance.reads(t) {
+                    instance.slots[t].assign(value.dtype(), value.shape(), value.bytes());
                 }
-                instance.slots[t].assign(value.dtype(), value.shape(), value.bytes());
             }
             instance.run(cx.shared, cx.options, cx)?;
-            Ok(instance.graph.outputs.iter().map(|&t| output_value(instance, t)).collect())
+            Ok(instance.graph.outputs.iter().map(|&t| instance.slots[t].clone()).collect())
+        })
+    }
+
+    /// The values move into the subgraph's inputs and its outputs move back.
+    fn advance_with(&mut self, subgraph: usize, values: &mut [TensorValue]) -> Result<(), Error> {
+        self.with_instance(subgraph, |instance, cx| {
+            let graph = instance.graph.clone();
+            if graph.inputs.len() != values.len() || graph.outputs.len() != values.len() {
+                return Err(Error::new(
+                    ErrorKind::BadModel,
+                    format!(
+                        "subgraph {subgraph} takes {} tensors and returns {}, {} go round the loop",
+                        graph.inputs.len(),
+                        graph.outputs.len(),
+                        values.len()
+                    ),
+                ));
+            }
+            let dtype = |t: &usize| graph.tensors[*t].info.dtype;
+            if graph.inputs.iter().map(dtype).ne(graph.outputs.iter().map(dtype)) {
+                return Err(Error::new(
+                    ErrorKind::BadModel,
+                    format!("subgraph {subgraph} returns other element types than it takes, so that no loop can run it"),
+                ));
+            }
+            for (&t, value) in graph.inputs.iter().zip(values.iter()) {
+                check_type(instance, subgraph, t, value)?;
+            }
+            for (&t, value) in graph.inputs.iter().zip(values.iter_mut()) {
+                core::mem::swap(&mut instance.slots[t], value);
+            }
+            let result = instance.run(cx.shared, cx.options, cx);
+            // The slots of the outputs get other memory below.
+            instance.unprepare();
+            result?;
+            for (i, &t) in graph.outputs.iter().enumerate() {
+                let keeps = matches!(graph.tensors[t].content, Content::Variable);
+                if keeps || graph.outputs[i + 1..].contains(&t) {
+                    values[i] = instance.slots[t].clone();
+                } else {
+                    core::mem::swap(&mut instance.slots[t], &mut values[i]);
+                }
+            }
+            Ok(())
         })
     }
 }
 
-/// A copy of an output; outputs that are constants have no slot.
-fn output_value(instance: &Instance, t: usize) -> TensorValue {
-    instance.slots[t].clone()
+fn check_type(instance: &Instance, subgraph: usize, t: usize, value: &TensorValue) -> Result<(), Error> {
+    let dtype = instance.graph.tensors[t].info.dtype;
+    if dtype == value.dtype() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::BadModel,
+        format!("subgraph {subgraph} takes {dtype}, {} is passed", value.dtype()),
+    ))
 }
 
 impl Context for RunContext<'_> {
@@ -298,6 +341,14 @@ impl Context for RunContext<'_> {
 
     fn call(&mut self, subgraph: usize, inputs: &[&TensorValue]) -> Result<Vec<TensorValue>, OpError> {
         self.call_with(subgraph, inputs).map_err(Error::into_op_error)
+    }
+
+    fn advance(&mut self, subgraph: usize, values: &mut Vec<TensorValue>) -> Result<(), OpError> {
+        self.advance_with(subgraph, values).map_err(Error::into_op_error)
+    }
+
+    fn max_loop_turns(&self) -> u64 {
+        self.options.limits.loop_turns
     }
 
     fn call_once(&mut self, subgraph: usize) -> Result<(), OpError> {

@@ -26,6 +26,8 @@ pub(crate) struct Instance {
     times: Vec<StepTimes>,
     /// Slots have their sizes and contents for the first segment.
     prepared: bool,
+    /// For every tensor, whether an operator reads it or the subgraph returns it.
+    read: Vec<bool>,
 }
 
 impl Instance {
@@ -42,6 +44,10 @@ impl Instance {
             }
             slots.push(value);
         }
+        let mut read = vec![false; graph.tensors.len()];
+        for &t in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs) {
+            read[t] = true;
+        }
         let mut instance = Self {
             graph,
             slots,
@@ -49,9 +55,20 @@ impl Instance {
             arena: AlignedBytes::default(),
             times: Vec::new(),
             prepared: false,
+            read,
         };
         instance.reset_variables();
         Ok(instance)
+    }
+
+    /// Whether the content of tensor `t` matters to a run.
+    pub fn reads(&self, t: usize) -> bool {
+        self.read[t]
+    }
+
+    /// Says that slots have lost the sizes they were given.
+    pub fn unprepare(&mut self) {
+        self.prepared = false;
     }
 
     /// Plans as far as shapes can be known before the inputs have content.

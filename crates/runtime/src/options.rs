@@ -30,12 +30,18 @@ pub struct Limits {
     pub arena_bytes: usize,
     /// Deepest nesting of subgraph calls.
     pub nesting: usize,
+    /// Most turns of a loop, for models that may not end; a run that reaches it fails.
+    pub loop_turns: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // 8 GiB, or what a 32-bit address space holds.
-        Self { arena_bytes: usize::try_from(8u64 << 30).unwrap_or(isize::MAX as usize), nesting: 64 }
+        Self {
+            arena_bytes: usize::try_from(8u64 << 30).unwrap_or(isize::MAX as usize),
+            nesting: 64,
+            loop_turns: u64::MAX,
+        }
     }
 }
 

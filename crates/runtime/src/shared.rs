@@ -11,7 +11,7 @@ use ferrolite_plan::{Error, Graph, rewrite, unsupported_operators};
 /// A model ready for interpreters, immutable from outside and shareable between threads.
 pub struct SharedModel {
     model: Arc<Model>,
-    registry: Registry,
+    registry: Arc<Registry>,
     packs: PackCache,
     graphs: Mutex<HashMap<GraphKey, Arc<Graph>>>,
 }
@@ -26,7 +26,12 @@ impl SharedModel {
     /// Takes a verified model.
     #[must_use]
     pub fn new(model: Model, registry: Registry) -> Self {
-        Self { model: Arc::new(model), registry, packs: PackCache::default(), graphs: Mutex::default() }
+        Self {
+            model: Arc::new(model),
+            registry: Arc::new(registry),
+            packs: PackCache::default(),
+            graphs: Mutex::default(),
+        }
     }
 
     /// The model file.

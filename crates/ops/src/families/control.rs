@@ -1,50 +1,116 @@
-//! Operators that run other subgraphs: IF, WHILE, STABLEHLO_CASE, STABLEHLO_COMPOSITE.
+//! Operators that run other subgraphs: IF, WHILE and CALL of the format, and STABLEHLO_CASE, STABLEHLO_WHILE and
+//! STABLEHLO_COMPOSITE.
 //!
-//! What a subgraph returns can have other shapes than the file declares once an input was resized, so the outputs are
-//! dynamic; a loop keeps shapes that its inputs and outputs agree on.
+//! Shapes that the subgraphs settle by themselves are known while planning: those on which all branches agree, and those
+//! that the body of a loop returns as it takes them. Others are known once the operator has run.
 
 use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::{
-    IfOptionsT, StableHLOCompositeOptionsT, StablehloCaseOptionsT, WhileOptionsT,
+    CallOptionsT, IfOptionsT, StableHLOCompositeOptionsT, StablehloCaseOptionsT, StablehloWhileOptionsT,
+    WhileOptionsT,
 };
 
 use super::variables::subgraph_index;
 use crate::TensorType;
 use crate::element::Bool;
-use crate::error::OpError;
+use crate::error::{OpError, OpErrorKind};
 use crate::io::{InputData, InputView, Io, Outputs};
 use crate::kernel::{Context, FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes};
 use crate::shape::Shape;
-use crate::spec::OpSpec;
-use crate::tensor::TensorValue;
+use crate::spec::{InferFn, LowerFn, OpSpec};
+use crate::tensor::{TensorInfo, TensorValue};
 
 /// More operands than any file has.
 const ANY: usize = usize::MAX;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::IF, infer_dynamic, lower_if).inputs(1, ANY).outputs(0, ANY).stateful(),
-    OpSpec::builtin(BuiltinOperator::WHILE, infer_while, lower_while)
-        .inputs(0, ANY)
-        .outputs(0, ANY)
-        .stateful(),
-    OpSpec::builtin(BuiltinOperator::STABLEHLO_CASE, infer_dynamic, lower_case)
-        .inputs(1, ANY)
-        .outputs(0, ANY)
-        .stateful(),
-    OpSpec::builtin(BuiltinOperator::STABLEHLO_COMPOSITE, infer_dynamic, lower_composite)
-        .inputs(1, ANY)
-        .outputs(0, ANY)
-        .stateful(),
+    runs_subgraphs(BuiltinOperator::IF, infer_if, lower_if).inputs(1, ANY),
+    runs_subgraphs(BuiltinOperator::WHILE, infer_while, lower_while),
+    runs_subgraphs(BuiltinOperator::CALL, infer_call, lower_call),
+    runs_subgraphs(BuiltinOperator::STABLEHLO_WHILE, infer_while, lower_while),
+    runs_subgraphs(BuiltinOperator::STABLEHLO_CASE, infer_case, lower_case).inputs(1, ANY),
+    runs_subgraphs(BuiltinOperator::STABLEHLO_COMPOSITE, infer_composite, lower_composite),
 ];
 
-fn infer_dynamic(node: &Node<'_>) -> Result<OutputShapes, InferError> {
-    Ok(node.outputs.iter().map(|_| OutputShape::Dynamic).collect())
+const fn runs_subgraphs(op: BuiltinOperator, infer: InferFn, lower: LowerFn) -> OpSpec {
+    OpSpec::builtin(op, infer, lower).inputs(0, ANY).outputs(0, ANY).stateful()
 }
 
-/// A shape is kept through the loop if the file fixes it for the output and the input has it.
+/// What is known of the inputs from `first` on; `None` if one is left out.
+fn passed<'a>(node: &Node<'a>, first: usize) -> Option<Vec<&'a TensorInfo>> {
+    node.inputs.iter().skip(first).map(|i| i.as_ref().map(|i| i.info)).collect()
+}
+
+/// The shapes on which all of `subgraphs` agree, given the inputs from `first` on.
+fn agreed_shapes(node: &Node<'_>, first: usize, subgraphs: &[usize]) -> Option<Vec<Shape>> {
+    let inputs = passed(node, first)?;
+    let mut shapes = subgraphs.iter().map(|&index| node.regions.output_shapes(index, &inputs));
+    let agreed = shapes.next()??;
+    (agreed.len() == node.outputs.len() && shapes.all(|other| other.as_ref() == Some(&agreed)))
+        .then_some(agreed)
+}
+
+fn known_or_dynamic(node: &Node<'_>, shapes: Option<Vec<Shape>>) -> OutputShapes {
+    match shapes {
+        Some(shapes) => shapes.into_iter().map(OutputShape::Known).collect(),
+        None => node.outputs.iter().map(|_| OutputShape::Dynamic).collect(),
+    }
+}
+
+/// The subgraphs of an IF: taken if true, taken if false.
+fn branches_of_if(node: &Node<'_>) -> Result<[usize; 2], OpError> {
+    let options = node.options::<IfOptionsT>()?;
+    Ok([subgraph_index(options.then_subgraph_index)?, subgraph_index(options.else_subgraph_index)?])
+}
+
+fn infer_if(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(known_or_dynamic(node, agreed_shapes(node, 1, &branches_of_if(node)?)))
+}
+
+fn branches_of_case(node: &Node<'_>) -> Result<Vec<usize>, OpError> {
+    let indices = node.options::<StablehloCaseOptionsT>()?.branch_subgraph_indices.unwrap_or_default();
+    if indices.is_empty() {
+        return Err(OpError::invalid("the operator has no branches: it needs at least one subgraph"));
+    }
+    indices.into_iter().map(subgraph_index).collect()
+}
+
+fn infer_case(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(known_or_dynamic(node, agreed_shapes(node, 1, &branches_of_case(node)?)))
+}
+
+fn callee(node: &Node<'_>) -> Result<usize, OpError> {
+    subgraph_index(i32::try_from(node.options::<CallOptionsT>()?.subgraph).unwrap_or(-1))
+}
+
+fn infer_call(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(known_or_dynamic(node, agreed_shapes(node, 0, &[callee(node)?])))
+}
+
+fn decomposition(node: &Node<'_>) -> Result<usize, OpError> {
+    subgraph_index(node.options::<StableHLOCompositeOptionsT>()?.decomposition_subgraph_index)
+}
+
+fn infer_composite(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    Ok(known_or_dynamic(node, agreed_shapes(node, 0, &[decomposition(node)?])))
+}
+
+/// The condition and the body of a loop.
+fn parts_of_loop(node: &Node<'_>) -> Result<[usize; 2], OpError> {
+    let (condition, body) = match node.operator.options::<StablehloWhileOptionsT>() {
+        Some(options) => (options.cond_subgraph_index, options.body_subgraph_index),
+        None => {
+            let options = node.options::<WhileOptionsT>()?;
+            (options.cond_subgraph_index, options.body_subgraph_index)
+        }
+    };
+    Ok([subgraph_index(condition)?, subgraph_index(body)?])
+}
+
+/// If the body keeps all shapes, they stay what they are for any number of turns.
 fn infer_while(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     if node.inputs.len() != node.outputs.len() {
         return Err(OpError::invalid(format!(
@@ -54,13 +120,14 @@ fn infer_while(node: &Node<'_>) -> Result<OutputShapes, InferError> {
         ))
         .into());
     }
-    let shapes = node.inputs.iter().zip(node.outputs).map(|(input, output)| match input {
-        Some(input) if !output.open_shape && output.shape == input.info.shape => {
-            OutputShape::Known(output.shape.clone())
-        }
-        _ => OutputShape::Dynamic,
+    let [_, body] = parts_of_loop(node)?;
+    let kept = agreed_shapes(node, 0, &[body]).filter(|shapes| {
+        node.inputs
+            .iter()
+            .zip(shapes)
+            .all(|(input, shape)| input.as_ref().is_some_and(|input| input.info.shape == *shape))
     });
-    Ok(shapes.collect())
+    Ok(known_or_dynamic(node, kept))
 }
 
 /// A copy of an input, for another subgraph.
@@ -100,6 +167,8 @@ fn give(outputs: &mut Outputs<'_>, values: &[TensorValue]) -> Result<(), OpError
                 value.dtype()
             )));
         }
+        // A planned output has its shape already; this checks that it is the value's.
+        outputs.allocate(i, value.shape().clone())?;
         outputs.set_bytes(i, value.shape(), value.bytes())?;
     }
     Ok(())
@@ -126,9 +195,7 @@ fn check_single(node: &Node<'_>, dtype: TensorType) -> Result<(), OpError> {
 
 fn lower_if(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     check_single(node, TensorType::Bool)?;
-    let options = node.options::<IfOptionsT>()?;
-    let then = subgraph_index(options.then_subgraph_index)?;
-    let otherwise = subgraph_index(options.else_subgraph_index)?;
+    let [then, otherwise] = branches_of_if(node)?;
     let run = FnKernel::new("if", move |io, cx| {
         let branch = if truth(&copy(io.inputs.view(0)?)?)? { then } else { otherwise };
         let values = call(cx, branch, &copies(io, 1)?)?;
@@ -138,11 +205,10 @@ fn lower_if(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError
 }
 
 fn lower_while(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let options = node.options::<WhileOptionsT>()?;
-    let condition = subgraph_index(options.cond_subgraph_index)?;
-    let body = subgraph_index(options.body_subgraph_index)?;
+    let [condition, body] = parts_of_loop(node)?;
     let run = FnKernel::new("while", move |io, cx| {
         let mut values = copies(io, 0)?;
+        let mut turns = 0;
         loop {
             let conditions = call(cx, condition, &values)?;
             let [goes_on] = conditions.as_slice() else {
@@ -151,7 +217,17 @@ fn lower_while(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
             if !truth(goes_on)? {
                 break;
             }
-            values = call(cx, body, &values)?;
+            if turns == cx.max_loop_turns() {
+                return Err(OpError::new(
+                    OpErrorKind::Limit,
+                    format!(
+                        "the loop has not ended after {turns} turns: raise the limit on loop turns if it will"
+                    ),
+                ));
+            }
+            turns += 1;
+            cx.check_cancelled()?;
+            cx.advance(body, &mut values)?;
         }
         give(&mut io.outputs, &values)
     });
@@ -161,8 +237,7 @@ fn lower_while(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
 /// Runs one of several subgraphs; an index out of range takes the last one.
 fn lower_case(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     check_single(node, TensorType::Int32)?;
-    let indices = node.options::<StablehloCaseOptionsT>()?.branch_subgraph_indices.unwrap_or_default();
-    let branches: Vec<usize> = indices.into_iter().map(subgraph_index).collect::<Result<_, _>>()?;
+    let branches = branches_of_case(node)?;
     let last = *branches.last().ok_or_else(|| OpError::invalid("the operator has no branches"))?;
     let run = FnKernel::new("stablehlo_case", move |io, cx| {
         let index = io.inputs.get::<i32>(0)?.first().and_then(|&i| usize::try_from(i).ok());
@@ -175,12 +250,19 @@ fn lower_case(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 
 /// Runs the operator's decomposition.
 fn lower_composite(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let options = node.options::<StableHLOCompositeOptionsT>()?;
-    let subgraph = subgraph_index(options.decomposition_subgraph_index)?;
-    let name = format!("composite {}", options.name.unwrap_or_default());
-    let run = FnKernel::new(name, move |io, cx| {
+    let name = node.options::<StableHLOCompositeOptionsT>()?.name.unwrap_or_default();
+    Ok(run_one(format!("composite {name}"), decomposition(node)?))
+}
+
+fn lower_call(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    Ok(run_one("call".to_owned(), callee(node)?))
+}
+
+/// Runs one subgraph on all inputs.
+fn run_one(name: String, subgraph: usize) -> Box<dyn Kernel> {
+    FnKernel::new(name, move |io, cx| {
         let values = call(cx, subgraph, &copies(io, 0)?)?;
         give(&mut io.outputs, &values)
-    });
-    Ok(run.boxed())
+    })
+    .boxed()
 }

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod complex;
+mod concat_embeddings;
 mod control;
 mod creating;
 mod custom;
@@ -29,6 +30,7 @@ mod scattering;
 mod searching;
 mod segments;
 mod slicing;
+mod stablehlo;
 mod suppression;
 #[cfg(test)]
 mod testing;
@@ -42,6 +44,7 @@ use crate::spec::OpSpec;
 pub const TABLE: &[&[OpSpec]] = &[
     blocks::SPECS,
     complex::SPECS,
+    concat_embeddings::SPECS,
     control::SPECS,
     creating::SPECS,
     custom::argmax_pool::SPECS,
@@ -90,6 +93,23 @@ pub const TABLE: &[&[OpSpec]] = &[
     slicing::SPECS,
     suppression::SPECS,
     text::SPECS,
+    stablehlo::choose::SPECS,
+    stablehlo::compare::SPECS,
+    stablehlo::convert::SPECS,
+    stablehlo::convolution::SPECS,
+    stablehlo::custom_call::SPECS,
+    stablehlo::dot_general::SPECS,
+    stablehlo::elementwise::SPECS,
+    stablehlo::gather::SPECS,
+    stablehlo::pad::SPECS,
+    stablehlo::reduce::SPECS,
+    stablehlo::reduce_window::SPECS,
+    stablehlo::rng::SPECS,
+    stablehlo::scatter::SPECS,
+    stablehlo::shapes::SPECS,
+    stablehlo::slices::SPECS,
+    stablehlo::sort::SPECS,
+    stablehlo::unary::SPECS,
     turning::SPECS,
     variables::SPECS,
 ];

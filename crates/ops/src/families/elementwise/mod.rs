@@ -37,10 +37,10 @@ use crate::node::{InferError, Node, OutputShapes, one};
 use crate::tensor::TensorInfo;
 
 /// What a lowering gives.
-type Lowered = Result<Box<dyn Kernel>, OpError>;
+pub(super) type Lowered = Result<Box<dyn Kernel>, OpError>;
 
 /// The output has the input's shape.
-fn infer_same(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+pub(super) fn infer_same(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(node.shape(0)?.clone()))
 }
 
@@ -61,7 +61,7 @@ fn broadcast(node: &Node<'_>) -> Result<Broadcast<2>, OpError> {
 }
 
 /// The refusal of an element type that the type table lets through for another operator of the family.
-fn unexpected(node: &Node<'_>) -> OpError {
+pub(super) fn unexpected(node: &Node<'_>) -> OpError {
     match node.dtype(0) {
         Ok(dtype) => OpError::unsupported(format!("the operator is not defined for {dtype}")),
         Err(e) => e,
@@ -79,12 +79,12 @@ fn affine(info: &TensorInfo) -> Result<Affine, OpError> {
 }
 
 /// Scale and zero point of input `i`.
-fn input_affine(node: &Node<'_>, i: usize) -> Result<Affine, OpError> {
+pub(super) fn input_affine(node: &Node<'_>, i: usize) -> Result<Affine, OpError> {
     affine(node.input(i)?.info)
 }
 
 /// Scale and zero point of output 0.
-fn output_affine(node: &Node<'_>) -> Result<Affine, OpError> {
+pub(super) fn output_affine(node: &Node<'_>) -> Result<Affine, OpError> {
     affine(node.output(0)?)
 }
 
@@ -154,7 +154,7 @@ fn truncate_i32(x: f64) -> i32 {
 }
 
 /// Float types, computed in `f32`.
-trait Real: Element {
+pub(super) trait Real: Element {
     /// The value.
     fn real(self) -> f32;
     /// The nearest value of this type.
@@ -200,12 +200,12 @@ fn kernel_name(name: &str, cx: &LowerCx<'_>) -> Cow<'static, str> {
 }
 
 /// The refusal of memory that does not have the planned size.
-fn wrong_size() -> OpError {
+pub(super) fn wrong_size() -> OpError {
     OpError::invalid("an operand's memory does not have the planned size")
 }
 
 /// Input `i`, whose memory output 0 may share.
-fn source<'a, T: Element>(io: &Io<'a>, i: usize) -> Result<Source<'a, T>, OpError> {
+pub(super) fn source<'a, T: Element>(io: &Io<'a>, i: usize) -> Result<Source<'a, T>, OpError> {
     let view = io.inputs.view(i)?;
     T::check(view.dtype)?;
     match view.data {
@@ -224,7 +224,7 @@ fn binary_kernel<T: Element>(
 }
 
 /// Like [`binary_kernel`], compiled for every instruction set.
-fn hot_binary_kernel<T: Element>(
+pub(super) fn hot_binary_kernel<T: Element>(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -258,7 +258,7 @@ fn binary_kernel_for<T: Element>(
 }
 
 /// A kernel of two operands of types other than the output's.
-fn binary_to_kernel<A: Element, B: Element, R: Element>(
+pub(super) fn binary_to_kernel<A: Element, B: Element, R: Element>(
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     f: impl Fn(A, B) -> R + Copy + Send + Sync + 'static,
@@ -314,7 +314,7 @@ fn elements(node: &Node<'_>) -> Result<f64, OpError> {
 }
 
 /// A kernel of one operand of the output's type, computed in place where the planner allows it.
-fn unary_kernel<T: Element>(
+pub(super) fn unary_kernel<T: Element>(
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     f: impl Fn(T) -> T + Copy + Send + Sync + 'static,
@@ -323,7 +323,7 @@ fn unary_kernel<T: Element>(
 }
 
 /// Like [`unary_kernel`], compiled for every instruction set.
-fn hot_unary_kernel<T: Element>(
+pub(super) fn hot_unary_kernel<T: Element>(
     name: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -347,7 +347,7 @@ fn unary_kernel_for<T: Element>(
 }
 
 /// A kernel of one operand of a type other than the output's.
-fn unary_to_kernel<A: Element, R: Element>(
+pub(super) fn unary_to_kernel<A: Element, R: Element>(
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     f: impl Fn(A) -> R + Copy + Send + Sync + 'static,
@@ -384,7 +384,7 @@ fn unary_to_kernel_for<A: Element, R: Element>(
 }
 
 /// A kernel of one float operand computed in `f32`.
-fn real_unary_kernel<T: Real>(
+pub(super) fn real_unary_kernel<T: Real>(
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     f: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
@@ -393,7 +393,7 @@ fn real_unary_kernel<T: Real>(
 }
 
 /// A kernel of a vector function of `f32`.
-fn function_kernel(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Function) -> Lowered {
+pub(super) fn function_kernel(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Function) -> Lowered {
     let cpu = cx.cpu;
     let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
         let par = context.par();
@@ -404,7 +404,12 @@ fn function_kernel(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Functi
 }
 
 /// A kernel of a vector function applied to 16-bit floats, a block at a time in `f32`.
-fn half_function_kernel<T: Real>(name: &str, node: &Node<'_>, cx: &LowerCx<'_>, f: impl Function) -> Lowered {
+pub(super) fn half_function_kernel<T: Real>(
+    name: &str,
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    f: impl Function,
+) -> Lowered {
     const BLOCK: usize = 256;
     let cpu = cx.cpu;
     let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
