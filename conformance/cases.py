@@ -11,6 +11,7 @@ from onebuild import NUMPY, Graph, Quant
 
 EXACT = ("exact", 0)
 FLOAT = ("float", 1e-5)
+DOUBLE = ("float", 1e-12)
 HALF = ("float", 2e-3)  # one unit in the last place of a half float, where its rounding differs
 BFLOAT = ("float", 1e-2)  # likewise for bfloat16
 HYBRID = ("float", 1e-4)  # activations are quantized on the way: rounding at a tie moves an output by a little
@@ -47,6 +48,7 @@ class Case:
     allow_special: bool = False
     source: str = ""
     answers: list = field(default_factory=list)
+    expected: object = None  # function of one run's inputs that gives its outputs, in place of `answers`
 
     @property
     def graph(self):
@@ -108,7 +110,7 @@ class Case:
 
 def natural_tolerance(dtypes):
     """The tolerance outputs of these types get when a case does not set one."""
-    for dtype, tolerance in (("BFLOAT16", BFLOAT), ("FLOAT16", HALF), ("FLOAT32", FLOAT), ("COMPLEX64", FLOAT), ("FLOAT64", FLOAT)):
+    for dtype, tolerance in (("BFLOAT16", BFLOAT), ("FLOAT16", HALF), ("FLOAT32", FLOAT), ("COMPLEX64", FLOAT), ("FLOAT64", DOUBLE), ("COMPLEX128", DOUBLE)):
         if dtype in dtypes:
             return tolerance
     return EXACT

@@ -1,5 +1,5 @@
-"""The operators of LiteRT 2.3.0: name -> (options table, "" where it has none; newest version its resolver registers); and
-custom operators with their versions."""
+"""The operators of the schema: name -> (options table, "" where it has none; newest version that LiteRT 2.3.0 registers); and
+custom operators with their versions. Those of NUMPY_DEFINED have no kernel in LiteRT: their cases bring their own answers."""
 
 OPERATORS = {
     "ADD": ("AddOptions", 6),
@@ -225,3 +225,44 @@ CUSTOM = {
 def stem(op):
     """How files and cases of an operator are called: custom operators apart, as some share their name with a builtin one."""
     return f"custom.{op}" if op in CUSTOM else op
+
+
+# Codes of the schema that LiteRT knows by name only.
+NUMPY_DEFINED = {
+    "CONCAT_EMBEDDINGS": ("ConcatEmbeddingsOptions", 1),
+    "CALL": ("CallOptions", 1),
+    "STABLEHLO_LOGISTIC": ("", 1),
+    "STABLEHLO_DIVIDE": ("", 1),
+    "STABLEHLO_RESHAPE": ("", 1),
+    "STABLEHLO_CLAMP": ("", 1),
+    "STABLEHLO_CONCATENATE": ("StablehloConcatenateOptions", 1),
+    "STABLEHLO_BROADCAST_IN_DIM": ("StablehloBroadcastInDimOptions", 1),
+    "STABLEHLO_CONVOLUTION": ("StablehloConvolutionOptions", 1),
+    "STABLEHLO_SLICE": ("StablehloSliceOptions", 1),
+    "STABLEHLO_CUSTOM_CALL": ("StablehloCustomCallOptions", 1),
+    "STABLEHLO_REDUCE": ("StablehloReduceOptions", 1),
+    "STABLEHLO_ABS": ("", 1),
+    "STABLEHLO_COSINE": ("", 1),
+    "STABLEHLO_EXPONENTIAL": ("", 1),
+    "STABLEHLO_FLOOR": ("", 1),
+    "STABLEHLO_LOG": ("", 1),
+    "STABLEHLO_NEGATE": ("", 1),
+    "STABLEHLO_OR": ("", 1),
+    "STABLEHLO_POWER": ("", 1),
+    "STABLEHLO_REMAINDER": ("", 1),
+    "STABLEHLO_RSQRT": ("", 1),
+    "STABLEHLO_SELECT": ("", 1),
+    "STABLEHLO_SUBTRACT": ("", 1),
+    "STABLEHLO_TANH": ("", 1),
+    "STABLEHLO_COMPARE": ("StablehloCompareOptions", 1),
+    "STABLEHLO_CONVERT": ("", 1),
+    "STABLEHLO_DYNAMIC_SLICE": ("StablehloDynamicSliceOptions", 1),
+    "STABLEHLO_DYNAMIC_UPDATE_SLICE": ("", 1),
+    "STABLEHLO_IOTA": ("StablehloIotaOptions", 1),
+    "STABLEHLO_DOT_GENERAL": ("StablehloDotGeneralOptions", 1),
+    "STABLEHLO_SORT": ("StablehloSortOptions", 1),
+    "STABLEHLO_WHILE": ("StablehloWhileOptions", 1),
+    "STABLEHLO_TRANSPOSE": ("StablehloTransposeOptions", 1),
+    "STABLEHLO_CBRT": ("", 1),
+}
+OPERATORS |= NUMPY_DEFINED

@@ -164,10 +164,10 @@ fn lower_deprecated(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
 }
 
 fn lower_known(node: &Node<'_>, windows: Windows, reducer: Reducer) -> Lowered {
-    // The reference runtime combines truths, not bits, and keeps the later of an element and NaN.
+    // The reference runtime combines truths where the region combines bits, and keeps the later of an element and NaN. It
+    // has no STABLEHLO_OR to do so with.
     let reducer = match reducer {
         Reducer::And => Reducer::All,
-        Reducer::Or => Reducer::Any,
         other => other.with_nan(Nan::IsForgotten),
     };
     with_value!(node.dtype(0)?, T => lower_folded::<T>(windows, reducer), undefined(node))
