@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::{Operator, TensorType};
 
-use crate::error::OpError;
+use crate::error::{OpError, OpErrorKind};
 use crate::io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
 use crate::kernel::Context;
 use crate::lower::LowerCx;
@@ -15,6 +15,9 @@ use crate::resources::Resources;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
 use crate::tensor::{AlignedBytes, TensorInfo, TensorValue, is_sized};
+
+/// The largest result that [`evaluate`] makes: constants that a model unfolds to more are left to its run.
+const MAX_BYTES: usize = 1 << 30;
 
 /// An input of [`evaluate`]: what is known of the tensor, and its content; operators that depend on shapes alone
 /// need none.
@@ -55,6 +58,13 @@ pub fn evaluate(
             OutputShape::Known(shape) => shape.clone(),
             OutputShape::Dynamic => Shape::from([0]),
         };
+        let bytes = info.byte_len()?;
+        if bytes > MAX_BYTES {
+            return Err(OpError::new(
+                OpErrorKind::Limit,
+                format!("a result of {bytes} bytes is too large to be computed before a run"),
+            ));
+        }
         values.push(TensorValue::zeros(info.dtype, info.shape.clone())?);
     }
     let node = Node { operator, inputs: &operands, outputs: &infos, intermediates, regions: &NoRegions };

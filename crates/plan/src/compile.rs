@@ -84,6 +84,19 @@ pub fn compile(
         check_disjoint(step).map_err(|e| graph.locate(&graph.nodes[step.nodes[0]], e))?;
     }
     let allocate = compiler.allocations(&pinned);
+    let results = allocate.iter().try_fold(0usize, |sum, &(t, ..)| {
+        let len = compiler.info(t).and_then(|info| info.byte_len().ok())?;
+        sum.checked_add(len).filter(|&sum| sum <= options.max_arena_bytes)
+    });
+    if results.is_none() {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!(
+                "the results would exceed {} bytes: raise the limit or use smaller inputs",
+                options.max_arena_bytes
+            ),
+        ));
+    }
     let (constants, fill) = compiler.constants(&pinned);
     let shape_deps = compiler.shape_deps();
     let Inferred { end, infos, value_deps, .. } = inferred;

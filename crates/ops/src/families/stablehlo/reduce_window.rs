@@ -187,7 +187,7 @@ pub(super) struct Reach {
 const PADDING: usize = usize::MAX;
 
 /// The most positions that windows may have along one dimension: padding can be far larger than what it surrounds.
-const MAX_POSITIONS: usize = 1 << 26;
+const MAX_POSITIONS: usize = 1 << 24;
 
 impl Reach {
     /// Windows over dimensions of these strides; those that are `reversed` are looked through from their other end.
