@@ -104,6 +104,15 @@ impl Isa for Avx2Fma {
     }
 
     #[inline(always)]
+    fn lookup32(self, table: &[f32; 32], index: Self::I) -> Self::F {
+        // SAFETY: the token proves that the CPU has AVX2; the indices are below the table's 32.
+        unsafe {
+            let index = _mm256_and_si256(index, _mm256_set1_epi32(31));
+            _mm256_i32gather_ps::<4>(table.as_ptr(), index)
+        }
+    }
+
+    #[inline(always)]
     fn shl<const N: i32>(self, a: Self::I) -> Self::I {
         // SAFETY: the token proves that the CPU has AVX2.
         unsafe { _mm256_slli_epi32::<N>(a) }

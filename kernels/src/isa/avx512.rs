@@ -116,6 +116,21 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn rsqrt_estimate(self, a: Self::F) -> Option<Self::F> {
+        // SAFETY: the token proves that the CPU has AVX-512.
+        Some(unsafe { _mm512_rsqrt14_ps(a) })
+    }
+
+    #[inline(always)]
+    fn lookup32(self, table: &[f32; 32], index: Self::I) -> Self::F {
+        // SAFETY: the token proves that the CPU has AVX-512; the table has two vectors of 16.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(table.as_ptr()), _mm512_loadu_ps(table.as_ptr().add(16)));
+            _mm512_permutex2var_ps(low, index, high)
+        }
+    }
+
+    #[inline(always)]
     fn shl<const N: i32>(self, a: Self::I) -> Self::I {
         // SAFETY: the token proves that the CPU has AVX-512. The count is a constant below 32.
         unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(N)) }

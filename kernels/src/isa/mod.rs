@@ -149,6 +149,23 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// `yes` where the mask holds, else `no`.
     fn select(self, mask: Self::M, yes: Self::F, no: Self::F) -> Self::F;
 
+    /// An estimate of `1 / √a` with a relative error of at most 2^-14, where the CPU has one: exact for zeros and
+    /// infinity, NaN below zero.
+    #[inline(always)]
+    fn rsqrt_estimate(self, _: Self::F) -> Option<Self::F> {
+        None
+    }
+    /// `table[index]` for the low five bits of each index.
+    #[inline(always)]
+    fn lookup32(self, table: &[f32; 32], index: Self::I) -> Self::F {
+        let (mut indices, mut lanes) = ([0; MAX_LANES], [0.0; MAX_LANES]);
+        self.store_i32(index, &mut indices);
+        for (lane, &index) in lanes.iter_mut().zip(&indices) {
+            *lane = table[index as usize % 32];
+        }
+        self.load(&lanes)
+    }
+
     /// All lanes `value`.
     fn splat_i32(self, value: i32) -> Self::I;
     /// Reads `LANES` integers.

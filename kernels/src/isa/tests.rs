@@ -307,6 +307,33 @@ fn reductions() {
 }
 
 #[test]
+fn lookups_and_estimates() {
+    for_each_isa!(|isa: S, wrong| {
+        let table: [f32; 32] = core::array::from_fn(|i| i as f32 * 1.5 - 7.0);
+        for block in INTS.chunks_exact(S::LANES) {
+            let mut got = [0.0; MAX_LANES];
+            isa.store(isa.lookup32(&table, isa.load_i32(block)), &mut got);
+            for (&index, &got) in block.iter().zip(&got) {
+                if got != table[(index & 31) as usize] {
+                    wrong.push(format!("lookup32({index}) = {got}"));
+                }
+            }
+        }
+        for block in FLOATS.chunks_exact(S::LANES) {
+            let Some(estimate) = isa.rsqrt_estimate(isa.load(block)) else { continue };
+            let mut got = [0.0; MAX_LANES];
+            isa.store(estimate, &mut got);
+            for (&x, &got) in block.iter().zip(&got) {
+                let want = 1.0 / x.sqrt();
+                if !same(got, want) && (got / want - 1.0).abs() > 1.0 / 16384.0 {
+                    wrong.push(format!("rsqrt_estimate({x}) = {got}, want about {want}"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn detection_is_among_all() {
     assert!(Cpu::all().contains(&Cpu::detect()));
     assert!(Cpu::all().iter().all(|cpu| cpu.lanes() <= MAX_LANES));

@@ -177,6 +177,47 @@ unsafe fn row_max<S: Isa>(isa: S, src: *const f32, len: usize) -> f32 {
     isa.reduce_max(top).max(rest)
 }
 
+/// Elements whose exponentials are added side by side, first 32, then 16.
+const SIDE_BY_SIDE: usize = 32;
+
+/// Sums of exponentials in the reference's order, which is that of two registers of 16 lanes: blocks of 64 go to 32
+/// partial sums, these are folded to 16, blocks of 16 follow, and the rest is added before the last sums are folded.
+struct PartialSums<S: Isa>([S::F; SIDE_BY_SIDE / MIN_LANES]);
+
+/// The fewest lanes an instruction set has.
+const MIN_LANES: usize = 4;
+
+impl<S: Isa> PartialSums<S> {
+    /// Registers that hold 32 partial sums.
+    const COUNT: usize = SIDE_BY_SIDE / S::LANES;
+
+    /// Adds a register to partial sum `at`.
+    #[inline(always)]
+    fn add(&mut self, isa: S, at: usize, x: S::F) {
+        let sum = &mut self.0[at];
+        *sum = isa.add(*sum, x);
+    }
+
+    /// Adds the upper half of the first `width` registers to the lower.
+    #[inline(always)]
+    fn fold(&mut self, isa: S, width: usize) {
+        for i in 0..width / 2 {
+            self.0[i] = isa.add(self.0[i], self.0[i + width / 2]);
+        }
+    }
+
+    /// The sum of 16 partial sums.
+    #[inline(always)]
+    fn total(mut self, isa: S) -> f32 {
+        let mut width = Self::COUNT / 2;
+        while width > 1 {
+            self.fold(isa, width);
+            width /= 2;
+        }
+        isa.reduce_add(self.0[0])
+    }
+}
+
 /// Writes `e^(β (x - max))` and gives their sum.
 ///
 /// # Safety
@@ -190,23 +231,35 @@ unsafe fn exponentials<S: Isa>(
     max: f32,
     beta: f32,
 ) -> f32 {
-    let (top, beta, mut sum) = (isa.splat(max), isa.splat(beta), isa.zero());
-    each(isa, len, |i, n| {
+    const BLOCK: usize = 2 * SIDE_BY_SIDE;
+    let (top, beta) = (isa.splat(max), isa.splat(beta));
+    let mut sums = PartialSums::<S>([isa.zero(); SIDE_BY_SIDE / MIN_LANES]);
+    let blocks = len - len % BLOCK;
+    for i in (0..len).step_by(S::LANES) {
+        if i == blocks {
+            sums.fold(isa, PartialSums::<S>::COUNT);
+        }
+        let side_by_side = if i < blocks { SIDE_BY_SIDE } else { SIDE_BY_SIDE / 2 };
+        let (at, n) = (i % side_by_side / S::LANES, len - i);
         // SAFETY: within the row; elements are read before their places are written.
         unsafe {
-            if n == S::LANES {
-                let e = exp_negative(isa, isa.mul(isa.sub(isa.load_ptr(src.add(i)), top), beta));
-                sum = isa.add(sum, e);
+            if n >= S::LANES {
+                let x = isa.load_ptr(src.add(i));
+                let e = exp_negative(isa, isa.mul(isa.sub(x, top), beta));
                 isa.store_ptr(e, dst.add(i));
+                sums.add(isa, at, e);
             } else {
                 let x = isa.load_ptr_part(src.add(i), n);
                 let e = exp_negative(isa, isa.mul(isa.sub(x, top), beta));
-                sum = isa.add(sum, keep(isa, e, n));
                 isa.store_ptr_part(e, dst.add(i), n);
+                sums.add(isa, at, keep(isa, e, n));
             }
         }
-    });
-    isa.reduce_add(sum)
+    }
+    if len == blocks {
+        sums.fold(isa, PartialSums::<S>::COUNT);
+    }
+    sums.total(isa)
 }
 
 /// Calls `run` with the start of each row of an operand that may be computed in place.

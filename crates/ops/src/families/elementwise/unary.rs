@@ -73,6 +73,20 @@ fn through_table(name: &str, node: &Node<'_>, f: impl Fn(f32) -> f32) -> Lowered
     }
 }
 
+/// Lowers the float types of a vector function; those of 16 bits by the scalar function `f`, as the reference does.
+fn functions(
+    name: &str,
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    function: impl math::Function,
+    f: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
+) -> Lowered {
+    match node.dtype(0)? {
+        TensorType::Float32 => function_kernel(&format!("f32_{name}"), node, cx, function),
+        _ => floats(name, node, cx, f),
+    }
+}
+
 fn lower_abs(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Int32 => unary_kernel::<i32>("i32_abs", node, i32::wrapping_abs),
@@ -126,7 +140,7 @@ fn lower_sqrt(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Int8 => quantized_sqrt::<i8>("i8_sqrt", node),
         TensorType::Int16 => quantized_sqrt::<i16>("i16_sqrt", node),
-        _ => floats("sqrt", node, cx, f32::sqrt),
+        _ => functions("sqrt", node, cx, math::Sqrt, f32::sqrt),
     }
 }
 
@@ -163,7 +177,7 @@ fn lower_rsqrt(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let table = real_table16(input, output, |x| if x <= 0.0 { greatest } else { 1.0 / x.sqrt() });
             refuse_negative::<i16>(table16_kernel("i16_rsqrt", node, table)?, input)
         }
-        _ => floats("rsqrt", node, cx, |x| 1.0 / x.sqrt()),
+        _ => functions("rsqrt", node, cx, math::Rsqrt, |x| 1.0 / x.sqrt()),
     }
 }
 
@@ -200,16 +214,16 @@ fn lower_log(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let least = (least - output.zero_point) as f32 * output.scale;
             through_table("log", node, move |x| if x <= 0.0 { least } else { x.ln() })
         }
-        _ => floats("log", node, cx, f32::ln),
+        _ => functions("log", node, cx, math::Log, f32::ln),
     }
 }
 
 fn lower_sin(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    floats("sin", node, cx, f32::sin)
+    functions("sin", node, cx, math::Sin, f32::sin)
 }
 
 fn lower_cos(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
-    floats("cos", node, cx, f32::cos)
+    functions("cos", node, cx, math::Cos, f32::cos)
 }
 
 fn lower_floor(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
