@@ -28,7 +28,8 @@ pub trait Pooling<T>: Copy + Send + Sync {
 
 /// The average, held to `low..=high`.
 ///
-/// Integer averages are rounded to the nearest, halves away from zero.
+/// Integer averages are rounded to the nearest, halves away from zero. Averages of floats are sums times the rounded
+/// reciprocal of the number of elements; `FloatWindows` adds in the order of [`Nines`].
 #[derive(Clone, Copy, Debug)]
 pub struct Average<T> {
     /// Least result.
@@ -57,6 +58,8 @@ pub struct L2 {
 
 /// A way to pool floats, by vectors. Lanes compute what [`Pooling`] does.
 pub trait VectorPooling: Pooling<f32, Acc = f32> {
+    /// Whether a step is an addition, to be made in the order of the reference.
+    const SUM: bool;
     /// Takes a vector in.
     fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F;
     /// The results of windows of `count` elements.
@@ -76,7 +79,7 @@ impl Pooling<f32> for Average<f32> {
     }
     #[inline(always)]
     fn finish(self, acc: f32, count: usize) -> f32 {
-        (acc / count as f32).max(self.low).min(self.high)
+        (acc * (1.0 / count as f32)).max(self.low).min(self.high)
     }
 }
 
@@ -115,17 +118,22 @@ impl Pooling<f32> for Max<f32> {
 }
 
 impl VectorPooling for Average<f32> {
+    const SUM: bool = true;
+
     #[inline(always)]
     fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
         isa.add(acc, x)
     }
     #[inline(always)]
     fn finish_lanes<S: Isa>(self, isa: S, acc: S::F, count: usize) -> S::F {
-        isa.clamp(isa.div(acc, isa.splat(count as f32)), isa.splat(self.low), isa.splat(self.high))
+        let mean = isa.mul(acc, isa.splat(1.0 / count as f32));
+        isa.clamp(mean, isa.splat(self.low), isa.splat(self.high))
     }
 }
 
 impl VectorPooling for L2 {
+    const SUM: bool = false;
+
     #[inline(always)]
     fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
         isa.add(acc, isa.mul(x, x))
@@ -138,6 +146,8 @@ impl VectorPooling for L2 {
 }
 
 impl VectorPooling for Max<f32> {
+    const SUM: bool = false;
+
     #[inline(always)]
     fn step_lanes<S: Isa>(isa: S, acc: S::F, x: S::F) -> S::F {
         isa.max(x, acc)
@@ -250,6 +260,9 @@ struct Window {
     xs: Range<usize>,
     /// Rows of all images before this one.
     first_row: usize,
+    /// Where the window starts, which may be outside of the image.
+    top: isize,
+    left: isize,
 }
 
 impl Window {
@@ -264,6 +277,8 @@ impl Window {
             ys: clip(top, shape.filter_height, shape.in_height),
             xs: clip(left, shape.filter_width, shape.in_width),
             first_row: image * shape.in_height,
+            top,
+            left,
         }
     }
 
@@ -283,6 +298,43 @@ impl Window {
                 f(&src[start..start + len]);
             }
         }
+    }
+}
+
+/// Sums of a window in the reference's order: column by column, nine positions at a time, each nine in a tree.
+struct Nines<V, const N: usize> {
+    total: [V; N],
+    /// Positions 0, 1 and 8 of the nine; 2 and 3; 4 and 5; 6 and 7.
+    parts: [[V; N]; 4],
+    /// Which nine positions these are.
+    index: usize,
+}
+
+impl<V: Copy, const N: usize> Nines<V, N> {
+    #[inline(always)]
+    fn new(zero: V) -> Self {
+        Self { total: [zero; N], parts: [[zero; N]; 4], index: 0 }
+    }
+
+    /// Adds vectors at a position of the window; positions must grow.
+    #[inline(always)]
+    fn add<S: Isa<F = V>>(&mut self, isa: S, position: usize, vectors: [V; N]) {
+        if position / 9 != self.index {
+            *self = Self { total: self.sum(isa), parts: [[isa.zero(); N]; 4], index: position / 9 };
+        }
+        let part = &mut self.parts[position % 9 % 8 / 2];
+        for (sum, x) in part.iter_mut().zip(vectors) {
+            *sum = isa.add(*sum, x);
+        }
+    }
+
+    #[inline(always)]
+    fn sum<S: Isa<F = V>>(&self, isa: S) -> [V; N] {
+        let [a, b, c, d] = &self.parts;
+        core::array::from_fn(|i| {
+            let nine = isa.add(isa.add(b[i], c[i]), isa.add(a[i], d[i]));
+            isa.add(self.total[i], nine)
+        })
     }
 }
 
@@ -374,6 +426,38 @@ impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
 }
 
 impl<P: VectorPooling> FloatWindows<'_, P> {
+    /// Takes in the `len` channels from `channel` of every pixel of the window, which `load` reads.
+    #[inline(always)]
+    fn walk<S: Isa, const N: usize>(
+        &self,
+        isa: S,
+        window: &Window,
+        channel: usize,
+        len: usize,
+        load: impl Fn(&[f32]) -> [S::F; N],
+    ) -> [S::F; N] {
+        if P::SUM {
+            let mut sums = Nines::new(isa.zero());
+            for x in window.xs.clone() {
+                let column = (x as isize - window.left) as usize * self.shape.filter_height;
+                for y in window.ys.clone() {
+                    let pixel = (window.first_row + y) * self.shape.in_width + x;
+                    let start = pixel * self.shape.channels + channel;
+                    let position = column + (y as isize - window.top) as usize;
+                    sums.add(isa, position, load(&self.src[start..start + len]));
+                }
+            }
+            return sums.sum(isa);
+        }
+        let mut acc = [isa.splat(self.pooling.start()); N];
+        window.for_each(self.shape, self.src, channel, len, |row| {
+            for (acc, x) in acc.iter_mut().zip(load(row)) {
+                *acc = P::step_lanes(isa, *acc, x);
+            }
+        });
+        acc
+    }
+
     /// Pools `N` vectors of channels of one window; gives their number.
     #[inline(always)]
     fn vectors<S: Isa, const N: usize>(
@@ -383,11 +467,8 @@ impl<P: VectorPooling> FloatWindows<'_, P> {
         channel: usize,
         done: usize,
     ) -> usize {
-        let mut acc = [isa.splat(self.pooling.start()); N];
-        window.for_each(self.shape, self.src, channel, N * S::LANES, |row| {
-            for (i, acc) in acc.iter_mut().enumerate() {
-                *acc = P::step_lanes(isa, *acc, isa.load(&row[i * S::LANES..]));
-            }
+        let acc = self.walk(isa, window, channel, N * S::LANES, |row| {
+            core::array::from_fn::<_, N, _>(|i| isa.load(&row[i * S::LANES..]))
         });
         for (acc, to) in acc.into_iter().zip(self.dst[done..].chunks_exact_mut(S::LANES)) {
             isa.store(self.pooling.finish_lanes(isa, acc, window.count()), to);
@@ -398,10 +479,7 @@ impl<P: VectorPooling> FloatWindows<'_, P> {
     /// Pools the last channels, less than a vector; gives their number.
     #[inline(always)]
     fn part<S: Isa>(&mut self, isa: S, window: &Window, channel: usize, done: usize, len: usize) -> usize {
-        let mut acc = isa.splat(self.pooling.start());
-        window.for_each(self.shape, self.src, channel, len, |row| {
-            acc = P::step_lanes(isa, acc, isa.load_part(row));
-        });
+        let [acc] = self.walk(isa, window, channel, len, |row| [isa.load_part(row)]);
         let result = self.pooling.finish_lanes(isa, acc, window.count());
         isa.store_part(result, &mut self.dst[done..done + len]);
         len

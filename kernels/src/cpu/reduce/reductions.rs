@@ -37,7 +37,8 @@ pub struct MaxOf<T>(core::marker::PhantomData<T>);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MinOf<T>(core::marker::PhantomData<T>);
 
-/// The mean of `count` elements; integers are added in 64 bits and the quotient is truncated.
+/// The mean of `count` elements. The sum of floats is multiplied by the rounded reciprocal of their number; integers are
+/// added in 64 bits and the quotient is truncated.
 #[derive(Clone, Copy, Debug)]
 pub struct Mean<T> {
     count: usize,
@@ -174,7 +175,7 @@ impl Reduction for Mean<f32> {
     }
     #[inline(always)]
     fn finish(self, acc: f32) -> f32 {
-        acc / self.count as f32
+        acc * (1.0 / self.count as f32)
     }
 }
 

@@ -4,9 +4,6 @@ use super::rows::MAX_ROWS;
 use crate::cpu::float::epilogue::Activation;
 use crate::isa::{Cpu, Isa, Kernel};
 
-/// Sums kept side by side for a single row, so that they do not wait for each other.
-const CHAINS: usize = 4;
-
 /// Size of the tallest tile of an instruction set.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
@@ -71,10 +68,6 @@ pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
     macro_rules! heights {
         ($($rows:literal)*) => {
             match (height, one_vector) {
-                // SAFETY: forwarded.
-                (1, true) => unsafe { single::<S, 1>(isa, tile) },
-                // SAFETY: forwarded.
-                (1, false) => unsafe { single::<S, 2>(isa, tile) },
                 $(
                     // SAFETY: forwarded.
                     ($rows, true) => unsafe { several::<S, $rows, 1>(isa, tile) },
@@ -86,10 +79,10 @@ pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
         };
     }
     match tall::<S>() {
-        14 => heights!(4 7 14),
-        8 => heights!(2 4 8),
-        6 => heights!(2 3 6),
-        _ => heights!(2 4),
+        14 => heights!(1 4 7 14),
+        8 => heights!(1 2 4 8),
+        6 => heights!(1 2 3 6),
+        _ => heights!(1 2 4),
     }
 }
 
@@ -105,6 +98,8 @@ pub(super) fn height_for<S: Isa>(rows: usize, low: bool) -> usize {
     heights.iter().copied().find(|&height| height >= rows).unwrap_or(heights[heights.len() - 1])
 }
 
+/// Each sum is one chain over the depth, also of a single row: the reference adds in this order.
+///
 /// # Safety
 /// As [`compute`], for `M` rows.
 #[inline(always)]
@@ -145,60 +140,6 @@ unsafe fn several<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_
     }
     // SAFETY: forwarded.
     unsafe { finish(isa, tile, &mut sums) };
-}
-
-/// One row, in [`CHAINS`] interleaved sums.
-///
-/// # Safety
-/// As [`compute`], for one row.
-#[inline(always)]
-unsafe fn single<S: Isa, const N: usize>(isa: S, tile: &Tile<'_>) {
-    debug_assert!(tile.pieces.len() >= tile.taps);
-    debug_assert!(tile.panel.len() == (tile.taps * tile.depth + 1) * N * S::LANES);
-    let width = N * S::LANES;
-    let mut sums = [[isa.zero(); N]; CHAINS];
-    let mut weights = tile.panel.as_ptr();
-    for v in 0..N {
-        // SAFETY: a panel starts with its bias of N vectors.
-        sums[0][v] = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
-    }
-    // SAFETY: within the panel, whose length is (taps * depth + 1) * N vectors.
-    weights = unsafe { weights.add(width) };
-    for &row in &tile.pieces[..tile.taps] {
-        let mut k = 0;
-        while k + CHAINS <= tile.depth {
-            for c in 0..CHAINS {
-                // SAFETY: each piece has `depth` values.
-                let value = isa.splat(unsafe { *row.add(k + c) });
-                for v in 0..N {
-                    // SAFETY: within the panel.
-                    let column = unsafe { isa.load_ptr(weights.add(c * width + v * S::LANES)) };
-                    sums[c][v] = isa.fma(value, column, sums[c][v]);
-                }
-            }
-            k += CHAINS;
-            // SAFETY: at most one past the panel's end.
-            weights = unsafe { weights.add(CHAINS * width) };
-        }
-        while k < tile.depth {
-            // SAFETY: each piece has `depth` values.
-            let value = isa.splat(unsafe { *row.add(k) });
-            for v in 0..N {
-                // SAFETY: within the panel.
-                let column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
-                sums[0][v] = isa.fma(value, column, sums[0][v]);
-            }
-            k += 1;
-            // SAFETY: at most one past the panel's end.
-            weights = unsafe { weights.add(width) };
-        }
-    }
-    let mut total = [[isa.zero(); N]];
-    for v in 0..N {
-        total[0][v] = isa.add(isa.add(sums[0][v], sums[1][v]), isa.add(sums[2][v], sums[3][v]));
-    }
-    // SAFETY: forwarded.
-    unsafe { finish(isa, tile, &mut total) };
 }
 
 /// Adds the residual, applies the activation and stores the tile.

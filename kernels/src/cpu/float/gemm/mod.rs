@@ -3,8 +3,7 @@
 //! Everything that is a sum of products over channels runs through one driver (`product`): matrix products,
 //! convolutions and transposed convolutions differ only in where a row of the left side is found
 //! (`RowSource`). The right side is packed into panels ([`PackedF32`]) of two vectors of columns, the last one
-//! narrower if that is enough. An output element is always summed in the order of `k` (for a single row: in four interleaved
-//! sums), whatever the tiles and threads.
+//! narrower if that is enough. An output element is always summed in the order of `k`, whatever the tiles and threads.
 
 mod batch;
 mod driver;
