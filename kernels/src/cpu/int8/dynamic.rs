@@ -7,7 +7,8 @@ use crate::isa::{Cpu, Isa, IsaNarrow, Kernel};
 pub enum DynamicScheme {
     /// Over the range with zero, the zero point where its rounding costs less; halves to even.
     Asymmetric,
-    /// As [`DynamicScheme::Asymmetric`] with the scale's arithmetic in double precision, and halves away from zero.
+    /// As [`DynamicScheme::Asymmetric`] with the scale's arithmetic in double precision. Halves are rounded away from zero
+    /// before the zero point is added.
     AsymmetricAway,
     /// Over the greatest magnitude, to -127..=127; halves away from zero.
     SymmetricAway,
@@ -68,10 +69,22 @@ impl Kernel for QuantizeRow<'_> {
         for (from, to) in (&mut from).zip(&mut to) {
             isa.store_i8(quantize.apply(isa, isa.load(from)), to);
         }
-        isa.store_i8_part(quantize.apply(isa, isa.load_part(from.remainder())), to.into_remainder());
+        let (from, to) = (from.remainder(), to.into_remainder());
+        isa.store_i8_part(quantize.apply(isa, isa.load_part(from)), to);
+        if away {
+            // The reference rounds what is left of its vectors of eight otherwise: see `Quantize::apply`.
+            let last = from.len() % REFERENCE_LANES.min(S::LANES);
+            let start = from.len() - last;
+            for (&x, to) in from[start..].iter().zip(&mut to[start..]) {
+                *to = ((x * factor).round() + zero).clamp(least, 127.0) as i8;
+            }
+        }
         (scale, zero as i32)
     }
 }
+
+/// Elements that the reference quantizes at a time.
+const REFERENCE_LANES: usize = 8;
 
 /// The arithmetic of a scheme in registers.
 #[derive(Copy, Clone)]
@@ -87,15 +100,16 @@ impl<S: Isa> Quantize<S> {
     #[inline(always)]
     fn apply(self, isa: S, x: S::F) -> S::I {
         let scaled = isa.mul(x, self.factor);
-        if self.away {
-            // Half a step outwards, cut: the nearest integer with halves away from zero.
-            let shifted = isa.clamp(isa.add(scaled, self.zero), self.low, self.high);
-            isa.to_i32_trunc(isa.add(shifted, isa.copysign(isa.splat(0.5), shifted)))
+        let (low, high) = (isa.sub(self.low, self.zero), isa.sub(self.high, self.zero));
+        let near = if self.away {
+            // Half a step outwards, cut: the nearest integer with halves away from zero, but for the number just below
+            // one half, which the sum rounds up.
+            let outwards = isa.add(scaled, isa.copysign(isa.splat(0.5), scaled));
+            isa.to_i32_trunc(isa.clamp(outwards, low, high))
         } else {
-            let (low, high) = (isa.sub(self.low, self.zero), isa.sub(self.high, self.zero));
-            let near = isa.to_i32_round(isa.clamp(scaled, low, high));
-            isa.add_i32(near, isa.to_i32_round(self.zero))
-        }
+            isa.to_i32_round(isa.clamp(scaled, low, high))
+        };
+        isa.add_i32(near, isa.to_i32_round(self.zero))
     }
 }
 
@@ -128,8 +142,8 @@ fn asymmetric_double(low: f32, high: f32) -> (f32, f32, f32) {
     if low == high {
         return (1.0, 1.0, 0.0);
     }
+    let scale = f64::from(high - low) / 255.0;
     let (low, high) = (f64::from(low), f64::from(high));
-    let scale = (high - low) / 255.0;
     let low_error = 128.0 + (low / scale).abs();
     let high_error = 127.0 + (high / scale).abs();
     let zero = if low_error < high_error { -128.0 - low / scale } else { 127.0 - high / scale };

@@ -248,6 +248,20 @@ pub struct StoreFloat<'a> {
     pub target: Target<'a, f32>,
 }
 
+/// How a sum becomes a float. The orders differ by roundings only; each is that of a kernel of the reference.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Rescaling {
+    /// `fma(sum * row, column, bias)`.
+    Fused,
+    /// `sum * (row * column) + bias`.
+    Product,
+    /// `sum * column * row + bias` in groups of four columns, `sum * row * column + bias` in those that are left.
+    ColumnFirst,
+}
+
+/// Columns that [`Rescaling::ColumnFirst`] takes together.
+const GROUP: usize = 4;
+
 /// The per-column tables of [`StoreFloat`].
 #[derive(Clone, Debug)]
 pub struct FloatColumns {
@@ -255,6 +269,9 @@ pub struct FloatColumns {
     bias: Vec<f32>,
     low: f32,
     high: f32,
+    rescaling: Rescaling,
+    /// Columns in whole groups.
+    grouped: usize,
 }
 
 impl FloatColumns {
@@ -262,9 +279,16 @@ impl FloatColumns {
     ///
     /// # Panics
     /// On other numbers of entries.
-    pub fn new(scales: &[f32], bias: &[f32], cols: usize, low: f32, high: f32) -> Self {
+    pub fn new(
+        scales: &[f32],
+        bias: &[f32],
+        cols: usize,
+        (low, high): (f32, f32),
+        rescaling: Rescaling,
+    ) -> Self {
         let bias = if bias.is_empty() { per_column(&[0.0], cols) } else { per_column(bias, cols) };
-        Self { scales: per_column(scales, cols), bias, low, high }
+        let grouped = if rescaling == Rescaling::ColumnFirst { cols - cols % GROUP } else { cols };
+        Self { scales: per_column(scales, cols), bias, low, high, rescaling, grouped }
     }
 }
 
@@ -274,7 +298,7 @@ impl Store for StoreFloat<'_> {
 
     #[inline(always)]
     fn columns<S: Isa>(&self, isa: S, col: usize) -> [S::F; 4] {
-        let FloatColumns { scales, bias, low, high } = self.columns;
+        let FloatColumns { scales, bias, low, high, .. } = self.columns;
         [isa.load(&scales[col..]), isa.load(&bias[col..]), isa.splat(*low), isa.splat(*high)]
     }
 
@@ -292,9 +316,24 @@ impl Store for StoreFloat<'_> {
             1 => self.row_scales[row],
             rows => self.row_scales[row / rows],
         };
-        let scaled = isa.mul(isa.to_f32(sums), isa.splat(row_scale));
-        let value = isa.clamp(isa.fma(scaled, scales, bias), low, high);
+        let (sums, row_scale) = (isa.to_f32(sums), isa.splat(row_scale));
+        let value = match self.columns.rescaling {
+            Rescaling::Fused => isa.fma(isa.mul(sums, row_scale), scales, bias),
+            Rescaling::Product => isa.add(isa.mul(sums, isa.mul(row_scale, scales)), bias),
+            Rescaling::ColumnFirst => isa.add(isa.mul(isa.mul(sums, scales), row_scale), bias),
+        };
+        let value = isa.clamp(value, low, high);
         let to = self.target.at(row, col, len);
+        if col + len > self.columns.grouped {
+            let last = isa.add(isa.mul(isa.mul(sums, row_scale), scales), bias);
+            let (mut lanes, mut others) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+            isa.store(value, &mut lanes);
+            isa.store(isa.clamp(last, low, high), &mut others);
+            let whole = self.columns.grouped.saturating_sub(col);
+            to[..whole].copy_from_slice(&lanes[..whole]);
+            to[whole..].copy_from_slice(&others[whole..len]);
+            return;
+        }
         if len == S::LANES {
             isa.store(value, to);
         } else {

@@ -6,8 +6,8 @@ use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
 use super::store::{
-    FloatColumns, PixelMap, Requantize, StoreEach, StoreFixed, StoreFloat, StoreQuantized, StoreSums,
-    StoreWords, Target,
+    FloatColumns, PixelMap, Requantize, Rescaling, StoreEach, StoreFixed, StoreFloat, StoreQuantized,
+    StoreSums, StoreWords, Target,
 };
 use crate::isa::Cpu;
 use crate::par::Par;
@@ -309,15 +309,18 @@ fn epilogues() {
         let requantize = Requantize::new(&scales, cols, 3, -100, 90);
         let store = StoreQuantized { requantize: &requantize, target: Target::new(&mut bytes, 0, cols) };
         gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
-        let mut floats = vec![0f32; rows * cols];
-        let columns = FloatColumns::new(&scales, &bias, cols, -2.0, 6.0);
-        let store = StoreFloat {
-            row_scales: &row_scales,
-            rows_per_scale: 1,
-            columns: &columns,
-            target: Target::new(&mut floats, 0, cols),
-        };
-        gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        let mut floats = [(); 3].map(|()| vec![0f32; rows * cols]);
+        let rescalings = [Rescaling::Fused, Rescaling::Product, Rescaling::ColumnFirst];
+        for (rescaling, floats) in rescalings.into_iter().zip(&mut floats) {
+            let columns = FloatColumns::new(&scales, &bias, cols, (-2.0, 6.0), rescaling);
+            let store = StoreFloat {
+                row_scales: &row_scales,
+                rows_per_scale: 1,
+                columns: &columns,
+                target: Target::new(floats, 0, cols),
+            };
+            gemm(packed.view(), &dense, zeros, &no_bias, &store, Par::serial(), &mut scratch);
+        }
         let mut fixed_bytes = vec![0i8; rows * cols];
         let store: &dyn StoreEach =
             &StoreFixed { fixed: &fixed, target: Target::new(&mut fixed_bytes, 0, cols) };
@@ -328,9 +331,18 @@ fn epilogues() {
             if bytes[i] != byte {
                 wrong.push(format!("{} requantized {row},{col}: {} not {byte}", cpu.name(), bytes[i]));
             }
-            let float = (sum as f32 * row_scales[row] * scales[col] + bias[col]).clamp(-2.0, 6.0);
-            if (floats[i] - float).abs() > 1e-5 {
-                wrong.push(format!("{} float {row},{col}: {} not {float}", cpu.name(), floats[i]));
+            let by_row = sum as f32 * row_scales[row] * scales[col] + bias[col];
+            let product = sum as f32 * (row_scales[row] * scales[col]) + bias[col];
+            let by_column = sum as f32 * scales[col] * row_scales[row] + bias[col];
+            let last = if col < cols - cols % 4 { by_column } else { by_row };
+            for (rescaling, (want, error)) in
+                [(by_row, 1e-5), (product, 0.0), (last, 0.0)].into_iter().enumerate()
+            {
+                let (got, want) = (floats[rescaling][i], want.clamp(-2.0, 6.0));
+                if (got - want).abs() > error {
+                    let rescaling = rescalings[rescaling];
+                    wrong.push(format!("{} {rescaling:?} {row},{col}: {got} not {want}", cpu.name()));
+                }
             }
             if i32::from(fixed_bytes[i]) != fixed.apply(col, sum) {
                 wrong.push(format!("{} fixed point {row},{col}", cpu.name()));

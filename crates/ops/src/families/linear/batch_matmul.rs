@@ -17,7 +17,7 @@ use ferrolite_model::options::{ActivationFunctionType, BatchMatMulOptionsT};
 
 use super::activation;
 use super::conv2d::type_name;
-use super::hybrid::{Activations, HybridColumns, RowProduct};
+use super::hybrid::{self, Activations, HybridColumns, RowProduct};
 use super::integer::{Finish, Place, multiply, scratch_bytes, width};
 use super::requant::{Requant, choose};
 use super::weights::PackParams;
@@ -256,7 +256,7 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
             .map(|index| {
                 let packed = PackedWeights::new(cpu, Width::Bytes, sizes.right(bytes, 0, index));
                 let scales: Vec<f32> = (0..n).map(|col| scales[(index * n + col) % scales.len()]).collect();
-                HybridColumns::new(packed, &scales, &[], range)
+                HybridColumns::new(packed, &scales, &[], range, hybrid::rescaling(scheme))
             })
             .collect())
     };

@@ -11,7 +11,7 @@ use ferrolite_kernels::cpu::int8::dynamic::{DynamicScheme, quantize_rows};
 use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Dense, Rows, Window};
-use ferrolite_kernels::cpu::int8::store::{FloatColumns, StoreFloat};
+use ferrolite_kernels::cpu::int8::store::{FloatColumns, Rescaling, StoreFloat};
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
 use ferrolite_kernels::scratch::{Scratch, ScratchSize};
@@ -46,6 +46,14 @@ pub(super) struct Quantized<'a> {
     pub rest: Scratch<'a>,
 }
 
+/// How the reference's kernel for rows quantized by `scheme` turns sums into floats.
+pub(super) fn rescaling(scheme: DynamicScheme) -> Rescaling {
+    match scheme {
+        DynamicScheme::Asymmetric => Rescaling::Fused,
+        DynamicScheme::AsymmetricAway | DynamicScheme::SymmetricAway => Rescaling::Product,
+    }
+}
+
 impl Activations {
     /// The scratch they take.
     pub fn scratch(&self) -> ScratchSize {
@@ -73,9 +81,15 @@ pub(super) struct HybridColumns {
 
 impl HybridColumns {
     /// Signed weights, column after column; `scales` are one or one for each column, `bias` none or one for each.
-    pub fn new(weights: PackedWeights, scales: &[f32], bias: &[f32], (low, high): (f32, f32)) -> Self {
+    pub fn new(
+        weights: PackedWeights,
+        scales: &[f32],
+        bias: &[f32],
+        range: (f32, f32),
+        rescaling: Rescaling,
+    ) -> Self {
         let cols = weights.layout().cols();
-        let columns = FloatColumns::new(scales, bias, cols, low, high);
+        let columns = FloatColumns::new(scales, bias, cols, range, rescaling);
         Self { start: Bias::new(&[], cols), weights, columns }
     }
 
@@ -189,6 +203,7 @@ pub(super) fn lower_conv2d(
     params.extend(&[sizes.groups]);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(rescaling(scheme) as u64);
     let name = format!("hybrid_conv_{}", layout.tile_name());
     let scratch = activations.scratch().bytes() + scratch_bytes(&layout, threads);
     let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
@@ -202,7 +217,7 @@ pub(super) fn lower_conv2d(
                 let scales =
                     if weight_scales.len() == 1 { &weight_scales[..] } else { &weight_scales[range.clone()] };
                 let bias = if bias.is_empty() { &bias[..] } else { &bias[range] };
-                Ok(HybridColumns::new(packed, scales, bias, range_of_values))
+                Ok(HybridColumns::new(packed, scales, bias, range_of_values, rescaling(scheme)))
             })
             .collect()
     };
@@ -236,7 +251,7 @@ pub(super) fn lower_depthwise(
     sizes: depthwise_op::Sizes,
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
-    let (low, high) = activation::clamp(option, cx)?;
+    let range = activation::clamp(option, cx)?;
     let (filter, threads) = (node.input(1)?, cx.threads.max(1));
     let outputs = sizes.outputs();
     let weight_scales = scales(filter.info, 3, outputs)?;
@@ -266,7 +281,7 @@ pub(super) fn lower_depthwise(
         let bias = float_bias(bias, outputs)?;
         Ok(HybridDepthwise {
             weights: PackedDepthwise::new(cpu, bytes, &[0], window.kernel, window.channels, sizes.multiplier),
-            columns: FloatColumns::new(&weight_scales, &bias, outputs, low, high),
+            columns: FloatColumns::new(&weight_scales, &bias, outputs, range, Rescaling::ColumnFirst),
             start: Bias::new(&[], outputs),
         })
     };
