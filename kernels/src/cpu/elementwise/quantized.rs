@@ -185,6 +185,8 @@ struct ScaledPair {
     factors: [Multiplier; 2],
     /// The common scale.
     scale: f64,
+    /// Whether a scaled input is rounded once, and not again by its multiplier's shift.
+    once: bool,
 }
 
 impl ScaledPair {
@@ -198,15 +200,17 @@ impl ScaledPair {
                 Multiplier::new(f64::from(b.scale) / scale)?,
             ],
             scale,
+            once: false,
         })
     }
 
     #[inline(always)]
     fn apply(self, a: i32, b: i32) -> [i32; 2] {
-        [
-            self.factors[0].apply((a - self.zero_points[0]).wrapping_shl(self.left)),
-            self.factors[1].apply((b - self.zero_points[1]).wrapping_shl(self.left)),
-        ]
+        let scaled = |x: i32, factor: Multiplier, zero_point: i32| {
+            let x = (x - zero_point).wrapping_shl(self.left);
+            if self.once { factor.apply_once(x) } else { factor.apply(x) }
+        };
+        [scaled(a, self.factors[0], self.zero_points[0]), scaled(b, self.factors[1], self.zero_points[1])]
     }
 }
 
@@ -219,6 +223,12 @@ impl AddFixed {
         let inputs = ScaledPair::new(a, b, left)?;
         let output = Multiplier::new(inputs.scale / f64::from((1u32 << left) as f32 * out.scale))?;
         Some(Self { inputs, output, subtract, zero_point: out.zero_point, limits })
+    }
+
+    /// The same with each scaled input rounded once, as the reference's vector code for 16-bit sums does.
+    #[must_use]
+    pub fn rounding_inputs_once(self) -> Self {
+        Self { inputs: ScaledPair { once: true, ..self.inputs }, ..self }
     }
 
     /// One element.

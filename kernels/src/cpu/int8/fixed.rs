@@ -40,6 +40,12 @@ impl FixedPoint {
         Self { upwards: cols / 8 * 8, ..self }
     }
 
+    /// Rounds the halves of the last shift upwards in all columns.
+    #[must_use]
+    pub fn rounding_upwards(self) -> Self {
+        Self { upwards: self.multipliers.len(), ..self }
+    }
+
     /// The output for a sum of column `col`.
     #[inline(always)]
     pub fn apply(&self, col: usize, sum: i32) -> i32 {
@@ -133,6 +139,8 @@ mod tests {
                 "{sum} / 8 in columns 7 and 8"
             );
         }
+        let all = FixedPoint::new(&[0.125], 1, 0, -100, 100).unwrap().rounding_upwards();
+        assert_eq!([4, -4, -12].map(|sum| all.apply(0, sum)), [1, 0, -1]);
         let wide = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Fixed, -100, 100).unwrap();
         assert_eq!([-12, 4, 80_000].map(|sum| wide.apply(0, sum)), [0, 2, 100]);
         let double = WideFixedPoint::new(&[0.125], &[8], 1, WideRounding::Double, -100, 100).unwrap();

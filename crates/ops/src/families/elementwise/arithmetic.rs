@@ -9,7 +9,8 @@ use half::f16;
 
 use super::{
     Activation, Lowered, affine, binary_kernel, binary_to_kernel, clamp, hot_binary_kernel, infer_broadcast,
-    input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart, unexpected,
+    input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart, split_binary_kernel,
+    unexpected,
 };
 use crate::element::{Complex64, Element};
 use crate::error::OpError;
@@ -246,9 +247,21 @@ fn sum_i16(node: &Node<'_>, activation: Activation, powers: bool, subtract: bool
         );
     }
     let add = AddFixed::new(a, b, out, subtract, 15, limits).ok_or_else(scales_too_far_apart)?;
-    binary_kernel::<i16>(if subtract { "i16_sub_fixed" } else { "i16_add_fixed" }, node, move |x, y| {
-        add.apply(x, y)
-    })
+    if subtract {
+        return binary_kernel::<i16>("i16_sub_fixed", node, move |x, y| add.apply(x, y));
+    }
+    if node.shape(0)? != node.shape(1)? {
+        return binary_kernel::<i16>("i16_add_fixed", node, move |x, y| add.apply(x, y));
+    }
+    // Without broadcasting the reference adds sixteen at a time, and rounds what these leave over otherwise.
+    let by_sixteen = add.rounding_inputs_once();
+    split_binary_kernel::<i16>(
+        "i16_add_fixed",
+        node,
+        16,
+        move |x, y| by_sixteen.apply(x, y),
+        move |x, y| add.apply(x, y),
+    )
 }
 
 /// 8-bit products.

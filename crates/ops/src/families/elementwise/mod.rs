@@ -257,6 +257,41 @@ fn binary_kernel_for<T: Element>(
     Ok(run.ops(ops).boxed())
 }
 
+/// A kernel of two operands of the output's type and shape: `f` of the elements in whole groups of `group`, `rest` of
+/// those that are left.
+fn split_binary_kernel<T: Element>(
+    name: &'static str,
+    node: &Node<'_>,
+    group: usize,
+    f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+    rest: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+) -> Lowered {
+    let len = broadcast(node)?.len();
+    let whole = len - len % group;
+    let plan = |len: usize| Broadcast::new([&[len][..], &[len]]).ok_or_else(wrong_size);
+    let (first, last) = (plan(whole)?, plan(len - whole)?);
+    let run = FnKernel::new(name, move |io, context| {
+        let sources = [source::<T>(io, 0)?, source::<T>(io, 1)?];
+        let out = io.outputs.get::<T>(0)?;
+        let fits = |s: &Source<'_, T>| !matches!(s, Source::Apart(s) if s.len() != len);
+        if !sources.iter().all(fits) || out.len() != len {
+            return Err(wrong_size());
+        }
+        let part = |range: core::ops::Range<usize>| {
+            let [a, b] = sources.map(|s| match s {
+                Source::Apart(s) => Source::Apart(&s[range.clone()]),
+                Source::InPlace => Source::InPlace,
+            });
+            (a, b)
+        };
+        let (head, tail) = out.split_at_mut(whole);
+        binary_in_place(Baseline, context.par(), &first, part(0..whole), head, f);
+        binary_in_place(Baseline, context.par(), &last, part(whole..len), tail, rest);
+        Ok(())
+    });
+    Ok(run.ops(len as f64).boxed())
+}
+
 /// A kernel of two operands of types other than the output's.
 pub(super) fn binary_to_kernel<A: Element, B: Element, R: Element>(
     name: impl Into<Cow<'static, str>>,

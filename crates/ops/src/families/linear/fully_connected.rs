@@ -213,9 +213,14 @@ fn arithmetic(
     let (input, weights, output) = (node.dtype(0)?, node.dtype(1)?, node.output(0)?.dtype);
     let bias = node.optional(2).map(|b| b.info.dtype);
     if output == TensorType::Int16 {
-        // 32-bit sums unless the bias says otherwise.
-        let wide = bias == Some(TensorType::Int64);
-        return Ok(if wide { Arithmetic::Wide(WideRounding::Double) } else { Arithmetic::Fixed });
+        // The matrix product takes only what needs no zero points and no sums of 64 bits.
+        let biased = bias == Some(TensorType::Int64)
+            || TensorType::from_schema(options(node)?.quantized_bias_type) == Some(TensorType::Int64);
+        let zeros = [node.input(0)?.info, node.input(1)?.info, node.output(0)?];
+        let centred =
+            zeros.into_iter().try_fold(true, |all, info| Ok::<_, OpError>(all && zero_point(info)? == 0))?;
+        let exact = input == TensorType::Int16 && (biased || !centred);
+        return Ok(if exact { Arithmetic::Wide(WideRounding::Double) } else { Arithmetic::FixedUpwards });
     }
     let depth = node.shape(1)?.last().copied().unwrap_or(0);
     let whole_bytes = match weights {
@@ -224,7 +229,8 @@ fn arithmetic(
         _ => weights == input,
     };
     let zero = weights == TensorType::UInt8 || zero_point(node.input(1)?.info)? == 0;
-    Ok(choose(constant && whole_bytes && zero && clips(option), output, bias))
+    let delegated = constant && whole_bytes && zero && clips(option);
+    Ok(choose(delegated, output, bias).by_product(output, true))
 }
 
 /// 16-bit activations times 16-bit weights.
@@ -311,11 +317,13 @@ fn lower_hybrid(
     let mut params = PackParams::new(cpu, node);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(hybrid::rescaling(scheme) as u64);
     let prepare = move |weights: &[u8], bias: Option<&[u8]>| {
         let weights = WeightBytes::new(weights_type, weights, units * depth)?;
         let bytes = Bytes::Signed(weights.as_signed());
         let packed = PackedWeights::new(cpu, Width::Bytes, columns(bytes, 0, units, depth));
-        Ok(HybridColumns::new(packed, &weight_scales, &float_bias(bias, units)?, range))
+        let bias = float_bias(bias, units)?;
+        Ok(HybridColumns::new(packed, &weight_scales, &bias, range, hybrid::rescaling(scheme)))
     };
     let run = move |columns: &HybridColumns, io: &mut crate::io::Io<'_>, par| {
         product.run(columns, io.inputs.get(0)?, io.outputs.get(0)?, par, io.scratch);

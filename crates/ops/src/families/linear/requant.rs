@@ -23,6 +23,8 @@ pub(super) enum Arithmetic {
     Fixed,
     /// The same, whole blocks of eight channels rounded by the reference's vector code.
     FixedByEight,
+    /// The same, halves rounded upwards by the reference's matrix product.
+    FixedUpwards,
     /// A multiplier on 64-bit sums.
     Wide(WideRounding),
 }
@@ -71,6 +73,10 @@ impl Requant<'_> {
                 let fixed = FixedPoint::new(&precise(), cols, zero, low, high).ok_or_else(too_large)?;
                 (Finish::Fixed(fixed.with_vector_rounding()), narrow())
             }
+            Arithmetic::FixedUpwards => {
+                let fixed = FixedPoint::new(&precise(), cols, zero, low, high).ok_or_else(too_large)?;
+                (Finish::Fixed(fixed.rounding_upwards()), narrow())
+            }
             Arithmetic::Wide(rounding) => {
                 let bias = if bias.is_empty() { &[0] } else { bias };
                 let fixed = WideFixedPoint::new(&precise(), bias, cols, rounding, low as i16, high as i16);
@@ -92,6 +98,12 @@ pub(super) fn choose(delegated: bool, output: TensorType, bias: Option<TensorTyp
 }
 
 impl Arithmetic {
+    /// For the operators of which the reference makes one matrix product; with 16-bit outputs it does so if `words`.
+    pub fn by_product(self, output: TensorType, words: bool) -> Self {
+        let product = words || output != TensorType::Int16;
+        if self == Self::Fixed && product { Self::FixedUpwards } else { self }
+    }
+
     /// For the operators whose byte outputs the reference requantizes channel by channel in vectors.
     pub fn by_eight(self, output: TensorType) -> Self {
         if self == Self::Fixed && output == TensorType::Int8 { Self::FixedByEight } else { self }

@@ -270,7 +270,11 @@ fn lower_integer<X: Activation + Element>(
     let weight_zero = zero_point(filter.info)?;
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
-    let arithmetic = choose(constant && clips(option), X::DTYPE, bias_type).by_eight(X::DTYPE);
+    // Without a bias an option says how wide the sums are.
+    let option_type = TensorType::from_schema(node.options::<TransposeConvOptionsT>()?.quantized_bias_type);
+    let narrow = option_type == Some(TensorType::Int32);
+    let sum_type = bias_type.or(narrow.then_some(TensorType::Int32));
+    let arithmetic = choose(constant && clips(option), X::DTYPE, sum_type).by_eight(X::DTYPE);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<Vec<Columns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
@@ -349,7 +353,9 @@ fn lower_hybrid(
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
         let bias = float_bias(bias, sizes.outputs)?;
         let phases = pack_phases(cpu, Width::Bytes, &sizes, &weights, 0);
-        Ok(phases.map(|packed| HybridColumns::new(packed, &weight_scales, &bias, range)).collect())
+        let columns =
+            |packed| HybridColumns::new(packed, &weight_scales, &bias, range, hybrid::rescaling(scheme));
+        Ok(phases.map(columns).collect())
     };
     let phases = sizes.phases();
     let run = move |columns: &Vec<HybridColumns>, io: &mut Io<'_>, par: Par| {
