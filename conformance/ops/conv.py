@@ -44,8 +44,11 @@ def weights(case, flavour, shape, axis):
         graph.op("DEQUANTIZE", [graph.const(dtype, values)], [wide])
         return wide, None
     quant = filter_quant(case, dtype, per_channel, shape[axis], axis)
-    low = -127 if dtype == "INT8" else None
-    return graph.const(dtype, case.values(dtype, shape, quant, low=low), quant), quant
+    values = case.values(dtype, shape, quant, low=-127 if dtype == "INT8" else None)
+    if flavour == "hybrid_u8":
+        # The byte stands for -128, which LiteRT multiplies by negative activations with the wrong sign.
+        values = np.where(values == 128, 127, values).astype(values.dtype)
+    return graph.const(dtype, values, quant), quant
 
 
 def bias(case, flavour, channels, input_quant, quant):
