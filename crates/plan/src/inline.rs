@@ -7,16 +7,18 @@ use ferrolite_model::{BuiltinOperator, OpCode};
 
 use crate::graph::{Content, Graph, GraphNode};
 
-/// A graph grows by inlining to this many operators at most; further calls stay calls.
-const MAX_NODES: usize = 1 << 16;
+/// A graph grows by this many operators at most; further calls stay calls. Subgraphs that call others twice each would
+/// otherwise double with every level.
+const MAX_NODES: usize = 1 << 12;
 /// Likewise for its tensors.
-const MAX_TENSORS: usize = 1 << 20;
+const MAX_TENSORS: usize = 1 << 16;
 
 /// Inlines STABLEHLO_COMPOSITE and CALL, also those of subgraphs that were inlined before.
 pub(crate) fn inline_calls(graph: &mut Graph) {
     if !graph.nodes.iter().any(|node| callee(graph, node).is_some()) {
         return;
     }
+    let most = (graph.nodes.len() + MAX_NODES, graph.tensors.len() + MAX_TENSORS);
     let mut bodies: HashMap<usize, Option<Graph>> = HashMap::new();
     // What is still to be looked at, last first: what a call is replaced with may hold calls itself.
     let mut rest: Vec<GraphNode> = core::mem::take(&mut graph.nodes);
@@ -28,8 +30,8 @@ pub(crate) fn inline_calls(graph: &mut Graph) {
         });
         let count = graph.nodes.len() + rest.len();
         match body.filter(|body| {
-            count + body.nodes.len() <= MAX_NODES
-                && graph.tensors.len() + body.tensors.len() <= MAX_TENSORS
+            count + body.nodes.len() <= most.0
+                && graph.tensors.len() + body.tensors.len() <= most.1
                 && fits(graph, &node, body)
         }) {
             Some(body) => rest.extend(adopt(graph, &node, body).into_iter().rev()),

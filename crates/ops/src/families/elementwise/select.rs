@@ -101,7 +101,7 @@ fn lower_select_v2(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
 }
 
 /// Copies elements by their size, whatever they mean.
-fn by_size(node: &Node<'_>, plan: Option<Broadcast<3>>) -> Lowered {
+pub(crate) fn by_size(node: &Node<'_>, plan: Option<Broadcast<3>>) -> Lowered {
     let plan = plan.ok_or_else(|| {
         OpError::unsupported(
             "the shapes alternate between equal and broadcast dimensions more than eight times: reshape them so that \
@@ -113,6 +113,7 @@ fn by_size(node: &Node<'_>, plan: Option<Broadcast<3>>) -> Lowered {
         Some(16) => of::<u16>("b16_select", plan),
         Some(32) => of::<u32>("b32_select", plan),
         Some(64) => of::<u64>("b64_select", plan),
+        Some(128) => of::<[u64; 2]>("b128_select", plan),
         _ => Err(super::unexpected(node)),
     }
 }

@@ -1,15 +1,15 @@
 //! STABLEHLO_SELECT, one of two operands by a condition, and STABLEHLO_CLAMP, an operand held to a range.
 
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
-use ferrolite_kernels::cpu::elementwise::select::select;
 use ferrolite_model::BuiltinOperator;
 
 use super::elementwise::kernel_name;
 use super::number::Value;
 use super::types::{rows, with_real};
 use super::undefined;
-use crate::element::{Bool, Element};
+use crate::element::Element;
 use crate::error::OpError;
+use crate::families::elementwise::select::by_size;
 use crate::families::elementwise::{Lowered, wrong_size};
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
@@ -64,36 +64,7 @@ fn infer_select(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 }
 
 fn lower_select(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
-    let plan = Broadcast::new([node.shape(0)?, node.shape(1)?, node.shape(2)?]).ok_or_else(wrong_size)?;
-    let bits = node.dtype(1)?.bits();
-    /// Elements are copied by their size, whatever they mean.
-    fn of<T: bytemuck::Pod + Send + Sync>(plan: Broadcast<3>) -> Lowered {
-        let ops = plan.len() as f64;
-        let run = FnKernel::new(format!("select_b{}", 8 * size_of::<T>()), move |io, cx| {
-            let condition: &[u8] = bytemuck::cast_slice(io.inputs.get::<Bool>(0)?);
-            let values = |i: usize| -> Result<&[T], OpError> {
-                bytemuck::try_cast_slice(io.inputs.bytes(i)?).map_err(|_| wrong_size())
-            };
-            let (yes, no) = (values(1)?, values(2)?);
-            let out: &mut [T] =
-                bytemuck::try_cast_slice_mut(io.outputs.bytes(0)?).map_err(|_| wrong_size())?;
-            let lens = [condition.len(), yes.len(), no.len()];
-            if (0..3).any(|k| lens[k] != plan.operand_len(k)) || out.len() != plan.len() {
-                return Err(wrong_size());
-            }
-            select(cx.par(), &plan, condition, (yes, no), out);
-            Ok(())
-        });
-        Ok(run.ops(ops).boxed())
-    }
-    match bits {
-        Some(8) => of::<u8>(plan),
-        Some(16) => of::<u16>(plan),
-        Some(32) => of::<u32>(plan),
-        Some(64) => of::<u64>(plan),
-        Some(128) => of::<[u64; 2]>(plan),
-        _ => undefined(node),
-    }
+    by_size(node, Broadcast::new([node.shape(0)?, node.shape(1)?, node.shape(2)?]))
 }
 
 fn infer_clamp(node: &Node<'_>) -> Result<OutputShapes, InferError> {

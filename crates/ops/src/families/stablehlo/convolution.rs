@@ -10,8 +10,8 @@ use ferrolite_model::options::StablehloConvolutionOptionsT;
 use super::attributes::{self, Window};
 use super::product::{Ends, Kind, Product, Sum, elements, kind};
 use super::reduce_window::Reach;
-use super::strides;
 use super::walk::{Walk, offset_of};
+use super::{strides, zeros};
 use crate::error::OpError;
 use crate::families::elementwise::{Lowered, wrong_size};
 use crate::kernel::FnKernel;
@@ -174,6 +174,9 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 
 fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let convolution = Convolution::new(node)?;
+    if convolution.output.0.num_elements()? == 0 {
+        return zeros();
+    }
     match kind(node)? {
         Kind::F32(ends) => lower_sums(cx, &convolution, ends),
         Kind::F64(ends) => lower_sums(cx, &convolution, ends),
@@ -317,9 +320,6 @@ fn lower_sums<W: Sum>(cx: &LowerCx<'_>, convolution: &Convolution, ends: Ends<W>
         let out: &mut [W] = if ends.plain.1 { io.outputs.get::<W>(0)? } else { &mut *results };
         if out.len() != plan.output_len {
             return Err(wrong_size());
-        }
-        if out.is_empty() {
-            return Ok(());
         }
         let par = cx.par();
         for group in 0..plan.groups {

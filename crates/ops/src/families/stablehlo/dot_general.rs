@@ -8,7 +8,7 @@ use ferrolite_model::options::StablehloDotGeneralOptionsT;
 
 use super::product::{Ends, Kind, Product, Sum, elements, kind};
 use super::walk::Walk;
-use super::{attributes, strides};
+use super::{attributes, strides, zeros};
 use crate::error::OpError;
 use crate::families::elementwise::Lowered;
 use crate::io::Inputs;
@@ -116,6 +116,10 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 
 fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let (sides, result) = sides(node)?;
+    let nothing = [result.clone(), Shape::new(&sides[0].contracted_sizes())];
+    if nothing.iter().any(|shape| shape.contains(&0)) && !node.output(0)?.is_quantized() {
+        return zeros();
+    }
     match kind(node)? {
         Kind::F32(ends) => lower_sums(cx, sides, &result, ends),
         Kind::F64(ends) => lower_sums(cx, sides, &result, ends),

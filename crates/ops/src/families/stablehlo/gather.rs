@@ -8,6 +8,7 @@ use super::attributes;
 use super::walk::{Walk, offset_of};
 use crate::error::OpError;
 use crate::families::elementwise::{Lowered, wrong_size};
+use crate::families::integers::Integers;
 use crate::families::moving::{Unit, each_type};
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
@@ -15,7 +16,7 @@ use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 use crate::spec::OpSpec;
 
-use super::indices::{IndexVectors, Indices};
+use super::indices::IndexVectors;
 
 /// The operator of this module.
 pub(crate) const SPECS: &[OpSpec] = &[OpSpec::builtin(BuiltinOperator::STABLEHLO_GATHER, infer, lower)
@@ -130,7 +131,7 @@ fn lower(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let (vectors, result_len) = (gather.vectors, gather.result.num_elements()?);
     Ok(FnKernel::new("gather_slices", move |io, _| {
         let from = io.inputs.bytes(0)?;
-        let indices = Indices::of(io.inputs, 1)?;
+        let indices = Integers::of(io.inputs, 1)?;
         let to = io.outputs.bytes(0)?;
         if to.len() != result_len * size || indices.len() != vectors.len {
             return Err(wrong_size());

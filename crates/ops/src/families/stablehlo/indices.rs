@@ -1,72 +1,10 @@
-//! Index vectors of STABLEHLO_GATHER and STABLEHLO_SCATTER, and integers of any type.
+//! Index vectors of STABLEHLO_GATHER and STABLEHLO_SCATTER.
 
 use ferrolite_kernels::cpu::movement::dense_strides;
 
 use super::attributes;
-use crate::TensorType;
 use crate::error::OpError;
-use crate::io::Inputs;
 use crate::shape::Shape;
-
-/// The elements of an input of integers.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Indices<'a> {
-    I8(&'a [i8]),
-    I16(&'a [i16]),
-    I32(&'a [i32]),
-    I64(&'a [i64]),
-    U8(&'a [u8]),
-    U16(&'a [u16]),
-    U32(&'a [u32]),
-    U64(&'a [u64]),
-}
-
-impl<'a> Indices<'a> {
-    /// The elements of input `i`.
-    ///
-    /// # Errors
-    /// When it is missing or holds no integers.
-    pub fn of(inputs: Inputs<'a>, i: usize) -> Result<Self, OpError> {
-        Ok(match inputs.view(i)?.dtype {
-            TensorType::Int8 => Self::I8(inputs.get(i)?),
-            TensorType::Int16 => Self::I16(inputs.get(i)?),
-            TensorType::Int32 => Self::I32(inputs.get(i)?),
-            TensorType::UInt8 => Self::U8(inputs.get(i)?),
-            TensorType::UInt16 => Self::U16(inputs.get(i)?),
-            TensorType::UInt32 => Self::U32(inputs.get(i)?),
-            TensorType::UInt64 => Self::U64(inputs.get(i)?),
-            _ => Self::I64(inputs.get(i)?),
-        })
-    }
-
-    /// Number of elements.
-    pub fn len(self) -> usize {
-        match self {
-            Self::I8(v) => v.len(),
-            Self::I16(v) => v.len(),
-            Self::I32(v) => v.len(),
-            Self::I64(v) => v.len(),
-            Self::U8(v) => v.len(),
-            Self::U16(v) => v.len(),
-            Self::U32(v) => v.len(),
-            Self::U64(v) => v.len(),
-        }
-    }
-
-    /// Element `i`, which must exist; what is too large for a position of any tensor is cut to the greatest number.
-    pub fn get(self, i: usize) -> i64 {
-        match self {
-            Self::I8(v) => i64::from(v[i]),
-            Self::I16(v) => i64::from(v[i]),
-            Self::I32(v) => i64::from(v[i]),
-            Self::I64(v) => v[i],
-            Self::U8(v) => i64::from(v[i]),
-            Self::U16(v) => i64::from(v[i]),
-            Self::U32(v) => i64::from(v[i]),
-            Self::U64(v) => i64::try_from(v[i]).unwrap_or(i64::MAX),
-        }
-    }
-}
 
 /// A tensor of indices as a batch of vectors along one of its dimensions.
 pub(super) struct IndexVectors {

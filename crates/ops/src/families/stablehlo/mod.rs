@@ -38,6 +38,7 @@ use ferrolite_kernels::cpu::movement::dense_strides;
 
 use super::elementwise::{Lowered, unexpected};
 use crate::TensorType;
+use crate::kernel::FnKernel;
 use crate::node::Node;
 use crate::spec::TypeRow;
 
@@ -53,6 +54,17 @@ const MOVED: &[TypeRow] = crate::same_types![
 /// The refusal of an element type that the type table lets through for another case of the operator.
 fn undefined(node: &Node<'_>) -> Lowered {
     Err(unexpected(node))
+}
+
+/// A kernel that makes all results zero: for those without elements, and for sums of nothing.
+fn zeros() -> Lowered {
+    Ok(FnKernel::new("zeros", |io, _| {
+        for i in 0..io.outputs.len() {
+            io.outputs.bytes(i)?.fill(0);
+        }
+        Ok(())
+    })
+    .boxed())
 }
 
 /// Whether elements are whole integers.

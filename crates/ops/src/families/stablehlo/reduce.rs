@@ -1,14 +1,13 @@
 //! STABLEHLO_REDUCE: elements along any dimensions combined by a region.
 
-use ferrolite_kernels::cpu::movement::dense_strides;
+use ferrolite_kernels::cpu::movement::{dense_strides, fill};
 use ferrolite_kernels::cpu::reduce::{MaxOf, MinOf, Product, ReducePlan, Reduction, Sum, reduce};
 use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::StablehloReduceOptionsT;
 
 use super::attributes;
-use super::quantized::refuse_quantized;
 use super::reducer::{
-    Body, Caller, Fold, Folded, Reducer, Reducible, element_bytes, no_such_function, single,
+    Body, Caller, Fold, Folded, Reducer, Reducible, element_bytes, no_such_function, operand_types, single,
 };
 use super::types::with_value;
 use super::walk::{Walk, offset_of};
@@ -38,32 +37,7 @@ struct Reduced {
 
 impl Reduced {
     fn new(node: &Node<'_>) -> Result<Self, OpError> {
-        let count = node.inputs.len() / 2;
-        if node.inputs.len() != 2 * count || node.outputs.len() != count {
-            return Err(OpError::invalid(format!(
-                "a reduction takes as many initial values as operands and gives as many results, not {} inputs and {} \
-                 outputs",
-                node.inputs.len(),
-                node.outputs.len()
-            )));
-        }
-        refuse_quantized(node)?;
-        let shape = node.shape(0)?.clone();
-        let mut types = Vec::with_capacity(count);
-        for i in 0..count {
-            let dtype = node.dtype(i)?;
-            if *node.shape(i)? != shape
-                || node.dtype(count + i)? != dtype
-                || node.output(i)?.dtype != dtype
-                || node.shape(count + i)?.num_elements()? != 1
-            {
-                return Err(OpError::invalid(format!(
-                    "operand {i} must have the shape {shape} of the first, and its initial value, a single element, and \
-                     result its type {dtype}"
-                )));
-            }
-            types.push(dtype);
-        }
+        let (types, shape) = (operand_types(node)?, node.shape(0)?.clone());
         let options = node.options::<StablehloReduceOptionsT>()?;
         let mut axes = vec![false; shape.rank()];
         for axis in attributes::axes(options.dimensions, shape.rank(), "the list of reduced dimensions")? {
@@ -92,10 +66,29 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let reduced = Reduced::new(node)?;
     let options = node.options::<StablehloReduceOptionsT>()?;
+    if reduced.shape.num_elements()? == 0 {
+        return lower_empty(reduced.types.len());
+    }
     match Body::new(node, options.body_subgraph_index, &reduced.types)? {
         Body::Known(reducer) => lower_known(node, cx, reduced, reducer),
         Body::Subgraph(index) => lower_called(reduced, index),
     }
+}
+
+/// Results of nothing are the initial values.
+fn lower_empty(count: usize) -> Lowered {
+    Ok(FnKernel::new("reduce_nothing", move |io, cx| {
+        for i in 0..count {
+            let init = io.inputs.bytes(count + i)?;
+            let to = io.outputs.bytes(i)?;
+            if init.is_empty() || !to.len().is_multiple_of(init.len()) {
+                return Err(wrong_size());
+            }
+            fill(to, init, cx.par());
+        }
+        Ok(())
+    })
+    .boxed())
 }
 
 fn lower_known(node: &Node<'_>, cx: &LowerCx<'_>, reduced: Reduced, reducer: Reducer) -> Lowered {
@@ -147,10 +140,6 @@ where
         if from.len() != plan.source_len() || to.len() != plan.result_len() {
             return Err(wrong_size());
         }
-        if from.is_empty() {
-            to.fill(init);
-            return Ok(());
-        }
         reduce(cpu, cx.par(), reduction, &plan, from, to);
         to.iter_mut().for_each(|to| *to = (fold.step)(init, *to));
         Ok(())
@@ -175,10 +164,6 @@ fn lower_folded<T: Reducible>(reduced: Reduced, reducer: Reducer) -> Lowered {
         let to = io.outputs.get::<T>(0)?;
         if from.len() != source_len {
             return Err(wrong_size());
-        }
-        if from.is_empty() {
-            to.fill(init);
-            return Ok(());
         }
         let walk = Walk::new(inner.iter().copied());
         if !inner_kept {

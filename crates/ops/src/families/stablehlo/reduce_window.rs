@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use super::attributes::{self, Window};
 use super::quantized::refuse_quantized;
-use super::reducer::{Body, Caller, Nan, Reducer, Reducible, element_bytes, no_such_function, single};
+use super::reducer::{
+    Body, Caller, Nan, Reducer, Reducible, element_bytes, no_such_function, operand_types, single,
+};
 use super::types::with_value;
 use super::{ANY, strides, undefined};
 use crate::TensorType;
@@ -63,31 +65,7 @@ impl Windows {
 
 /// The windows of STABLEHLO_REDUCE_WINDOW.
 fn windows(node: &Node<'_>) -> Result<Windows, OpError> {
-    let count = node.inputs.len() / 2;
-    if node.inputs.len() != 2 * count || node.outputs.len() != count {
-        return Err(OpError::invalid(format!(
-            "the operator takes as many initial values as operands and gives as many results, not {} inputs and {} outputs",
-            node.inputs.len(),
-            node.outputs.len()
-        )));
-    }
-    refuse_quantized(node)?;
-    let source = node.shape(0)?.clone();
-    let mut types = Vec::with_capacity(count);
-    for i in 0..count {
-        let dtype = node.dtype(i)?;
-        if *node.shape(i)? != source
-            || node.dtype(count + i)? != dtype
-            || node.output(i)?.dtype != dtype
-            || node.shape(count + i)?.num_elements()? != 1
-        {
-            return Err(OpError::invalid(format!(
-                "operand {i} must have the shape {source} of the first, and its initial value, a single element, and \
-                 result its type {dtype}"
-            )));
-        }
-        types.push(dtype);
-    }
+    let (types, source) = (operand_types(node)?, node.shape(0)?.clone());
     let options = node.options::<StablehloReduceWindowOptionsT>()?;
     let rank = source.rank();
     let sizes = attributes::counts(options.window_dimensions, rank, (1, 1), "the list of window sizes")?;

@@ -5,6 +5,7 @@ use ferrolite_model::{BuiltinOperator, OpCode, Operator};
 use half::{bf16, f16};
 
 use super::number::{Bits, Value};
+use super::quantized::refuse_quantized;
 use crate::TensorType;
 use crate::element::{Bool, Complex64, Complex128, Element};
 use crate::error::OpError;
@@ -348,6 +349,39 @@ impl Caller {
             self.subgraph
         )))
     }
+}
+
+/// The element types of operators that take operands of one shape, then as many initial values, and give as many results.
+///
+/// # Errors
+/// When the counts, shapes or types do not go together, or a tensor is quantized.
+pub(super) fn operand_types(node: &Node<'_>) -> Result<Vec<TensorType>, OpError> {
+    let count = node.inputs.len() / 2;
+    if node.inputs.len() != 2 * count || node.outputs.len() != count {
+        return Err(OpError::invalid(format!(
+            "the operator takes as many initial values as operands and gives as many results, not {} inputs and {} outputs",
+            node.inputs.len(),
+            node.outputs.len()
+        )));
+    }
+    refuse_quantized(node)?;
+    let shape = node.shape(0)?;
+    let mut types = Vec::with_capacity(count);
+    for i in 0..count {
+        let dtype = node.dtype(i)?;
+        if node.shape(i)? != shape
+            || node.dtype(count + i)? != dtype
+            || node.output(i)?.dtype != dtype
+            || node.shape(count + i)?.num_elements()? != 1
+        {
+            return Err(OpError::invalid(format!(
+                "operand {i} must have the shape {shape} of the first, and its initial value, a single element, and \
+                 result its type {dtype}"
+            )));
+        }
+        types.push(dtype);
+    }
+    Ok(types)
 }
 
 /// Bytes of one element.

@@ -6,7 +6,7 @@ use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::StablehloScatterOptionsT;
 
 use super::attributes;
-use super::indices::{IndexVectors, Indices};
+use super::indices::IndexVectors;
 use super::quantized::refuse_quantized;
 use super::reducer::{Body, Caller, Nan, Reducer, Reducible, element_bytes, no_such_function};
 use super::types::with_value;
@@ -14,6 +14,7 @@ use super::{ANY, undefined};
 use crate::TensorType;
 use crate::error::OpError;
 use crate::families::elementwise::{Lowered, wrong_size};
+use crate::families::integers::Integers;
 use crate::io::{Inputs, Io};
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
@@ -116,7 +117,7 @@ impl Scatter {
         inputs: Inputs<'_>,
         mut visit: impl FnMut(usize, usize) -> Result<(), OpError>,
     ) -> Result<(), OpError> {
-        let indices = Indices::of(inputs, self.types.len())?;
+        let indices = Integers::of(inputs, self.types.len())?;
         if indices.len() != self.vectors.len {
             return Err(wrong_size());
         }

@@ -166,7 +166,7 @@ fn lower_concatenate(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let (axis, result) = joined(node)?;
     let inner = Shape::new(&result[axis + 1..]).num_elements()?;
     let outer = Shape::new(&result[..axis]).num_elements()?;
-    let row = result[axis] * inner;
+    let row = Shape::new(&result[axis..]).num_elements()?;
     let mut moves = Moves::new(node.dtype(0)?)?;
     let mut start = 0;
     for i in 0..node.inputs.len() {

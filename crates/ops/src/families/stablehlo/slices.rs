@@ -4,11 +4,11 @@ use ferrolite_kernels::cpu::movement::dense_strides;
 use ferrolite_model::options::{StablehloDynamicSliceOptionsT, StablehloSliceOptionsT};
 use ferrolite_model::{BuiltinOperator, TensorType};
 
-use super::indices::Indices;
 use super::walk::Walk;
 use super::{ANY, attributes, is_integer};
 use crate::error::OpError;
 use crate::families::elementwise::{Lowered, wrong_size};
+use crate::families::integers::Integers;
 use crate::families::moving::{BoxCopy, Moves, Unit};
 use crate::io::{InputData, Inputs};
 use crate::kernel::FnKernel;
@@ -105,7 +105,7 @@ fn check_starts(node: &Node<'_>, first: usize) -> Result<(), OpError> {
 fn start_of(inputs: Inputs<'_>, first: usize, limits: &[usize], strides: &[usize]) -> Result<usize, OpError> {
     let mut start = 0;
     for (axis, (&limit, &stride)) in limits.iter().zip(strides).enumerate() {
-        let index = Indices::of(inputs, first + axis)?;
+        let index = Integers::of(inputs, first + axis)?;
         if index.len() != 1 {
             return Err(wrong_size());
         }

@@ -251,6 +251,9 @@ fn sort_slices(
     slices: &Slices,
     mut sort: impl FnMut(usize, &mut Order) -> Result<(), OpError>,
 ) -> Result<(), OpError> {
+    if slices.len == 0 {
+        return Ok(());
+    }
     let mut order = Order { places: vec![0; slices.len], merged: vec![0; slices.len] };
     for slice in 0..slices.count {
         let start = slices.start(slice);

@@ -10,19 +10,26 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// The walk over these dimensions, whose lengths multiply to a number that fits in `usize`.
+    /// The walk over these dimensions.
     pub fn new(dims: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let dims: Vec<(usize, usize)> = dims.into_iter().collect();
-        let left = dims.iter().map(|d| d.0).product();
-        Self { index: vec![0; dims.len()], dims, offset: 0, left }
+        Self { index: vec![0; dims.len()], left: elements(&dims), dims, offset: 0 }
     }
 
     /// The same walk from the start.
     pub fn restart(&mut self) {
         self.index.fill(0);
         self.offset = 0;
-        self.left = self.dims.iter().map(|d| d.0).product();
+        self.left = elements(&self.dims);
     }
+}
+
+/// Elements of a box: none if a dimension has none, however large the others are.
+fn elements(dims: &[(usize, usize)]) -> usize {
+    if dims.iter().any(|d| d.0 == 0) {
+        return 0;
+    }
+    dims.iter().fold(1, |n, d| n.saturating_mul(d.0))
 }
 
 impl Iterator for Walk {
@@ -70,5 +77,6 @@ mod tests {
         assert_eq!((0..6).map(|i| offset_of(i, &dims)).collect::<Vec<_>>(), offsets);
         assert_eq!(Walk::new([]).collect::<Vec<_>>(), [0]);
         assert_eq!(Walk::new([(3, 1), (0, 1)]).next(), None);
+        assert_eq!(Walk::new([(usize::MAX, 1), (3, 1), (0, 1)]).next(), None);
     }
 }
