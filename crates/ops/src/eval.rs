@@ -23,6 +23,9 @@ const MAX_BYTES: usize = 1 << 30;
 /// need none.
 pub type Argument<'a> = Option<(&'a TensorInfo, Option<&'a [u8]>)>;
 
+/// The most scratch memory that [`evaluate`] gives; interpreters have a limit of their own.
+const MOST_SCRATCH: usize = 1 << 30;
+
 /// Checks, shapes, lowers and runs one operator whose inputs all are known.
 ///
 /// The shapes of `outputs` are those declared by the file and are replaced by the inferred ones. `states` are the
@@ -97,7 +100,16 @@ pub fn evaluate(
         .iter_mut()
         .map(|s| OutputView { dtype: s.dtype(), shape: &[], data: OutputData::Value(s) })
         .collect();
-    let mut scratch = AlignedBytes::zeroed(kernel.scratch_bytes());
+    let scratch_bytes = kernel.scratch_bytes();
+    if scratch_bytes > MOST_SCRATCH {
+        return Err(OpError::new(
+            OpErrorKind::Limit,
+            format!(
+                "the operator asks for {scratch_bytes} bytes of scratch memory, at most {MOST_SCRATCH} are given here"
+            ),
+        ));
+    }
+    let mut scratch = AlignedBytes::zeroed(scratch_bytes);
     let mut io = Io {
         inputs: Inputs::new(&inputs),
         outputs: Outputs::new(&mut outs),

@@ -124,7 +124,7 @@ impl<'a> TensorList<'a> {
     pub fn encode(&self) -> Vec<u8> {
         let payload: usize = self.items.iter().flatten().map(|item| item.bytes.len()).sum();
         let mut out = Vec::with_capacity(payload + 32 * self.items.len() + 64);
-        let mut word = |out: &mut Vec<u8>, word: u32| out.extend_from_slice(&word.to_le_bytes());
+        let word = |out: &mut Vec<u8>, word: u32| out.extend_from_slice(&word.to_le_bytes());
         let code = TensorType::ALL.iter().position(|&t| t == self.dtype).unwrap_or(0);
         word(&mut out, code as u32);
         word(&mut out, self.element.len() as u32);

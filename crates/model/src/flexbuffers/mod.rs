@@ -25,7 +25,7 @@ pub enum Value<'a> {
     Bool(bool),
     /// Text.
     String(&'a str),
-    /// Bytes.
+    /// Bytes; also a string that is no UTF-8, as serialized messages are.
     Blob(&'a [u8]),
     /// Values in order; typed vectors read as these too.
     Vector(Vec<Value<'a>>),

@@ -103,7 +103,10 @@ impl<'a> Reader<'a> {
             code::INDIRECT_INT => self.scalar(Scalar::Int, follow()?, target)?,
             code::INDIRECT_UINT => self.scalar(Scalar::UInt, follow()?, target)?,
             code::INDIRECT_FLOAT => self.scalar(Scalar::Float, follow()?, target)?,
-            code::STRING => Value::String(std::str::from_utf8(self.sized(follow()?, target)?).ok()?),
+            code::STRING => {
+                let bytes = self.sized(follow()?, target)?;
+                std::str::from_utf8(bytes).map_or(Value::Blob(bytes), Value::String)
+            }
             code::BLOB => Value::Blob(self.sized(follow()?, target)?),
             code::VECTOR => Value::Vector(self.vector(follow()?, target, depth)?),
             code::MAP => self.map(follow()?, target, depth)?,

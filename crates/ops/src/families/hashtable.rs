@@ -1,7 +1,8 @@
-//! Lookup tables between strings and numbers: HASHTABLE, HASHTABLE_IMPORT, HASHTABLE_FIND, HASHTABLE_SIZE.
+//! Lookup tables between strings and numbers: HASHTABLE, HASHTABLE_IMPORT, HASHTABLE_FIND, HASHTABLE_SIZE, and the
+//! custom operators by which older converters name them.
 
-use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::{HashtableOptionsT, SchemaTensorType};
+use ferrolite_model::{BuiltinOperator, OpCode};
 
 use super::variables::{handle, infer_nothing};
 use crate::error::OpError;
@@ -32,7 +33,38 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::HASHTABLE_SIZE, infer_single, lower_size)
         .types(types![(Resource) -> (Int64)])
         .stateful(),
+    table("HashTableV2"),
+    table("Hashtable"),
+    import("LookupTableImportV2"),
+    import("HashtableImport"),
+    find("LookupTableFindV2"),
+    find("HashtableFind"),
+    size("LookupTableSizeV2"),
+    size("HashtableSize"),
 ];
+
+const fn table(name: &'static str) -> OpSpec {
+    OpSpec::custom(name, infer_single, lower_table).inputs(0, 0).types(types![() -> (Resource)]).stateful()
+}
+
+const fn import(name: &'static str) -> OpSpec {
+    OpSpec::custom(name, infer_nothing, lower_import)
+        .inputs(3, 3)
+        .outputs(0, 0)
+        .types(types![(Resource, Int64, String) -> (), (Resource, String, Int64) -> ()])
+        .stateful()
+}
+
+const fn find(name: &'static str) -> OpSpec {
+    OpSpec::custom(name, infer_find, lower_find)
+        .inputs(3, 3)
+        .types(types![(Resource, Int64, String) -> (String), (Resource, String, Int64) -> (Int64)])
+        .stateful()
+}
+
+const fn size(name: &'static str) -> OpSpec {
+    OpSpec::custom(name, infer_single, lower_size).types(types![(Resource) -> (Int64)]).stateful()
+}
 
 fn infer_single(_: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::from([1])))
@@ -43,7 +75,10 @@ fn infer_find(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 }
 
 fn lower_table(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let options = node.options::<HashtableOptionsT>()?;
+    let options = match &node.operator.code {
+        OpCode::Builtin(_) => node.options::<HashtableOptionsT>()?,
+        OpCode::Custom(_) => attributes(node)?,
+    };
     let pair = (options.key_dtype, options.value_dtype);
     if !matches!(
         pair,
@@ -59,6 +94,25 @@ fn lower_table(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
         Ok(())
     });
     Ok(run.boxed())
+}
+
+/// The options of a custom operator, by the names that the builtin one's have.
+fn attributes(node: &Node<'_>) -> Result<HashtableOptionsT, OpError> {
+    let attributes = node.attributes()?;
+    let code = |name: &str| -> Result<SchemaTensorType, OpError> {
+        let code = attributes.int(name)?;
+        let code = i8::try_from(code)
+            .map_err(|_| OpError::invalid(format!("the attribute '{name}' is {code}, which is no type")))?;
+        Ok(SchemaTensorType(code))
+    };
+    let id = attributes.int_or("table_id", 0)?;
+    Ok(HashtableOptionsT {
+        table_id: i32::try_from(id).map_err(|_| {
+            OpError::invalid(format!("the attribute 'table_id' is {id}, which is out of range"))
+        })?,
+        key_dtype: code("key_dtype")?,
+        value_dtype: code("value_dtype")?,
+    })
 }
 
 fn lower_import(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {

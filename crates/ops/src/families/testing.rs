@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_model::{BuiltinOperator, OpCode, Operator, Options, Quantization, TensorType};
+use ferrolite_model::{BuiltinOperator, OpCode, Operator, Options, Quantization, TensorType, flexbuffers};
 
 use crate::element::Element;
 use crate::error::OpError;
 use crate::eval::{Argument, Detached, evaluate, plain_info};
 use crate::lower::{LowerCx, PackCache};
+use crate::node::Operand;
 use crate::registry::Registry;
 use crate::shape::Shape;
 use crate::strings;
@@ -54,6 +55,13 @@ impl Input {
     }
 }
 
+impl Input {
+    /// As shape functions see it.
+    pub fn operand(&self) -> Operand<'_> {
+        Operand { info: &self.info, value: Some(self.bytes.as_slice()), source: None }
+    }
+}
+
 /// An output of this type.
 pub fn output(dtype: TensorType) -> TensorInfo {
     plain_info("output", dtype, &[])
@@ -73,13 +81,38 @@ pub fn run(
 ) -> Result<Vec<TensorValue>, OpError> {
     let operator =
         Operator { code: OpCode::Builtin(op), version: 1, options: options.into(), ..Operator::default() };
+    run_operator(&operator, inputs, outputs)
+}
+
+/// Runs an operator as the file has it.
+pub fn run_operator(
+    operator: &Operator,
+    inputs: &[Input],
+    outputs: &[TensorInfo],
+) -> Result<Vec<TensorValue>, OpError> {
     let registry = Registry::builtin();
     let spec = registry.find(&operator.code).expect("the operator is in the table");
     let arguments: Vec<Argument<'_>> =
         inputs.iter().map(|i| Some((&i.info, Some(i.bytes.as_slice())))).collect();
     let packs = PackCache::default();
     let cx = LowerCx { cpu: Cpu::detect(), threads: 1, activation: None, packs: &packs };
-    evaluate(spec, &operator, &arguments, outputs, &[], &mut [], &cx, &mut Detached::default())
+    evaluate(spec, operator, &arguments, outputs, &[], &mut [], &cx, &mut Detached::default())
+}
+
+/// Runs a custom operator.
+pub fn run_custom(
+    name: &str,
+    attributes: &flexbuffers::Value<'_>,
+    inputs: &[Input],
+    outputs: &[TensorInfo],
+) -> Result<Vec<TensorValue>, OpError> {
+    let operator = Operator {
+        code: OpCode::Custom(name.to_owned()),
+        version: 1,
+        custom_options: flexbuffers::encode(attributes).into(),
+        ..Operator::default()
+    };
+    run_operator(&operator, inputs, outputs)
 }
 
 /// Runs an operator with one output of type `T` and gives its shape and elements.
