@@ -87,7 +87,8 @@ pub struct CosineTransform {
 }
 
 impl CosineTransform {
-    /// `coefficients` coefficients of `len` numbers; `None` unless there are some, and not more than numbers.
+    /// `coefficients` coefficients of `len` numbers; `None` unless there are some, not more than numbers, and at most 2^22
+    /// cosines.
     #[must_use]
     pub fn new(len: usize, coefficients: usize) -> Option<Self> {
         if coefficients < 1 || coefficients > len {
@@ -95,7 +96,7 @@ impl CosineTransform {
         }
         let (norm, step) = ((2.0 / len as f64).sqrt(), core::f64::consts::PI / len as f64);
         let cosine = |at: usize| norm * libm::cos((at / len) as f64 * step * ((at % len) as f64 + 0.5));
-        let count = coefficients.checked_mul(len).filter(|&n| n <= 1 << 26)?;
+        let count = coefficients.checked_mul(len).filter(|&n| n <= 1 << 22)?;
         Some(Self { cosines: (0..count).map(cosine).collect(), len })
     }
 

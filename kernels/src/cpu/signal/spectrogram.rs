@@ -13,13 +13,16 @@ pub struct Spectrogram {
 }
 
 impl Spectrogram {
-    /// `None` if the window has less than two samples or more than can be transformed, or the step is zero.
+    /// The longest window.
+    pub const MOST_WINDOW: usize = 1 << 20;
+
+    /// `None` if the window has less than two samples or more than [`Spectrogram::MOST_WINDOW`], or the step is zero.
     #[must_use]
     pub fn new(window: usize, step: usize) -> Option<Self> {
-        if window < 2 || step == 0 {
+        if !(2..=Self::MOST_WINDOW).contains(&window) || step == 0 {
             return None;
         }
-        let fft = RealFft::new(window.checked_next_power_of_two()?)?;
+        let fft = RealFft::new(window.next_power_of_two())?;
         let hann = |i| 0.5 - 0.5 * libm::cos(2.0 * PI * i as f64 / window as f64);
         Some(Self { window: (0..window).map(hann).collect(), step, fft })
     }
