@@ -28,6 +28,7 @@ mod tests {
 
     use crate::families::testing::{Input, output, raw, run_operator};
     use crate::node::{Node, OutputShape};
+    use crate::regions::NoRegions;
     use crate::registry::Registry;
     use crate::spec::{OpKey, OpSpec};
     use crate::strings;
@@ -101,7 +102,7 @@ mod tests {
         outputs: &[TensorInfo],
     ) -> bool {
         let operands: Vec<_> = inputs.iter().map(|input| Some(input.operand())).collect();
-        let node = Node { operator, inputs: &operands, outputs, intermediates: &[] };
+        let node = Node { operator, inputs: &operands, outputs, intermediates: &[], regions: &NoRegions };
         let small = |shape: &OutputShape| match shape {
             OutputShape::Known(shape) => shape.num_elements().is_ok_and(|n| n <= 1 << 16),
             OutputShape::Dynamic => true,
