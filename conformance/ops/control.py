@@ -55,7 +55,8 @@ def constant_variable(dtype, shape):
 
 
 for dtype in ("FLOAT32", "INT32", "INT64"):
-    constant_variable(dtype, (3, 2))
+    for shape in ((3, 2), (), (1, 4)):
+        constant_variable(dtype, shape)
 
 
 def accumulator(name, dtype, shape, handles):
@@ -125,6 +126,8 @@ def conditional(dtype, shape, then, otherwise):
 conditional("FLOAT32", (2, 3), "ADD", "MUL")
 conditional("INT32", (4,), "SUB", "MAXIMUM")
 conditional("FLOAT32", (), "SUB", "DIV")
+conditional("INT64", (2, 1, 2), "MUL", "MINIMUM")
+conditional("FLOAT32", (0, 3), "ADD", "SUB")
 
 
 def loop(dtype, shape, limit):
