@@ -97,6 +97,12 @@ impl AlignedBytes {
         out
     }
 
+    /// Gets memory for `len` bytes, `None` if there is not as much.
+    fn reserve(&mut self, len: usize) -> Option<()> {
+        let more = len.div_ceil(64).saturating_sub(self.lines.len());
+        self.lines.try_reserve_exact(more).ok()
+    }
+
     /// Changes the length; memory that is reused keeps its content, new memory is zero.
     pub fn resize(&mut self, len: usize) {
         self.lines.resize(len.div_ceil(64), Line([0; 64]));
@@ -171,6 +177,7 @@ impl TensorValue {
     /// When the size does not fit in memory's address range.
     pub fn reset(&mut self, dtype: TensorType, shape: Shape) -> Result<(), OpError> {
         let len = byte_len(dtype, &shape)?;
+        self.data.reserve(len).ok_or_else(|| too_large(dtype, &shape))?;
         self.data.resize(len);
         if dtype == TensorType::String {
             self.data = AlignedBytes::copy_of(&crate::strings::encode_empty(shape.num_elements()?));
@@ -246,5 +253,9 @@ fn byte_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
     stored
         .byte_len(shape.num_elements()?)
         .filter(|&n| n <= isize::MAX as usize)
-        .ok_or_else(|| OpError::invalid(format!("a {dtype} tensor of shape {shape} is larger than memory")))
+        .ok_or_else(|| too_large(dtype, shape))
+}
+
+fn too_large(dtype: TensorType, shape: &Shape) -> OpError {
+    OpError::invalid(format!("a {dtype} tensor of shape {shape} is larger than memory"))
 }

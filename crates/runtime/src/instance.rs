@@ -34,9 +34,21 @@ impl Instance {
     pub fn new(shared: &SharedModel, subgraph: usize, options: &Options) -> Result<Self, Error> {
         let graph = shared.graph(subgraph, options.cpu, options.preserve_all)?;
         let mut slots = Vec::with_capacity(graph.tensors.len());
+        let mut total = 0usize;
         for (t, tensor) in graph.tensors.iter().enumerate() {
             let has_memory = graph.inputs.contains(&t) || matches!(tensor.content, Content::Variable);
             let shape = if has_memory { tensor.info.shape.clone() } else { Shape::from([0]) };
+            let len = if has_memory { tensor.info.byte_len()? } else { 0 };
+            total = total.saturating_add(len);
+            if total > options.limits.arena_bytes {
+                return Err(Error::new(
+                    ErrorKind::Limit,
+                    format!(
+                        "the inputs and variables would exceed {} bytes: raise the limit or use a smaller model",
+                        options.limits.arena_bytes
+                    ),
+                ));
+            }
             let mut value = TensorValue::zeros(tensor.info.dtype, shape)?;
             // A graph input that the file gives content starts with it.
             if let Some(bytes) = graph.constant(t).filter(|_| has_memory) {
