@@ -49,6 +49,7 @@ class Case:
     source: str = ""
     answers: list = field(default_factory=list)
     expected: object = None  # function of one run's inputs that gives its outputs, in place of `answers`
+    undelegated: bool = False  # XNNPACK's answer is of no use; the vectors hold that of LiteRT's own kernels
 
     @property
     def graph(self):

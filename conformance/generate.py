@@ -25,8 +25,12 @@ from onebuild import NUMPY, serialize, to_bytes
 from reference import Reference, Refused
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VECTORS = os.path.join(HERE, "vectors")
+    given = (case.source, case.answers) if case.source else None
+    resolver = UNDELEGATED if case.undelegated else DEFAULT
+    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special, given, resolver)
+ECTORS = os.path.join(HERE, "vectors")
 REFUSED = os.path.join(HERE, "refused.md")
+DEFAULT = "AUTO"
 UNDELEGATED = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 FLOATING = "fcV"  # V is bfloat16
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -83,14 +87,14 @@ def work_out(case):
     return outputs
 
 
-def record(name, op, content, runs, types, tolerance, reference, allow_special=False, given=None):
+def record(name, op, content, runs, types, tolerance, reference, allow_special=False, given=None, resolver=DEFAULT):
     """Runs one model; returns its (index entry, arrays). `types` are those of the operator, the inputs and the outputs.
 
     `given` are answers that come from elsewhere, as (source, outputs of each run). Raises Refused.
     """
     source, answers = given or ("", None)
-    answer = reference.run(content, runs) if given is None else {"outputs": answers}
-    if given is None and not answers_agree(answer, reference.run(content, runs), ("exact", 0)):
+    answer = reference.run(content, runs, resolver) if given is None else {"outputs": answers}
+    if given is None and not answers_agree(answer, reference.run(content, runs, resolver), ("exact", 0)):
         raise Refused("two runs of the same model on the same input gave different results")
     operator_types, input_types, output_types = types
     results = answer["outputs"]
@@ -112,6 +116,8 @@ def record(name, op, content, runs, types, tolerance, reference, allow_special=F
     }
     if given is not None:
         entry["source"] = source
+    elif resolver != DEFAULT:
+        entry["undelegated"] = True
     elif not undelegated_agrees(content, runs, answer, tolerance, reference):
         entry["delegate_only"] = True
     if len(runs) > 1:
@@ -137,7 +143,8 @@ def record_case(case, reference):
     )
     content = serialize(case.graphs, case.signatures)
     given = (case.source, case.answers) if case.source else None
-    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special, given)
+    resolver = UNDELEGATED if case.undelegated else DEFAULT
+    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special, given, resolver)
 
 
 def write_npz(path, arrays):

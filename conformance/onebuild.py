@@ -93,6 +93,14 @@ class Quant:
         return zeros * len(self.scales()) if len(zeros) == 1 else zeros
 
 
+@dataclass(frozen=True)
+class BlockQuant:
+    """Zero-centred quantization with one scale for each block of `size` elements along the last dimension."""
+
+    scales: "Tensor"  # constant, of the same graph
+    size: int
+
+
 @dataclass
 class Tensor:
     dtype: str
@@ -166,6 +174,11 @@ class Signature:
 
 def _quantization(quant):
     packed = schema.QuantizationParametersT()
+    if isinstance(quant, BlockQuant):
+        packed.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+        packed.details = schema.BlockwiseQuantizationT()
+        packed.details.scales, packed.details.zeroPoints, packed.details.blockSize = quant.scales.index, ABSENT, quant.size
+        return packed
     packed.scale = np.array(quant.scales(), np.float32)
     packed.zeroPoint = np.array(quant.zeros(), np.int64)
     packed.quantizedDimension = quant.axis

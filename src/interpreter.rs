@@ -9,7 +9,7 @@ use crate::meta::TensorMeta;
 use crate::model::Model;
 use crate::signature::SignatureRunner;
 use crate::view::TensorView;
-use crate::{Error, Result, quantized};
+use crate::{Error, ErrorKind, Result, quantized};
 
 /// A plan of a model's main subgraph with memory of its own, and the variables that all its signatures share.
 pub struct Interpreter {
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub fn new(model: &Model, subgraph: usize) -> Result<Self> {
         let graph = model.graph().subgraph(subgraph).ok_or_else(|| {
-            Error::new(crate::ErrorKind::BadModel, format!("the model has no subgraph {subgraph} to run"))
+            Error::new(ErrorKind::BadModel, format!("the model has no subgraph {subgraph} to run"))
         })?;
         let metas = |list: &[usize]| {
             list.iter()
@@ -36,6 +36,11 @@ impl Entry {
                 .collect()
         };
         Ok(Self { subgraph, inputs: metas(&graph.inputs), outputs: metas(&graph.outputs) })
+    }
+
+    /// Whether the file leaves a dimension of an input to the caller.
+    fn is_open(&self) -> bool {
+        self.inputs.iter().any(TensorMeta::is_open)
     }
 }
 
@@ -112,7 +117,12 @@ impl Interpreter {
     pub(crate) fn new(model: Model, options: Options) -> Result<Self> {
         let main = Entry::new(&model, 0)?;
         let mut executor = Executor::new(model.shared().clone(), options)?;
-        executor.allocate(0)?;
+        executor.open(main.subgraph)?;
+        match executor.allocate(main.subgraph) {
+            // The shapes of a file that leaves dimensions open are examples, which need not fit together.
+            Err(e) if main.is_open() && matches!(e.kind(), ErrorKind::BadModel | ErrorKind::Unsupported) => {}
+            planned => planned?,
+        }
         Ok(Self { model, executor, main })
     }
 
@@ -289,10 +299,11 @@ impl Interpreter {
         self.executor.resources()
     }
 
-    /// A runner of the signature `key`; all runners of an interpreter share its variables.
+    /// A runner of the signature `key`; all runners of an interpreter share its variables. It is planned by its first run,
+    /// or by [`SignatureRunner::allocate`].
     ///
     /// # Errors
-    /// When there is no such signature, or its subgraph cannot be planned.
+    /// When there is no such signature, or an operator of its subgraph is not supported.
     pub fn signature_runner(&mut self, key: &str) -> Result<SignatureRunner<'_>> {
         SignatureRunner::new(self, key)
     }

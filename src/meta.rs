@@ -33,6 +33,12 @@ impl TensorMeta {
         }
     }
 
+    /// Whether the file leaves a dimension open: [`TensorMeta::shape`] is then an example.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.shape_signature.contains(&-1)
+    }
+
     /// The scale and zero point, for tensors quantized per tensor.
     #[must_use]
     pub fn scale_and_zero_point(&self) -> Option<(f32, i64)> {

@@ -20,7 +20,7 @@ impl<'a> SignatureRunner<'a> {
         let model = interpreter.model().clone();
         let signature = find(model.graph().signatures(), key)?;
         let entry = Entry::new(&model, signature.subgraph)?;
-        interpreter.executor.allocate(signature.subgraph)?;
+        interpreter.executor.open(signature.subgraph)?;
         let tensors = model.graph().subgraph(signature.subgraph).map_or(&[][..], |s| &s.tensors);
         let named = |list: &[(String, usize)]| -> Vec<(String, TensorMeta)> {
             list.iter()
@@ -95,13 +95,21 @@ impl<'a> SignatureRunner<'a> {
         Ok(value.ok_or_else(|| not_ready(name))?.shape())
     }
 
-    /// Gives an input any other shape.
+    /// Gives an input any other shape. Takes effect with [`SignatureRunner::allocate`] or the next run.
     ///
     /// # Errors
     /// When the signature has no such input or the shape is larger than memory.
     pub fn resize_input(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         let (ports, meta) = self.input_ports(name)?;
         ports.resize(meta, shape, false)
+    }
+
+    /// Plans for the present input shapes, so that output shapes are known and the first run is not slower.
+    ///
+    /// # Errors
+    /// When the shapes do not fit the model.
+    pub fn allocate(&mut self) -> Result<()> {
+        self.interpreter.executor.allocate(self.entry.subgraph)
     }
 
     /// Runs the signature.

@@ -1,9 +1,10 @@
 """Matrix products: FULLY_CONNECTED and BATCH_MATMUL."""
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from cases import ACTIVATIONS, HYBRID, add, label
-from onebuild import Quant
+from onebuild import BlockQuant, Quant
 from ops.conv import FLAVOURS, bias, bias_option, output_span, weights
 
 FLAVOURS.update(
@@ -65,6 +66,83 @@ for flavour in ("f32", "i8", "u8"):
 fully_connected("f32", (0, 4), 3)
 # Not "i8": LiteRT takes the bytes for unsigned ones when the output has 16 bits.
 fully_connected("u8", (2, 6), 3, output="INT16")
+
+
+
+def in_blocks(shape, units, block, activation="none", with_bias=True):
+    """A dense layer of floats with 4-bit weights that have a scale for each block along the depth."""
+
+    def build(case):
+        graph = case.graph
+        depth = shape[-1]
+        scales = graph.const("FLOAT16", case.values("FLOAT16", (units * depth // block,), low=1 / 32, high=0.25))
+        x = graph.input("FLOAT32", shape)
+        w = graph.const("INT4", case.values("INT4", (units, depth)), BlockQuant(scales, block))
+        b = graph.const("FLOAT32", case.values("FLOAT32", (units,))) if with_bias else None
+        graph.op("FULLY_CONNECTED", [x, w, b], [graph.output("FLOAT32")], keepNumDims=len(shape) > 2,
+                 asymmetricQuantizeInputs=True, fusedActivationFunction=ACTIVATIONS[activation])
+        case.tolerance = HYBRID
+
+    add("FULLY_CONNECTED", label("blocks", block, shape, f"u{units}", activation if activation != "none" else "",
+                                 "" if with_bias else "nobias"), build)
+
+
+in_blocks((1, 64), 8, 32)
+in_blocks((3, 32), 5, 32)
+in_blocks((2, 3, 64), 7, 32, with_bias=False)
+in_blocks((4, 128), 16, 64, "relu")
+
+
+def by_rows(values, block):
+    """The blocks of columns that hold something, row after row, and the schema's description of where they go."""
+    rows, columns = values.shape
+    blocks = values.reshape(rows, columns // block, block)
+    present = blocks.any(axis=2)
+    packed = schema.SparsityParametersT()
+    packed.traversalOrder, packed.blockMap = np.arange(2 + (block > 1), dtype=np.int32), np.array([1] * (block > 1), np.int32)
+    packed.dimMetadata = [schema.DimensionMetadataT() for _ in packed.traversalOrder]
+    packed.dimMetadata[0].denseSize = rows
+    listed = packed.dimMetadata[1]
+    listed.format = schema.DimensionType.SPARSE_CSR
+    listed.arraySegmentsType = listed.arrayIndicesType = schema.SparseIndexVector.Int32Vector
+    listed.arraySegments, listed.arrayIndices = schema.Int32VectorT(), schema.Int32VectorT()
+    listed.arraySegments.values = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
+    listed.arrayIndices.values = np.nonzero(present)[1].astype(np.int32)
+    if block > 1:
+        packed.dimMetadata[2].denseSize = block
+    return blocks[present], packed
+
+
+def sparse_dense(dtype, shape, units, block, activation="none", with_bias=True):
+    """A dense layer whose weights are stored sparsely."""
+
+    def build(case):
+        graph = case.graph
+        depth = shape[-1]
+        kept = np.repeat(case.rng.random((units, depth // block)) < 0.4, block, axis=1)
+        input_quant = case.quant(dtype)
+        x = graph.input(dtype, shape, input_quant)
+        quant = None if dtype == "FLOAT32" else Quant(np.float32(0.01), 0)
+        values = case.values(dtype, (units, depth), quant, low=-1.0 if quant is None else -127, high=1.0 if quant is None else 127)
+        stored, sparsity = by_rows(values * kept.astype(values.dtype), block)
+        w = graph.const(dtype, stored, quant)
+        w.shape, w.sparsity = (units, depth), sparsity
+        b = bias(case, "f32" if quant is None else "i8", units, input_quant, quant) if with_bias else None
+        y = graph.output(dtype, case.quant(dtype, output_span("i8", depth)))
+        graph.op("FULLY_CONNECTED", [x, w, b], [y], fusedActivationFunction=ACTIVATIONS[activation])
+        case.undelegated = True
+
+    add("FULLY_CONNECTED", label("sparse", dtype, f"block{block}", shape, f"u{units}", activation if activation != "none" else "",
+                                 "" if with_bias else "nobias"), build)
+
+
+for block in (1, 4):
+    sparse_dense("FLOAT32", (1, 16), 8, block)
+    sparse_dense("FLOAT32", (3, 32), 12, block, "relu")
+    sparse_dense("FLOAT32", (2, 16), 4, block, with_bias=False)
+for block in (1, 16):
+    sparse_dense("INT8", (1, 32), 8, block)
+    sparse_dense("INT8", (3, 64), 6, block, "relu")
 
 MATMULS = [
     dict(left=(5, 7), right=(7, 3)),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cases import add, label
-from onebuild import Quant
+from onebuild import BlockQuant, Quant
 
 GATHERED = ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL")
 
@@ -78,6 +78,19 @@ def per_row(rows):
     return lambda case: Quant(case.rng.uniform(0.01, 0.1, rows).astype(np.float32), 0, 0)
 
 
+def blocks_of_rows(dtype, shape, block, out):
+    """A table with one scale for each block of a row."""
+
+    def build(case):
+        scales = case.graph.const("FLOAT16", case.values("FLOAT16", (shape[0], shape[1] // block), low=1 / 32, high=1.0))
+        ids = case.graph.input("INT32", (3,))
+        table = case.graph.const(dtype, case.values(dtype, shape), BlockQuant(scales, block))
+        case.graph.op("EMBEDDING_LOOKUP", [ids, table], [case.graph.output(out)])
+        case.feed(case.rng.integers(0, shape[0], (3,)).astype(np.int32))
+
+    add("EMBEDDING_LOOKUP", label(dtype, shape, f"blocks{block}", out), build)
+
+
 for shape in [(7, 5), (4, 2, 3), (9, 8)]:
     embedding("plain", "FLOAT32", shape, None)
     embedding("scale", "INT8", shape, per_table)
@@ -86,6 +99,9 @@ for shape in [(7, 6), (5, 4), (9, 8)]:
     embedding("scale", "INT4", shape, per_table)
     embedding("row_scales", "INT4", shape, per_row(shape[0]))
     embedding("scale", "UINT8", shape, per_table)
+for dtype, block in (("INT4", 32), ("INT4", 4), ("INT2", 8)):
+    for out in ("FLOAT32", "FLOAT16"):
+        blocks_of_rows(dtype, (5, 2 * block), block, out)
 embedding("plain", "INT8", (6, 3), per_table, out="INT8")
 embedding("plain", "INT32", (6, 3), None, out="INT32")
 embedding("scale", "INT8", (6, 4), per_table, out="FLOAT16")

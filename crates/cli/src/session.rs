@@ -80,7 +80,11 @@ impl Session {
                 (0, unnamed(interpreter.inputs()), unnamed(interpreter.outputs()))
             }
             Some(key) => {
-                let runner = interpreter.signature_runner(key)?;
+                let mut runner = interpreter.signature_runner(key)?;
+                let planned = runner.allocate();
+                if !runner.inputs().iter().any(|(_, meta)| meta.is_open()) {
+                    planned?;
+                }
                 let named = |metas: &[(String, TensorMeta)]| -> Vec<(Option<String>, TensorMeta)> {
                     metas.iter().map(|(name, meta)| (Some(name.clone()), meta.clone())).collect()
                 };
@@ -204,7 +208,7 @@ impl Session {
     fn allocate(&mut self) -> Result<(), Error> {
         let planned = match &self.signature {
             None => self.interpreter.allocate(),
-            Some(key) => self.interpreter.signature_runner(key).map(|_| ()),
+            Some(key) => self.interpreter.signature_runner(key).and_then(|mut runner| runner.allocate()),
         };
         planned.map_err(|error| match error.kind() {
             ErrorKind::BadModel | ErrorKind::InvalidInput | ErrorKind::Runtime => {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferrolite_model::options::StablehloCustomCallOptionsT;
-use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Options, Sparsity, Tensor};
+use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Options, Sparsity, Subgraph, Tensor};
 use ferrolite_ops::{ConstSource, OpSpec, Registry, Shape, TensorInfo, TensorValue};
 
+use crate::blocks;
 use crate::error::{Error, ErrorKind};
 
 /// Where a tensor's content comes from.
@@ -85,7 +86,8 @@ impl Graph {
             )
         })?;
         report_unsupported(&unsupported_operators(model, registry))?;
-        let infos: Vec<TensorInfo> = source.tensors.iter().map(tensor_info).collect();
+        let infos: Vec<TensorInfo> =
+            source.tensors.iter().map(|t| tensor_info(model, source, t)).collect::<Result<_, Error>>()?;
         let mut nodes = Vec::with_capacity(source.operators.len());
         for (index, operator) in source.operators.iter().enumerate() {
             let stands_for = custom_call(operator, registry);
@@ -179,14 +181,14 @@ fn custom_call(operator: &Operator, registry: &Registry) -> Option<Arc<Operator>
     }))
 }
 
-fn tensor_info(tensor: &Tensor) -> TensorInfo {
-    TensorInfo {
+fn tensor_info(model: &Model, subgraph: &Subgraph, tensor: &Tensor) -> Result<TensorInfo, Error> {
+    Ok(TensorInfo {
         name: Arc::from(tensor.name.as_str()),
         dtype: tensor.dtype,
         shape: Shape::new(&tensor.shape),
-        quantization: tensor.quantization.clone(),
+        quantization: blocks::quantization(model, subgraph, tensor)?,
         open_shape: tensor.is_dynamic(),
-    }
+    })
 }
 
 fn content(model: &Model, tensor: &Tensor, info: &TensorInfo) -> Result<Content, Error> {

@@ -7,6 +7,7 @@
 pub mod arena;
 pub mod backend;
 
+mod blocks;
 mod compile;
 mod describe;
 mod error;

@@ -82,6 +82,14 @@ impl Executor {
         }
     }
 
+    /// Gives a subgraph's inputs and variables their memory, without planning.
+    ///
+    /// # Errors
+    /// When there is no such subgraph, an operator of the model is not supported, or a declared shape is larger than memory.
+    pub fn open(&mut self, subgraph: usize) -> Result<(), Error> {
+        self.instance(subgraph).map(|_| ())
+    }
+
     /// Plans a subgraph for the shapes its inputs now have.
     ///
     /// # Errors

@@ -146,7 +146,7 @@ fn plan(model: &Model) -> ferrolite::Result<(String, usize)> {
     let mut interpreter = Interpreter::builder(model).build()?;
     let mut refusals = String::new();
     for signature in model.signatures() {
-        match interpreter.signature_runner(&signature.key) {
+        match interpreter.signature_runner(&signature.key).and_then(|mut runner| runner.allocate()) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
             Err(error) => {

@@ -216,7 +216,7 @@ fn lower_embedding(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, 
     .boxed())
 }
 
-/// Picks rows of a table of small integers and scales them, by one factor or one per row.
+/// Picks rows of a table of small integers and scales them, by one factor, one for each row or one for each block of it.
 fn dequantized_rows<T: Element>(
     table: &TensorInfo,
     limit: usize,
@@ -224,22 +224,22 @@ fn dequantized_rows<T: Element>(
     narrow: fn(f32) -> T,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let quantization = table.quantization.as_deref();
-    if let Some(QuantizationDetails::Blockwise { .. } | QuantizationDetails::MultiAxis { .. }) =
-        quantization.and_then(|q| q.details.as_ref())
-    {
-        return Err(OpError::unsupported(format!(
-            "the embedding table '{}' is quantized in blocks: quantize it per tensor or per row",
-            table.name
-        )));
-    }
     let scales = table.scales()?.to_vec();
     let symmetric = quantization.is_none_or(|q| q.zero_point.iter().all(|&z| z == 0));
-    if !symmetric || (scales.len() != 1 && scales.len() != limit) {
+    // Elements that share a scale: all of them, those of a row, those of a block.
+    let shared = match quantization.and_then(|q| q.details.as_ref()) {
+        Some(QuantizationDetails::Blockwise { block_size, .. }) => usize::try_from(*block_size).ok(),
+        Some(QuantizationDetails::MultiAxis { .. }) => None,
+        _ if scales.len() == 1 => Some(limit * row),
+        _ => Some(row),
+    };
+    let Some(shared) = shared.filter(|&n| symmetric && n.checked_mul(scales.len()) == Some(limit * row)) else {
         return Err(OpError::invalid(format!(
-            "the embedding table '{}' needs zero points of 0 and one scale, or one for each of its {limit} rows",
+            "the embedding table '{}' needs zero points of 0 and one scale, one for each of its {limit} rows, or one for \
+             each block of a row",
             table.name
         )));
-    }
+    };
     let bits = table.dtype.bits().unwrap_or(8);
     if !(row * bits).is_multiple_of(8) {
         return Err(OpError::unsupported(format!(
@@ -266,9 +266,8 @@ fn dequantized_rows<T: Element>(
             cx.par().chunks_mut(to, row, |i, to| {
                 let id = ids.get(i) as usize;
                 let from = &bytes[id * row_bytes..(id + 1) * row_bytes];
-                let scale = if scales.len() == 1 { scales[0] } else { scales[id] };
                 for (j, to) in to.iter_mut().enumerate() {
-                    *to = narrow(f32::from(element(from, j)) * scale);
+                    *to = narrow(f32::from(element(from, j)) * scales[(id * row + j) / shared]);
                 }
             });
         }

@@ -4,9 +4,11 @@
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
 //! * [`dynamic`]: quantizing float activations on the fly;
+//! * [`blockwise`]: products with weights that have a scale for each block;
 //! * [`words`]: products of 16-bit with 16-bit numbers;
 //! * [`store`]: epilogues, [`fixed`]: requantization by fixed-point multipliers.
 
+pub mod blockwise;
 pub mod depthwise;
 pub mod dot;
 pub mod dynamic;

@@ -16,7 +16,7 @@ use ferrolite_model::options::{
     ActivationFunctionType, FullyConnectedOptionsT, FullyConnectedOptionsWeightsFormat,
 };
 
-use super::activation;
+use super::{activation, blockwise};
 use super::conv2d::{clips, floats, type_name};
 use super::hybrid::{self, Activations, HybridColumns, Operands, RowProduct};
 use super::integer::{Columns, Finish, Place, scratch_bytes, width};
@@ -31,10 +31,10 @@ use crate::shape::Shape;
 
 /// The sizes of a product.
 #[derive(Clone, Copy)]
-struct Sizes {
-    rows: usize,
-    units: usize,
-    depth: usize,
+pub(super) struct Sizes {
+    pub rows: usize,
+    pub units: usize,
+    pub depth: usize,
 }
 
 impl Sizes {
@@ -293,6 +293,9 @@ fn lower_hybrid(
     let range = activation::clamp(option, cx)?;
     let Sizes { rows, units, depth } = sizes;
     let weights = node.input(1)?;
+    if let Some(block) = blockwise::block_size(weights.info) {
+        return blockwise::lower(node, cx, sizes, block, range);
+    }
     let whole_bytes = match weights.info.dtype {
         TensorType::Int8 => true,
         TensorType::Int4 => depth % 2 == 0,

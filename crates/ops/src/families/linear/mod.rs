@@ -6,6 +6,7 @@
 
 pub(super) mod activation;
 mod batch_matmul;
+mod blockwise;
 mod conv2d;
 mod conv3d;
 mod depthwise;
