@@ -25,10 +25,7 @@ from onebuild import NUMPY, serialize, to_bytes
 from reference import Reference, Refused
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-    given = (case.source, case.answers) if case.source else None
-    resolver = UNDELEGATED if case.undelegated else DEFAULT
-    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special, given, resolver)
-ECTORS = os.path.join(HERE, "vectors")
+VECTORS = os.path.join(HERE, "vectors")
 REFUSED = os.path.join(HERE, "refused.md")
 DEFAULT = "AUTO"
 UNDELEGATED = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"

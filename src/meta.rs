@@ -33,10 +33,11 @@ impl TensorMeta {
         }
     }
 
-    /// Whether the file leaves a dimension open: [`TensorMeta::shape`] is then an example.
+    /// Whether the file may leave the shape to the caller: [`TensorMeta::shape`] is then an example. It does with -1 for a
+    /// dimension, and with no dimensions at all, which stand for a scalar and for an unknown rank alike.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.shape_signature.contains(&-1)
+        self.shape_signature.contains(&-1) || self.shape.is_empty()
     }
 
     /// The scale and zero point, for tensors quantized per tensor.

@@ -113,6 +113,28 @@ def by_rows(values, block):
     return blocks[present], packed
 
 
+def shuffled(rows, depth, units, activation="none"):
+    """A dense layer whose weights are stored in tiles of 4 rows by 16 columns; its second output is the input in that order."""
+
+    def build(case):
+        graph = case.graph
+        input_quant, quant = Quant(np.float32(1 / 64), 128), Quant(np.float32(1 / 128), 128)
+        x = graph.input("UINT8", (rows, depth), input_quant)
+        tiles = case.values("UINT8", (units, depth), quant).reshape(units // 4, 4, depth // 16, 16).transpose(0, 2, 1, 3)
+        w = graph.const("UINT8", (tiles ^ 0x80).reshape(units, depth), quant)
+        b = bias(case, "u8", units, input_quant, quant)
+        y, workspace = graph.output("INT16", Quant(np.float32(8 / 32768), 0)), graph.tensor("UINT8", (rows, depth), input_quant)
+        graph.op("FULLY_CONNECTED", [x, w, b], [y, workspace], weightsFormat=1, fusedActivationFunction=ACTIVATIONS[activation])
+
+    add("FULLY_CONNECTED", label("shuffled", (rows, depth), f"u{units}", activation if activation != "none" else ""), build)
+
+
+shuffled(1, 16, 4)
+shuffled(1, 48, 12, "relu")
+shuffled(4, 32, 8)
+shuffled(4, 16, 4, "relu6")
+
+
 def sparse_dense(dtype, shape, units, block, activation="none", with_bias=True):
     """A dense layer whose weights are stored sparsely."""
 

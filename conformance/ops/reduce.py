@@ -45,6 +45,7 @@ def reduction(op, dtype, shape, axes, keep, rescale=True):
         if op == "REDUCE_PROD":
             low, high = {"FLOAT32": (-1.6, 1.6), "INT32": (-3, 3), "INT64": (-3, 3)}.get(dtype, (None, None))
             case.feed(case.values(dtype, shape, quant, low=low, high=high))
+        case.allow_special = 0 in shape
 
     along = "axes" + "".join(str(a) for a in axes).replace("-", "m")
     add(op, label(dtype, shape, along, "keep" if keep else "", "" if rescale else "same_scale"), build)
@@ -54,6 +55,8 @@ for op, dtypes in REDUCTIONS.items():
     for dtype in dtypes:
         for row in AXES + (MORE_AXES if dtype in ("FLOAT32", "BOOL") or (dtype, op) == ("INT8", "MEAN") else []):
             reduction(op, dtype, *row)
+        if dtype == "FLOAT32" and op in SAME_QUANT:
+            reduction(op, dtype, (0, 3), (0,), False)
         if dtype in QUANTIZED and op in ("MEAN", "SUM"):
             reduction(op, dtype, *AXES[0], rescale=False)
             reduction(op, dtype, *AXES[2], rescale=False)

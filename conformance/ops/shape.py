@@ -44,6 +44,7 @@ for name, shape, new in [
     move("RESHAPE", name, PLAIN if name == "flatten" else ("FLOAT32", "INT8"), [shape, i32(*new)], {"newShape": list(new)})
 move("RESHAPE", "option_only", ("FLOAT32", "INT8"), [(4, 3)], {"newShape": [2, 6]})
 move("RESHAPE", "empty", ("FLOAT32",), [(0, 3), i32(0, 5)], {"newShape": [0, 5]})
+move("RESHAPE", "empty_wildcard", ("FLOAT32",), [(2, 0, 3), i32(3, 0, -1)], {"newShape": [3, 0, -1]})
 move("RESHAPE", "strings", ("STRING",), [(2, 3), i32(3, 2)], {"newShape": [3, 2]})
 
 

@@ -233,7 +233,8 @@ fn dequantized_rows<T: Element>(
         _ if scales.len() == 1 => Some(limit * row),
         _ => Some(row),
     };
-    let Some(shared) = shared.filter(|&n| symmetric && n.checked_mul(scales.len()) == Some(limit * row)) else {
+    let Some(shared) = shared.filter(|&n| symmetric && n.checked_mul(scales.len()) == Some(limit * row))
+    else {
         return Err(OpError::invalid(format!(
             "the embedding table '{}' needs zero points of 0 and one scale, one for each of its {limit} rows, or one for \
              each block of a row",

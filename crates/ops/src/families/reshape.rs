@@ -4,8 +4,8 @@
 //! They are aliases: the planner lets the output name the input's memory, and the copy kernel here runs only where the
 //! output must have memory of its own (a graph output that is also a graph input, say).
 
-use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::{ReshapeOptionsT, SqueezeOptionsT};
+use ferrolite_model::{BuiltinOperator, TensorType};
 
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -14,6 +14,7 @@ use crate::node::{InferError, Ints, Node, OutputShapes, one};
 use crate::same_types;
 use crate::shape::{Shape, resolve_axis};
 use crate::spec::OpSpec;
+use crate::tensor::TensorInfo;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
@@ -29,13 +30,14 @@ fn infer_same(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(node.shape(0)?.clone()))
 }
 
-/// The shape asked for: the second input if there is one, else the option.
+/// The shape asked for: the second input if it is a list of int32, else the option.
 ///
 /// TensorFlow converters of old wrote the option `[0]` for "see the input" and for scalars.
 fn infer_reshape(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let list = |info: &TensorInfo| info.dtype == TensorType::Int32 && info.shape.rank() == 1;
     let wanted: Ints = match node.optional(1) {
-        Some(_) => node.ints(1)?,
-        None => {
+        Some(operand) if list(operand.info) => node.ints(1)?,
+        _ => {
             let from_option: Ints = node
                 .options::<ReshapeOptionsT>()?
                 .new_shape
@@ -50,7 +52,8 @@ fn infer_reshape(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(resolve_wildcard(input, &wanted)?))
 }
 
-/// Replaces the one `-1` of a shape by what the number of elements leaves for it.
+/// Replaces the one `-1` of a shape by what the number of elements leaves for it. Where another dimension is 0 that could
+/// be anything: the dimensions that are not 0 then tell.
 fn resolve_wildcard(input: &Shape, wanted: &[i64]) -> Result<Shape, OpError> {
     let total = input.num_elements()?;
     let mut known = 1usize;
@@ -64,10 +67,18 @@ fn resolve_wildcard(input: &Shape, wanted: &[i64]) -> Result<Shape, OpError> {
     }
     let mut shape: Shape = wanted.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
     if let Some(i) = wildcard {
-        let rest = total.checked_div(known).unwrap_or(0);
+        let rest = match total.checked_div(known) {
+            Some(rest) => rest,
+            None => without_zeros(input)? / without_zeros(&shape)?,
+        };
         shape = shape.iter().enumerate().map(|(j, &d)| if i == j { rest } else { d }).collect();
     }
     if shape.num_elements()? == total { Ok(shape) } else { Err(mismatch(input, wanted)) }
+}
+
+/// The product of the dimensions that are not 0.
+fn without_zeros(shape: &Shape) -> Result<usize, OpError> {
+    shape.iter().filter(|&&d| d != 0).copied().collect::<Shape>().num_elements()
 }
 
 fn mismatch(input: &Shape, wanted: &[i64]) -> OpError {

@@ -111,7 +111,7 @@ mod tests {
                 let weights = BlockWeights::new(&values, scales.clone(), bias.clone(), 4, 2);
                 let rows = BlockRows { data: &x, scales: &row_scales, zeros: &zeros };
                 let mut got = [0.0; 4];
-                multiply_blocks(*cpu, &weights, &rows, (-50.0, 50.0), &mut got, Par::new(2));
+                multiply_blocks(cpu, &weights, &rows, (-50.0, 50.0), &mut got, Par::new(2));
                 for (i, got) in got.iter().enumerate() {
                     let (row, unit) = (i / 2, i % 2);
                     let real = |k: usize| (i32::from(x[row * 4 + k]) - zeros[row]) as f32 * row_scales[row];

@@ -140,7 +140,7 @@ fold! { Product:
     i64: 1, i64::wrapping_mul;
 }
 fold! { MaxOf:
-    f32: f32::MIN, |a, x| if x > a { x } else { a };
+    f32: f32::NEG_INFINITY, |a, x| if x > a { x } else { a };
     i8: i8::MIN, Ord::max;
     u8: u8::MIN, Ord::max;
     i16: i16::MIN, Ord::max;
@@ -148,7 +148,7 @@ fold! { MaxOf:
     i64: i64::MIN, Ord::max;
 }
 fold! { MinOf:
-    f32: f32::MAX, |a, x| if x < a { x } else { a };
+    f32: f32::INFINITY, |a, x| if x < a { x } else { a };
     i8: i8::MAX, Ord::min;
     u8: u8::MAX, Ord::min;
     i16: i16::MAX, Ord::min;

@@ -1,5 +1,6 @@
 //! FULLY_CONNECTED: rows times a matrix of weights `[units, depth]`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
@@ -16,12 +17,12 @@ use ferrolite_model::options::{
     ActivationFunctionType, FullyConnectedOptionsT, FullyConnectedOptionsWeightsFormat,
 };
 
-use super::{activation, blockwise};
 use super::conv2d::{clips, floats, type_name};
 use super::hybrid::{self, Activations, HybridColumns, Operands, RowProduct};
 use super::integer::{Columns, Finish, Place, scratch_bytes, width};
 use super::requant::{Arithmetic, Requant, choose};
 use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
+use super::{activation, blockwise, shuffled};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -57,27 +58,44 @@ fn sizes(node: &Node<'_>) -> Result<Sizes, OpError> {
     Ok(Sizes { rows: count / depth, units, depth })
 }
 
-fn options(node: &Node<'_>) -> Result<FullyConnectedOptionsT, OpError> {
-    let options = node.options::<FullyConnectedOptionsT>()?;
-    if options.weights_format != FullyConnectedOptionsWeightsFormat::DEFAULT {
-        return Err(OpError::unsupported(
-            "shuffled weights are not supported: convert the model with the default weights format",
-        ));
+/// Whether the weights are stored in tiles; the operator then has a second output.
+fn is_shuffled(node: &Node<'_>, sizes: Sizes) -> Result<bool, OpError> {
+    let format = node.options::<FullyConnectedOptionsT>()?.weights_format;
+    let shuffled = format != FullyConnectedOptionsWeightsFormat::DEFAULT;
+    if shuffled {
+        shuffled::check(sizes.rows, sizes.units, sizes.depth)?;
     }
-    Ok(options)
+    let (weights, outputs) = (node.dtype(1)?, node.outputs.len());
+    let fits = if shuffled {
+        weights == TensorType::UInt8 && node.output(0)?.dtype == TensorType::Int16 && outputs == 2
+    } else {
+        outputs == 1
+    };
+    if fits {
+        return Ok(shuffled);
+    }
+    Err(OpError::invalid(format!(
+        "{weights} weights in the format {format:?} with {outputs} outputs: shuffled weights are uint8 and give two outputs, \
+         all others give one"
+    )))
 }
 
 pub(super) fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     let sizes = sizes(node)?;
     let input = node.shape(0)?;
-    if !options(node)?.keep_num_dims {
-        return Ok(one(Shape::from([sizes.rows, sizes.units])));
+    let shuffled = is_shuffled(node, sizes)?;
+    if !node.options::<FullyConnectedOptionsT>()?.keep_num_dims {
+        let mut shapes = one(Shape::from([sizes.rows, sizes.units]));
+        shapes.extend(shuffled.then(|| input.clone().into()));
+        return Ok(shapes);
     }
     match input.split_last() {
         Some((&last, outer)) if last == sizes.depth => {
             let mut shape = Shape::new(outer);
             shape.push(sizes.units);
-            Ok(one(shape))
+            let mut shapes = one(shape);
+            shapes.extend(shuffled.then(|| input.clone().into()));
+            Ok(shapes)
         }
         _ => Err(OpError::invalid(format!(
             "the last dimension of the input {input} must be the weights' {} to keep its dimensions",
@@ -88,7 +106,7 @@ pub(super) fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 }
 
 pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let (sizes, options) = (sizes(node)?, options(node)?);
+    let (sizes, options) = (sizes(node)?, node.options::<FullyConnectedOptionsT>()?);
     let option = options.fused_activation_function;
     match (node.dtype(0)?, node.dtype(1)?) {
         (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes, option),
@@ -149,7 +167,11 @@ fn lower_integer<X: Activation + Element>(
     let (weights, bias_operand, output) = (node.input(1)?, node.optional(2), node.output(0)?);
     let (input_scale, input_zero) = node.input(0)?.info.per_tensor()?;
     let weight_scales = scales(weights.info, 0, sizes.units)?;
-    let weight_zero = zero_point(weights.info)?;
+    let shuffled = is_shuffled(node, sizes)?;
+    let (input_zero, weight_zero) = match shuffled {
+        true => (shuffled::ZERO_POINT, shuffled::ZERO_POINT),
+        false => (input_zero, zero_point(weights.info)?),
+    };
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = weights.value.is_some() && known(bias_operand);
     let arithmetic = arithmetic(node, constant, option)?;
@@ -157,7 +179,9 @@ fn lower_integer<X: Activation + Element>(
     let weights_type = if X::DTYPE == TensorType::UInt8 { X::DTYPE } else { weights.info.dtype };
     let prepare = move |weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
         let Sizes { units, depth, .. } = sizes;
-        let weights = WeightBytes::new(weights_type, weights, units * depth)?;
+        let weights: Cow<'_, [u8]> =
+            if shuffled { shuffled::in_rows(weights, depth).into() } else { weights.into() };
+        let weights = WeightBytes::new(weights_type, &weights, units * depth)?;
         let bias = bias(bias_type, bias_bytes, units)?;
         let requant = Requant {
             arithmetic,
@@ -175,6 +199,7 @@ fn lower_integer<X: Activation + Element>(
         Some(bytes) if constant => {
             let mut params = PackParams::new(cpu, node);
             params.push(option.0 as u64);
+            params.push(u64::from(shuffled));
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(weights), bias_operand];
             Some(
@@ -190,7 +215,11 @@ fn lower_integer<X: Activation + Element>(
         let data = bytemuck::try_cast_slice::<u8, X>(io.inputs.bytes(0)?)
             .map_err(|e| OpError::invalid(format!("the input's memory does not fit its type: {e}")))?;
         let rows = Dense { data, rows: sizes.rows, depth: sizes.depth, stride: sizes.depth };
-        columns.run(&rows, input_zero, &mut io.outputs, Place::rows(0, sizes.units), par, io.scratch)
+        columns.run(&rows, input_zero, &mut io.outputs, Place::rows(0, sizes.units), par, io.scratch)?;
+        if shuffled {
+            shuffled::shuffle(io.inputs.bytes(0)?, sizes.depth, io.outputs.bytes(1)?);
+        }
+        Ok(())
     };
     Ok(FnKernel::new(name, move |io, cx| match &prepared {
         Some(columns) => run(columns, io, cx.par()),

@@ -15,6 +15,7 @@ pub(super) mod geometry;
 mod hybrid;
 mod integer;
 mod requant;
+mod shuffled;
 mod transpose_conv;
 mod weights;
 
@@ -81,6 +82,7 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::FULLY_CONNECTED, fully_connected::infer, fully_connected::lower)
         .versions(14)
         .inputs(2, 3)
+        .outputs(1, 2)
         .types(types![
             (Float32, Float32, Float32) -> (Float32),
             (Float32, Int8, Float32) -> (Float32),
@@ -92,7 +94,7 @@ pub const SPECS: &[OpSpec] = &[
             (Int8, Int2, Int32) -> (Int8),
             (Int8, Int8, Int32) -> (Int16),
             (UInt8, UInt8, Int32) -> (UInt8),
-            (UInt8, UInt8, Int32) -> (Int16),
+            (UInt8, UInt8, Int32) -> (Int16, UInt8),
             (Int16, Int8, Int32) -> (Int16),
             (Int16, Int8, Int64) -> (Int16),
             (Int16, Int4, Int32) -> (Int16),

@@ -1,0 +1,112 @@
+//! What planning refuses, and what it leaves to the caller: models on which LiteRT crashes, and shapes that are examples.
+
+use ferrolite::model_file::{BuiltinOperator, ModelBuilder, Operator, Options, Signature, Tensor};
+use ferrolite::{ErrorKind, Interpreter, Model, Quantization, TensorType};
+
+/// A model of one operator over inputs of shape `[1, 2, 2, 1]`.
+fn one_operator(code: BuiltinOperator, inputs: &[(TensorType, Option<f32>)], output: TensorType) -> Model {
+    let mut builder = ModelBuilder::new();
+    let graph = builder.add_subgraph("main");
+    let operands: Vec<usize> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, &(dtype, scale))| {
+            let tensor = Tensor::new(format!("x{i}"), dtype, &[1, 2, 2, 1]);
+            let tensor = match scale {
+                Some(scale) => tensor.quantized(Quantization::per_tensor(scale, 0)),
+                None => tensor,
+            };
+            builder.add_tensor(graph, tensor)
+        })
+        .collect();
+    let y = builder.add_tensor(graph, Tensor::new("y", output, &[1, 2, 2, 1]));
+    builder.add_operator(graph, Operator::new(code, operands.iter().copied(), [y], Options::None));
+    builder.set_inputs(graph, operands).set_outputs(graph, [y]);
+    Model::from_bytes(builder.to_bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn what_crashes_the_reference_is_refused_by_name() {
+    use BuiltinOperator as Op;
+    use TensorType::*;
+    const SCALE: &str = "needs one scale and one zero point";
+    const TYPES: &str = "are not among those the operator is defined for";
+    type Row = (Op, &'static [(TensorType, Option<f32>)], TensorType, &'static str);
+    let rows: &[Row] = &[
+        (Op::LOG, &[(Int16, None)], Int16, SCALE),
+        (Op::SQRT, &[(Int16, None)], Int16, SCALE),
+        (Op::RSQRT, &[(Int16, None)], Int16, SCALE),
+        (Op::ADD, &[(Int8, None), (Int8, None)], Int8, SCALE),
+        (Op::SUB, &[(UInt8, None), (UInt8, None)], UInt8, SCALE),
+        (Op::SUB, &[(Int16, None), (Int16, None)], Int16, SCALE),
+        (Op::SQUARED_DIFFERENCE, &[(Int8, None), (Int8, None)], Int8, SCALE),
+        (Op::EQUAL, &[(Int8, None), (Int8, None)], Bool, SCALE),
+        (Op::NOT_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
+        (Op::LESS, &[(Int8, Some(0.5)), (Int8, None)], Bool, SCALE),
+        (Op::GREATER_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
+        (Op::FAKE_QUANT, &[(String, None)], String, TYPES),
+        (Op::MATRIX_DIAG, &[(String, None)], String, TYPES),
+        (Op::MATRIX_SET_DIAG, &[(String, None), (String, None)], String, TYPES),
+        (Op::CONV_2D, &[(Float32, None), (Float16, None), (Float32, None)], Float32, TYPES),
+        (Op::CONV_2D, &[(Float32, None), (Int16, Some(1.0)), (Float32, None)], Float32, TYPES),
+        (Op::EMBEDDING_LOOKUP, &[(Int32, None), (String, None)], String, TYPES),
+        (Op::DEPTHWISE_CONV_2D, &[(Float32, None), (Float32, None)], Float32, "needs a bias"),
+    ];
+    for (op, inputs, output, expected) in rows {
+        let error = Interpreter::builder(&one_operator(*op, inputs, *output)).build().err();
+        let message = error.map(|e| e.to_string()).unwrap_or_default();
+        let named = message.contains(&format!("{op:?}")) && message.contains(expected);
+        assert!(named, "{op:?} {inputs:?}: {message}");
+    }
+}
+
+/// An operator of two inputs of equal, open shapes, whose example shapes differ.
+fn open_model() -> Model {
+    let mut builder = ModelBuilder::new();
+    let graph = builder.add_subgraph("main");
+    let open = |name: &str, shape: &[usize], signature: &[i32]| Tensor {
+        shape_signature: signature.to_vec(),
+        ..Tensor::new(name, TensorType::Float32, shape)
+    };
+    let a = builder.add_tensor(graph, open("a", &[1, 3], &[-1, 3]));
+    let b = builder.add_tensor(graph, open("b", &[2, 3], &[-1, 3]));
+    let y = builder.add_tensor(graph, open("y", &[1, 3], &[-1, 3]));
+    builder.add_operator(graph, Operator::new(BuiltinOperator::ATAN2, [a, b], [y], Options::None));
+    builder.set_inputs(graph, [a, b]).set_outputs(graph, [y]);
+    builder.add_signature(Signature {
+        key: "serve".into(),
+        inputs: vec![("a".into(), a), ("b".into(), b)],
+        outputs: vec![("y".into(), y)],
+        subgraph: graph,
+    });
+    Model::from_bytes(builder.to_bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn open_shapes_are_examples() {
+    let model = open_model();
+    let mut interpreter = Interpreter::builder(&model).build().unwrap();
+    assert_eq!(interpreter.allocate().unwrap_err().kind(), ErrorKind::BadModel);
+    interpreter.resize_input(0, &[4, 3]).unwrap();
+    interpreter.resize_input(1, &[4, 3]).unwrap();
+    interpreter.allocate().unwrap();
+    assert_eq!(interpreter.output_shape(0), [4, 3]);
+    interpreter.invoke().unwrap();
+    assert_eq!(interpreter.output::<f32>(0).unwrap(), [0.0; 12]);
+}
+
+#[test]
+fn a_signature_is_planned_once_all_its_inputs_are_resized() {
+    let model = open_model();
+    let mut interpreter = Interpreter::builder(&model).build().unwrap();
+    let mut runner = interpreter.signature_runner("serve").unwrap();
+    runner.resize_input("a", &[5, 3]).unwrap();
+    let mut runner = interpreter.signature_runner("serve").unwrap();
+    runner.resize_input("b", &[5, 3]).unwrap();
+    runner.allocate().unwrap();
+    assert_eq!(runner.output_shape("y").unwrap(), [5, 3]);
+    runner.input_mut::<f32>("a").unwrap().fill(0.0);
+    runner.input_mut::<f32>("b").unwrap().fill(1.0);
+    runner.invoke().unwrap();
+    assert_eq!(runner.output::<f32>("y").unwrap(), [0.0; 15]);
+}
