@@ -168,6 +168,8 @@ fn lower_integer<X: Activation + Element>(
     let (input_scale, input_zero) = node.input(0)?.info.per_tensor()?;
     let weight_scales = scales(weights.info, 0, sizes.units)?;
     let shuffled = is_shuffled(node, sizes)?;
+    // The reference's kernel for shuffled weights leaves the activation out.
+    let option = if shuffled { ActivationFunctionType::NONE } else { option };
     let (input_zero, weight_zero) = match shuffled {
         true => (shuffled::ZERO_POINT, shuffled::ZERO_POINT),
         false => (input_zero, zero_point(weights.info)?),
