@@ -246,7 +246,8 @@ fn arithmetic(
     if output == TensorType::Int16 {
         // The matrix product takes only what needs no zero points and no sums of 64 bits.
         let biased = bias == Some(TensorType::Int64)
-            || TensorType::from_schema(options(node)?.quantized_bias_type) == Some(TensorType::Int64);
+            || TensorType::from_schema(node.options::<FullyConnectedOptionsT>()?.quantized_bias_type)
+                == Some(TensorType::Int64);
         let zeros = [node.input(0)?.info, node.input(1)?.info, node.output(0)?];
         let centred =
             zeros.into_iter().try_fold(true, |all, info| Ok::<_, OpError>(all && zero_point(info)? == 0))?;
