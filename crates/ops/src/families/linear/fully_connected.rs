@@ -176,7 +176,7 @@ fn lower_integer<X: Activation + Element>(
     };
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = weights.value.is_some() && known(bias_operand);
-    let arithmetic = arithmetic(node, constant, option)?;
+    let arithmetic = if shuffled { Arithmetic::Fixed } else { arithmetic(node, constant, option)? };
     let (output_info, cpu) = (output.clone(), cx.cpu);
     let weights_type = if X::DTYPE == TensorType::UInt8 { X::DTYPE } else { weights.info.dtype };
     let prepare = move |weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
