@@ -1,13 +1,13 @@
 //! Running a model.
 
 use ferrolite_model::TensorType;
-use ferrolite_ops::{Element, Resources, Shape, TensorValue, strings};
+use ferrolite_ops::{Element, Resources, Shape, TensorValue, Variable, strings};
 use ferrolite_runtime::{CancelToken, Executor, Options, Profile};
 
 use crate::builder::InterpreterBuilder;
 use crate::meta::TensorMeta;
 use crate::model::Model;
-use crate::signature::SignatureRunner;
+use crate::signature::{Signature, SignatureRunner};
 use crate::view::TensorView;
 use crate::{Error, ErrorKind, Result, quantized};
 
@@ -293,10 +293,46 @@ impl Interpreter {
         self.executor.reset_variables();
     }
 
-    /// The resource variables.
+    /// The resource variables that have been met so far, in that order; all signatures share them. See
+    /// [`Interpreter::initialize_variables`].
     #[must_use]
-    pub fn variables(&self) -> &Resources {
-        self.executor.resources()
+    pub fn variables(&self) -> &[Variable] {
+        self.executor.resources().variables()
+    }
+
+    /// The value of the variable `name`, without a copy.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&TensorValue> {
+        self.executor.resources().named(name)?.value.as_ref()
+    }
+
+    /// Gives the variable `name` a value.
+    ///
+    /// # Errors
+    /// When no such variable has been met, or it holds another type.
+    pub fn set_variable(&mut self, name: &str, value: TensorValue) -> Result<()> {
+        Ok(self.executor.resources_mut().assign(name, value)?)
+    }
+
+    /// Runs the model's initialisers that have not run yet, so that all variables are known and have values. Running a signature
+    /// does that by itself.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn initialize_variables(&mut self) -> Result<()> {
+        self.executor.initialise()
+    }
+
+    /// A copy of all resource variables and tables as they are.
+    #[must_use]
+    pub fn snapshot(&self) -> Resources {
+        self.executor.resources().clone()
+    }
+
+    /// Makes all resource variables and tables what they were when the snapshot was taken, in this or another interpreter of
+    /// the model.
+    pub fn restore(&mut self, snapshot: &Resources) {
+        self.executor.resources_mut().clone_from(snapshot);
     }
 
     /// A runner of the signature `key`; all runners of an interpreter share its variables. It is planned by its first run,
@@ -305,7 +341,16 @@ impl Interpreter {
     /// # Errors
     /// When there is no such signature, or an operator of its subgraph is not supported.
     pub fn signature_runner(&mut self, key: &str) -> Result<SignatureRunner<'_>> {
-        SignatureRunner::new(self, key)
+        let signature = Signature::new(&self.model, key)?;
+        SignatureRunner::new(self, &signature)
+    }
+
+    /// A runner of a signature at hand; costs nothing beyond the first time.
+    ///
+    /// # Errors
+    /// When the signature is another model's, or its subgraph cannot be planned.
+    pub fn runner(&mut self, signature: &Signature) -> Result<SignatureRunner<'_>> {
+        SignatureRunner::new(self, signature)
     }
 
     /// A tensor after a run: any with [`InterpreterBuilder::preserve_all_tensors`], otherwise inputs, outputs, constants and

@@ -17,7 +17,7 @@
 //!
 //! # Features
 //! `threads` (default) spreads kernels over rayon's threads; `std` (default) reads files; `mmap` maps them into memory;
-//! `gpu` adds the module `gpu`, a backend over Vulkan, Metal and Direct3D 12.
+//! `flex` adds the TensorFlow operators of training graphs and the modules `checkpoint` and `weights`; `gpu` adds the module `gpu`, a backend over Vulkan, Metal and Direct3D 12.
 
 mod builder;
 pub mod custom;
@@ -29,8 +29,13 @@ mod model;
 mod operators;
 mod quantized;
 mod signature;
+#[cfg(feature = "flex")]
+mod training;
 mod view;
 
+/// TensorFlow checkpoints, and weights as safetensors and JSON.
+#[cfg(feature = "flex")]
+pub use ferrolite_flex::{checkpoint, weights};
 /// Running float32 models on a GPU: hand a [`GpuBackend`](gpu::GpuBackend) to [`InterpreterBuilder::backend`].
 #[cfg(feature = "gpu")]
 pub use ferrolite_gpu as gpu;
@@ -38,7 +43,7 @@ pub use ferrolite_gpu as gpu;
 pub use builder::InterpreterBuilder;
 pub use ferrolite_kernels::isa::Cpu;
 pub use ferrolite_model::{self as model_file, Quantization, TensorType};
-pub use ferrolite_ops::{Element, Shape, TensorValue, element, strings};
+pub use ferrolite_ops::{Element, Resources, Shape, TensorValue, Variable, element, strings};
 pub use ferrolite_plan::backend;
 pub use ferrolite_plan::{Error, ErrorKind, ErrorPlace};
 pub use ferrolite_runtime::{CancelToken, Limits, Profile, StepProfile};
@@ -46,7 +51,7 @@ pub use interpreter::Interpreter;
 pub use meta::TensorMeta;
 pub use model::{Model, SignatureInfo};
 pub use operators::{OperatorInfo, operators};
-pub use signature::SignatureRunner;
+pub use signature::{Signature, SignatureRunner};
 pub use view::TensorView;
 
 /// A result with the library's error.

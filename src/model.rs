@@ -7,6 +7,7 @@ use ferrolite_ops::{OpSpec, Registry};
 use ferrolite_runtime::SharedModel;
 
 use crate::Result;
+use crate::signature::Signature;
 
 /// A verified model, with the weights that its interpreters have packed. Cloning shares it.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ impl Model {
     /// [`crate::ErrorKind::BadModel`] when the bytes are no valid model.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
         let model = ferrolite_model::Model::parse(bytes)?;
-        Ok(Self(Arc::new(SharedModel::new(model, Registry::builtin()))))
+        Ok(Self(Arc::new(SharedModel::new(model, registry()))))
     }
 
     /// Reads and verifies a file.
@@ -81,6 +82,14 @@ impl Model {
             .collect()
     }
 
+    /// The signature with this key, to run it with [`crate::Interpreter::runner`].
+    ///
+    /// # Errors
+    /// When there is none; the error names those there are.
+    pub fn signature(&self, key: &str) -> Result<Signature> {
+        Signature::new(self, key)
+    }
+
     /// Operators the model uses that are not supported, with how often each occurs; empty for a model that can run.
     #[must_use]
     pub fn unsupported_operators(&self) -> Vec<(String, usize)> {
@@ -102,4 +111,13 @@ impl core::fmt::Debug for Model {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Model({} subgraphs)", self.graph().subgraphs().len())
     }
+}
+
+/// The operators that this build of the library knows.
+pub(crate) fn registry() -> Registry {
+    #[cfg_attr(not(feature = "flex"), expect(unused_mut, reason = "features add to it"))]
+    let mut registry = Registry::builtin();
+    #[cfg(feature = "flex")]
+    ferrolite_flex::register(&mut registry);
+    registry
 }

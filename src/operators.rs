@@ -1,7 +1,7 @@
 //! What operators are supported.
 
 use ferrolite_model::{OpCode, TensorType};
-use ferrolite_ops::{OpKey, Registry};
+use ferrolite_ops::OpKey;
 
 /// A supported operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct OperatorInfo {
 /// Every supported operator.
 #[must_use]
 pub fn operators() -> Vec<OperatorInfo> {
-    Registry::builtin()
+    crate::model::registry()
         .specs()
         .iter()
         .map(|spec| OperatorInfo {

@@ -1,26 +1,51 @@
-//! Running a signature by the names of its inputs and outputs.
+//! Signatures, and running them by the names of their inputs and outputs.
 
-use ferrolite_model::Signature;
+use std::sync::Arc;
+
 use ferrolite_ops::{Element, TensorValue};
 
-use crate::interpreter::{Entry, Interpreter, Ports, not_ready};
+use crate::interpreter::{Entry, Interpreter, Ports as Slots, not_ready};
 use crate::meta::TensorMeta;
+use crate::model::Model;
 use crate::{Error, Result, quantized};
 
-/// A signature of an interpreter: named inputs in, named outputs out.
-pub struct SignatureRunner<'a> {
-    interpreter: &'a mut Interpreter,
-    entry: Entry,
+/// A named entry point of a model: its inputs and outputs by name. Cheap to clone, borrows nothing, and good for every
+/// interpreter of its model.
+///
+/// Several can be at hand at once; [`Interpreter::runner`] lends the interpreter to one of them for as long as its values
+/// are looked at:
+///
+/// ```no_run
+/// # fn main() -> ferrolite::Result<()> {
+/// # let batches: Vec<([f32; 8], [f32; 8])> = vec![];
+/// let model = ferrolite::Model::from_file("trainable.tflite")?;
+/// let mut interpreter = ferrolite::Interpreter::builder(&model).build()?;
+/// let (train, infer) = (model.signature("train")?, model.signature("infer")?);
+/// for (x, y) in &batches {
+///     let mut step = interpreter.runner(&train)?;
+///     step.set("x", x)?.set("y", y)?.invoke()?;
+///     println!("loss {}", step.output::<f32>("loss")?[0]);
+/// }
+/// let mut answer = interpreter.runner(&infer)?;
+/// answer.set("x", &[0.5f32; 8])?.invoke()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Signature(Arc<Ports>);
+
+struct Ports {
+    model: Model,
+    key: String,
+    subgraph: usize,
     inputs: Vec<(String, TensorMeta)>,
     outputs: Vec<(String, TensorMeta)>,
 }
 
-impl<'a> SignatureRunner<'a> {
-    pub(crate) fn new(interpreter: &'a mut Interpreter, key: &str) -> Result<Self> {
-        let model = interpreter.model().clone();
+impl Signature {
+    pub(crate) fn new(model: &Model, key: &str) -> Result<Self> {
         let signature = find(model.graph().signatures(), key)?;
-        let entry = Entry::new(&model, signature.subgraph)?;
-        interpreter.executor.open(signature.subgraph)?;
+        let entry = Entry::new(model, signature.subgraph)?;
         let tensors = model.graph().subgraph(signature.subgraph).map_or(&[][..], |s| &s.tensors);
         let named = |list: &[(String, usize)]| -> Vec<(String, TensorMeta)> {
             list.iter()
@@ -28,30 +53,79 @@ impl<'a> SignatureRunner<'a> {
                 .collect()
         };
         let (inputs, outputs) = (named(&signature.inputs), named(&signature.outputs));
-        Ok(Self { interpreter, entry, inputs, outputs })
+        Ok(Self(Arc::new(Ports {
+            model: model.clone(),
+            key: key.to_owned(),
+            subgraph: entry.subgraph,
+            inputs,
+            outputs,
+        })))
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.0.key
     }
 
     /// Inputs with their names.
     #[must_use]
     pub fn inputs(&self) -> &[(String, TensorMeta)] {
-        &self.inputs
+        &self.0.inputs
     }
 
     /// Outputs with their names.
     #[must_use]
     pub fn outputs(&self) -> &[(String, TensorMeta)] {
-        &self.outputs
+        &self.0.outputs
+    }
+}
+
+impl core::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Signature({})", self.0.key)
+    }
+}
+
+/// An interpreter lent to one of its signatures: named inputs in, named outputs out.
+pub struct SignatureRunner<'a> {
+    interpreter: &'a mut Interpreter,
+    signature: Signature,
+}
+
+impl<'a> SignatureRunner<'a> {
+    pub(crate) fn new(interpreter: &'a mut Interpreter, signature: &Signature) -> Result<Self> {
+        if !Arc::ptr_eq(interpreter.model().shared(), signature.0.model.shared()) {
+            return Err(Error::invalid_input(format!(
+                "the signature '{}' belongs to another model than the interpreter's: ask the same model for both",
+                signature.key()
+            )));
+        }
+        interpreter.executor.open(signature.0.subgraph)?;
+        Ok(Self { interpreter, signature: signature.clone() })
     }
 
-    fn input_ports(&mut self, name: &str) -> Result<(Ports<'_>, &TensorMeta)> {
-        let meta = by_name(&self.inputs, "input", name)?;
-        let subgraph = self.entry.subgraph;
-        Ok((Ports { executor: &mut self.interpreter.executor, subgraph }, meta))
+    /// Inputs with their names.
+    #[must_use]
+    pub fn inputs(&self) -> &[(String, TensorMeta)] {
+        self.signature.inputs()
+    }
+
+    /// Outputs with their names.
+    #[must_use]
+    pub fn outputs(&self) -> &[(String, TensorMeta)] {
+        self.signature.outputs()
+    }
+
+    fn input_ports(&mut self, name: &str) -> Result<(Slots<'_>, &TensorMeta)> {
+        let meta = by_name(&self.signature.0.inputs, "input", name)?;
+        let subgraph = self.signature.0.subgraph;
+        Ok((Slots { executor: &mut self.interpreter.executor, subgraph }, meta))
     }
 
     fn output_value(&self, name: &str) -> Result<(&TensorValue, &TensorMeta)> {
-        let meta = by_name(&self.outputs, "output", name)?;
-        let value = self.interpreter.executor.slot(self.entry.subgraph, meta.index);
+        let meta = by_name(&self.signature.0.outputs, "output", name)?;
+        let value = self.interpreter.executor.slot(self.signature.0.subgraph, meta.index);
         Ok((value.ok_or_else(|| not_ready(name))?, meta))
     }
 
@@ -65,6 +139,23 @@ impl<'a> SignatureRunner<'a> {
             .value_mut(meta)?
             .elements_mut()
             .map_err(|e| Error::invalid_input(format!("input '{name}': {e}")))
+    }
+
+    /// Fills an input.
+    ///
+    /// # Errors
+    /// When the signature has no such input, its element type is not `T`, or it has another number of elements.
+    pub fn set<T: Element>(&mut self, name: &str, values: &[T]) -> Result<&mut Self> {
+        let input = self.input_mut::<T>(name)?;
+        if input.len() != values.len() {
+            return Err(Error::invalid_input(format!(
+                "input '{name}' takes {} elements, {} were given: resize the input or give as many",
+                input.len(),
+                values.len()
+            )));
+        }
+        input.copy_from_slice(values);
+        Ok(self)
     }
 
     /// Sets an input from little-endian bytes (strings: the layout of [`crate::strings`]).
@@ -90,8 +181,8 @@ impl<'a> SignatureRunner<'a> {
     /// # Errors
     /// When the signature has no such input.
     pub fn input_shape(&self, name: &str) -> Result<&[usize]> {
-        let meta = by_name(&self.inputs, "input", name)?;
-        let value = self.interpreter.executor.slot(self.entry.subgraph, meta.index);
+        let meta = by_name(&self.signature.0.inputs, "input", name)?;
+        let value = self.interpreter.executor.slot(self.signature.0.subgraph, meta.index);
         Ok(value.ok_or_else(|| not_ready(name))?.shape())
     }
 
@@ -109,7 +200,7 @@ impl<'a> SignatureRunner<'a> {
     /// # Errors
     /// When the shapes do not fit the model.
     pub fn allocate(&mut self) -> Result<()> {
-        self.interpreter.executor.allocate(self.entry.subgraph)
+        self.interpreter.executor.allocate(self.signature.0.subgraph)
     }
 
     /// Runs the signature.
@@ -117,7 +208,7 @@ impl<'a> SignatureRunner<'a> {
     /// # Errors
     /// As [`Interpreter::invoke`].
     pub fn invoke(&mut self) -> Result<()> {
-        self.interpreter.executor.run(self.entry.subgraph)
+        self.interpreter.executor.run(self.signature.0.subgraph)
     }
 
     /// The elements of an output.
@@ -155,7 +246,7 @@ impl<'a> SignatureRunner<'a> {
     }
 }
 
-fn find<'m>(signatures: &'m [Signature], key: &str) -> Result<&'m Signature> {
+fn find<'m>(signatures: &'m [ferrolite_model::Signature], key: &str) -> Result<&'m ferrolite_model::Signature> {
     signatures.iter().find(|s| s.key == key).ok_or_else(|| {
         let keys: Vec<&str> = signatures.iter().map(|s| s.key.as_str()).collect();
         let known = if keys.is_empty() {

@@ -26,6 +26,9 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Run a model and compare its outputs with reference values
     Compare(CompareArgs),
+    /// Train a model in place through its training signature
+    #[cfg(feature = "flex")]
+    Train(TrainArgs),
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -140,6 +143,41 @@ pub struct CompareArgs {
     pub execution: Execution,
 }
 
+/// Arguments of `train`.
+#[cfg(feature = "flex")]
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The .tflite file, with a signature that takes a batch and returns the loss
+    pub model: PathBuf,
+    /// NumPy archive of the examples: each array's key is the signature's name for an input, its first axis counts the
+    /// examples; an array for an input without axes holds for all steps
+    #[arg(long, value_name = "DATA.npz")]
+    pub data: PathBuf,
+    /// How many times all examples are gone through
+    #[arg(long, value_name = "E", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+    /// Examples of a step [default: as many as the model was exported for]
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
+    /// Signature that takes a training step
+    #[arg(long, value_name = "KEY", default_value = "train")]
+    pub signature: String,
+    /// Safetensors file to write the weights to when training has ended
+    #[arg(long, value_name = "W.safetensors")]
+    pub weights_out: Option<PathBuf>,
+    /// Safetensors file of the weights to start from
+    #[arg(long, value_name = "W.safetensors")]
+    pub weights_in: Option<PathBuf>,
+    /// Print one line of JSON for each epoch
+    #[arg(long)]
+    pub json: bool,
+    /// Seed of the order of the examples, which is another in each epoch
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub execution: Execution,
+}
+
 /// How far a result may be from its reference.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Tolerance {
@@ -196,6 +234,12 @@ mod tests {
             ("compare m.tflite --reference o.npz --inputs i.npz --rtol 0 --atol 1e-3 --steps 2", true),
             ("compare m.tflite --reference o.npz --inputs i.npz --rtol -1", false),
             ("compare m.tflite", false),
+            #[cfg(feature = "flex")]
+            ("train m.tflite --data d.npz --epochs 3 --batch 8 --signature t --weights-in a --weights-out b --json", true),
+            #[cfg(feature = "flex")]
+            ("train m.tflite --data d.npz --epochs 0", false),
+            #[cfg(feature = "flex")]
+            ("train m.tflite", false),
             ("completions bash", true),
             ("completions cmd", false),
             ("man", true),

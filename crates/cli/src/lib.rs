@@ -26,6 +26,8 @@ mod stats;
 mod table;
 mod tensors;
 mod terminal;
+#[cfg(feature = "flex")]
+mod train;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -56,6 +58,8 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<(), Error> {
         Some(Command::Bench(args)) => bench::run(&args, out),
         Some(Command::Inspect(args)) => inspect::run(&args, out),
         Some(Command::Compare(args)) => compare::run(&args, out),
+        #[cfg(feature = "flex")]
+        Some(Command::Train(args)) => train::run(&args, out),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ferrolite", &mut script);

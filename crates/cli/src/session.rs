@@ -59,18 +59,8 @@ impl Session {
     /// # Errors
     /// Usage errors for an unknown signature, instruction set or accelerator, and those of building an interpreter.
     pub fn new(model: &Model, execution: &Execution, setup: &Setup<'_>) -> Result<Self, Error> {
-        let mut builder =
-            Interpreter::builder(model).preserve_all_tensors(setup.preserve_all).profile(setup.profile);
-        if let Some(threads) = execution.threads {
-            builder = builder.threads(usize::from(threads));
-        }
-        if let Some(isa) = &execution.isa {
-            builder = builder.cpu(cpu_named(isa)?);
-        }
-        if execution.accelerator == Accelerator::Gpu {
-            builder = on_gpu(builder)?;
-        }
-        let mut interpreter = builder.build()?;
+        let builder = builder(model, execution)?.preserve_all_tensors(setup.preserve_all);
+        let mut interpreter = builder.profile(setup.profile).build()?;
 
         let (subgraph, inputs, outputs) = match setup.signature {
             None => {
@@ -316,6 +306,24 @@ fn on_gpu(_: InterpreterBuilder) -> Result<InterpreterBuilder, Error> {
     Err(Error::usage(
         "this build of ferrolite has no GPU support; build it with --features gpu, or use --accelerator cpu",
     ))
+}
+
+/// A builder with what was chosen on the command line.
+///
+/// # Errors
+/// Usage errors for an unknown instruction set or accelerator.
+pub fn builder(model: &Model, execution: &Execution) -> Result<InterpreterBuilder, Error> {
+    let mut builder = Interpreter::builder(model);
+    if let Some(threads) = execution.threads {
+        builder = builder.threads(usize::from(threads));
+    }
+    if let Some(isa) = &execution.isa {
+        builder = builder.cpu(cpu_named(isa)?);
+    }
+    if execution.accelerator == Accelerator::Gpu {
+        builder = on_gpu(builder)?;
+    }
+    Ok(builder)
 }
 
 fn cpu_named(name: &str) -> Result<Cpu, Error> {

@@ -133,6 +133,17 @@ impl<'a> Inputs<'a> {
         cast(self.bytes(i)?)
     }
 
+    /// The handle in a resource tensor.
+    ///
+    /// # Errors
+    /// When input `i` is no single resource.
+    pub fn handle(&self, i: usize) -> Result<u32, OpError> {
+        let bytes = self.bytes(i)?.first_chunk::<4>();
+        bytes
+            .map(|b| u32::from_le_bytes(*b))
+            .ok_or_else(|| OpError::invalid(format!("input {i} holds no resource handle")))
+    }
+
     /// The elements of input `i`, `None` if it is absent.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ pub struct Resources {
     handles: HashMap<(String, String), u32>,
     /// `None` for a table that is not filled yet.
     tables: HashMap<u32, Option<Table>>,
+    /// Subgraphs that are to run once and have.
+    initialised: Vec<usize>,
 }
 
 impl Resources {
@@ -65,6 +67,45 @@ impl Resources {
         self.handles.insert((container.to_owned(), name.to_owned()), handle);
         self.variables.push(Variable { container: container.to_owned(), name: name.to_owned(), value: None });
         handle
+    }
+
+    /// The variable with this name, whatever its container.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|v| v.name == name)
+    }
+
+    /// Gives the variable with this name, whatever its container, a value.
+    ///
+    /// # Errors
+    /// When there is no such variable, or its value has another type.
+    pub fn assign(&mut self, name: &str, value: TensorValue) -> Result<(), OpError> {
+        let found = self.variables.iter_mut().find(|v| v.name == name);
+        let variable = found.ok_or_else(|| OpError::invalid(format!("there is no variable '{name}'")))?;
+        match &variable.value {
+            Some(old) if old.dtype() != value.dtype() => Err(OpError::invalid(format!(
+                "the variable '{name}' holds {}, it cannot be given {}",
+                old.dtype(),
+                value.dtype()
+            ))),
+            _ => {
+                variable.value = Some(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the initialising subgraph `subgraph` has run.
+    #[must_use]
+    pub fn is_initialised(&self, subgraph: usize) -> bool {
+        self.initialised.contains(&subgraph)
+    }
+
+    /// Notes that the initialising subgraph `subgraph` has run.
+    pub fn set_initialised(&mut self, subgraph: usize) {
+        if !self.is_initialised(subgraph) {
+            self.initialised.push(subgraph);
+        }
     }
 
     /// The variables in the order in which they were met.
@@ -132,8 +173,9 @@ impl Resources {
         }
     }
 
-    /// Forgets every value and the content of every table; handles stay valid.
+    /// Forgets every value, the content of every table and which initialisers have run; handles stay valid.
     pub fn clear(&mut self) {
+        self.initialised.clear();
         for variable in &mut self.variables {
             variable.value = None;
         }

@@ -19,7 +19,7 @@ pub struct TensorInfo {
     pub shape: Shape,
     /// Scales and zero points, if the tensor is quantized.
     pub quantization: Option<Arc<Quantization>>,
-    /// Whether the file leaves a dimension open: the shape it declares is then no more than an example.
+    /// Whether the file leaves a dimension or the rank open: the shape it declares is then no more than an example.
     pub open_shape: bool,
 }
 

@@ -187,7 +187,8 @@ fn tensor_info(model: &Model, subgraph: &Subgraph, tensor: &Tensor) -> Result<Te
         dtype: tensor.dtype,
         shape: Shape::new(&tensor.shape),
         quantization: blocks::quantization(model, subgraph, tensor)?,
-        open_shape: tensor.is_dynamic(),
+        // Without a rank the file says nothing of the shape.
+        open_shape: tensor.is_dynamic() || (tensor.shape.is_empty() && !tensor.has_rank),
     })
 }
 

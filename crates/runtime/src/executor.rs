@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::par::Par;
+use ferrolite_model::options::CallOnceOptionsT;
 use ferrolite_ops::{Context, OpError, OpErrorKind, Resources, Shape, TensorValue};
 use ferrolite_plan::{Content, Error, ErrorKind, describe};
 
@@ -28,7 +29,6 @@ struct World {
     /// By subgraph; a running instance is taken out of its place.
     instances: Vec<Option<Box<Instance>>>,
     resources: Resources,
-    ran_once: Vec<usize>,
     depth: usize,
 }
 
@@ -134,7 +134,6 @@ impl Executor {
             instance.reset_variables();
         }
         self.world.resources.clear();
-        self.world.ran_once.clear();
     }
 
     /// Runs a subgraph on what its inputs hold.
@@ -149,6 +148,28 @@ impl Executor {
             let mut context = RunContext { shared, options, cancel, world, par: Par::new(threads) };
             context.run(subgraph)
         })
+    }
+
+    /// Runs every subgraph that an operator of the model runs once and that has not run yet, so that all variables have
+    /// values.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn initialise(&mut self) -> Result<(), Error> {
+        let operators = self.shared.model().subgraphs().iter().flat_map(|s| &s.operators);
+        let mut initialisers: Vec<usize> = operators
+            .filter_map(|operator| operator.options::<CallOnceOptionsT>())
+            .filter_map(|options| usize::try_from(options.init_subgraph_index).ok())
+            .collect();
+        initialisers.sort_unstable();
+        initialisers.dedup();
+        for subgraph in initialisers {
+            if !self.world.resources.is_initialised(subgraph) {
+                self.run(subgraph)?;
+                self.world.resources.set_initialised(subgraph);
+            }
+        }
+        Ok(())
     }
 
     /// The plans of all subgraphs in use, as text.
@@ -360,11 +381,11 @@ impl Context for RunContext<'_> {
     }
 
     fn call_once(&mut self, subgraph: usize) -> Result<(), OpError> {
-        if self.world.ran_once.contains(&subgraph) {
+        if self.world.resources.is_initialised(subgraph) {
             return Ok(());
         }
         self.run(subgraph).map_err(Error::into_op_error)?;
-        self.world.ran_once.push(subgraph);
+        self.world.resources.set_initialised(subgraph);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ pub mod detection;
 pub mod elementwise;
 pub mod fingerprint;
 pub mod float;
+pub mod gradient;
 pub mod int8;
 pub mod movement;
 pub mod pool;

@@ -9,10 +9,11 @@ use crate::error::{ModelError, bail};
 /// How deep vectors and maps may nest.
 const MAX_DEPTH: usize = 64;
 
-/// Reads the value that `bytes` hold.
+/// Reads the value that `bytes` hold. Text that is no UTF-8, which exporters write for serialized messages, reads as a
+/// blob.
 ///
 /// # Errors
-/// If anything points outside the bytes, keys or text are not UTF-8, values nest deeper than 64 or refer to shared parts
+/// If anything points outside the bytes, keys are not UTF-8, values nest deeper than 64 or refer to shared parts
 /// so often that reading would not end in reasonable time.
 pub fn parse(bytes: &[u8]) -> Result<Value<'_>, ModelError> {
     let mut reader = Reader { bytes, budget: bytes.len() };

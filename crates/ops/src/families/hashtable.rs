@@ -4,7 +4,7 @@
 use ferrolite_model::options::{HashtableOptionsT, SchemaTensorType};
 use ferrolite_model::{BuiltinOperator, OpCode};
 
-use super::variables::{handle, infer_nothing};
+use super::variables::infer_nothing;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{Context, FnKernel, Kernel};
@@ -125,7 +125,7 @@ fn lower_import(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
     }
     let numbers_first = node.dtype(1)? == TensorType::Int64;
     Ok(FnKernel::new("hashtable_import", move |io, cx| {
-        let id = handle(&io.inputs, 0)?;
+        let id = io.inputs.handle(0)?;
         let (numbers, texts) = if numbers_first { (1, 2) } else { (2, 1) };
         let numbers = io.inputs.get::<i64>(numbers)?;
         let texts = strings::decode(io.inputs.bytes(texts)?)?;
@@ -144,7 +144,7 @@ fn lower_import(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
 
 fn lower_find(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("hashtable_find", |io, cx| {
-        let table = cx.resources().table(handle(&io.inputs, 0)?)?;
+        let table = cx.resources().table(io.inputs.handle(0)?)?;
         match table {
             Table::Strings(entries) => {
                 let default =
@@ -174,7 +174,7 @@ fn no_default() -> OpError {
 fn lower_size(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let run = |io: &mut Io<'_>, cx: &mut dyn Context| {
         // A table that was declared but never filled is empty.
-        let size = cx.resources().table(handle(&io.inputs, 0)?).map_or(0, Table::len);
+        let size = cx.resources().table(io.inputs.handle(0)?).map_or(0, Table::len);
         io.outputs.get::<i64>(0)?.fill(size as i64);
         Ok(())
     };

@@ -6,7 +6,7 @@ use ferrolite_model::options::{CallOnceOptionsT, VarHandleOptionsT};
 
 use crate::TensorType;
 use crate::error::OpError;
-use crate::io::{Inputs, Io};
+use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes, one};
@@ -27,17 +27,6 @@ pub const SPECS: &[OpSpec] = &[
         .outputs(0, 0)
         .stateful(),
 ];
-
-/// The handle in a resource tensor.
-///
-/// # Errors
-/// When input `i` is no single resource.
-pub fn handle(inputs: &Inputs<'_>, i: usize) -> Result<u32, OpError> {
-    let bytes = inputs.bytes(i)?.first_chunk::<4>();
-    bytes
-        .map(|b| u32::from_le_bytes(*b))
-        .ok_or_else(|| OpError::invalid(format!("input {i} holds no resource handle")))
-}
 
 /// Refuses input 0 unless it is a single resource.
 fn check_handle(node: &Node<'_>) -> Result<(), OpError> {
@@ -72,11 +61,10 @@ fn lower_handle(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
     Ok(run.boxed())
 }
 
-/// A scalar may stand for an unknown rank, so it is taken to be one.
 fn infer_read(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     check_handle(node)?;
     let output = node.output(0)?;
-    if output.shape.is_empty() || output.open_shape {
+    if output.open_shape {
         return Ok(core::iter::once(OutputShape::Dynamic).collect());
     }
     Ok(one(output.shape.clone()))
@@ -84,7 +72,7 @@ fn infer_read(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 
 fn lower_read(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("read_variable", |io, cx| {
-        let value = cx.resources().read(handle(&io.inputs, 0)?)?;
+        let value = cx.resources().read(io.inputs.handle(0)?)?;
         let dtype = io.outputs.dtype(0)?;
         if value.dtype() != dtype {
             return Err(OpError::runtime(format!(
@@ -101,7 +89,7 @@ fn lower_assign(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
     check_handle(node)?;
     Ok(FnKernel::new("assign_variable", |io, cx| {
         let (dtype, shape, bytes) = (io.inputs.view(1)?.dtype, io.inputs.shape(1)?, io.inputs.bytes(1)?);
-        let slot = cx.resources().slot(handle(&io.inputs, 0)?)?;
+        let slot = cx.resources().slot(io.inputs.handle(0)?)?;
         match slot {
             Some(value) => value.assign(dtype, shape, bytes),
             None => *slot = Some(TensorValue::from_bytes(dtype, Shape::new(shape), bytes)?),

@@ -24,21 +24,44 @@ pub fn uniform(random: &mut Philox, out: &mut [f32]) {
     }
 }
 
-/// Fills `out` with numbers of the standard normal distribution, two from two words by the Box-Muller transform.
-pub fn standard_normal(random: &mut Philox, out: &mut [f32]) {
+/// Two numbers of the standard normal distribution from two words by the Box-Muller transform.
+fn box_muller(words: [u32; 2]) -> [f32; 2] {
     /// Keeps the logarithm finite.
     const LEAST: f32 = 1e-7;
-    for out in out.chunks_mut(4) {
-        let words = random.block();
-        let mut numbers = [0.0; 4];
-        for (pair, words) in numbers.chunks_exact_mut(2).zip(words.chunks_exact(2)) {
-            let radius = libm::sqrtf(-2.0 * libm::logf(unit_f32(words[0]).max(LEAST)));
-            let angle = (2.0 * PI * f64::from(unit_f32(words[1]))) as f32;
-            pair[0] = libm::sinf(angle) * radius;
-            pair[1] = libm::cosf(angle) * radius;
+    let radius = libm::sqrtf(-2.0 * libm::logf(unit_f32(words[0]).max(LEAST)));
+    let angle = (2.0 * PI * f64::from(unit_f32(words[1]))) as f32;
+    [libm::sinf(angle) * radius, libm::cosf(angle) * radius]
+}
+
+/// Fills `out` with numbers of the standard normal distribution that lie within two standard deviations; others are drawn
+/// anew. Every four numbers start from a block of the generator of their own.
+pub fn truncated_normal(random: &mut Philox, out: &mut [f32]) {
+    const BOUND: f32 = 2.0;
+    /// Blocks that TensorFlow sets aside for four numbers.
+    const RESERVED: u64 = 256;
+    for (group, out) in out.chunks_mut(4).enumerate() {
+        let mut own = *random;
+        own.skip(group as u64 * RESERVED);
+        let mut numbers = core::iter::repeat_with(|| {
+            let [a, b, c, d] = own.block();
+            [box_muller([a, b]), box_muller([c, d])]
+        })
+        .flatten()
+        .flatten()
+        .filter(|x| x.abs() < BOUND);
+        for out in out {
+            *out = numbers.next().unwrap_or_default();
         }
-        let len = out.len();
-        out.copy_from_slice(&numbers[..len]);
+    }
+}
+
+/// Fills `out` with numbers of the standard normal distribution.
+pub fn standard_normal(random: &mut Philox, out: &mut [f32]) {
+    for out in out.chunks_mut(4) {
+        let [a, b, c, d] = random.block();
+        let [[p, q], [r, s]] = [box_muller([a, b]), box_muller([c, d])];
+        let numbers = [p, q, r, s];
+        out.copy_from_slice(&numbers[..out.len()]);
     }
 }
 

@@ -4,6 +4,6 @@ mod distributions;
 mod philox;
 mod threefry;
 
-pub use distributions::{multinomial, standard_normal, uniform};
+pub use distributions::{multinomial, standard_normal, truncated_normal, uniform};
 pub use philox::Philox;
 pub use threefry::threefry;

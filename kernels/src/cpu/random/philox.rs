@@ -52,6 +52,12 @@ impl Philox {
         self.counter = self.counter.wrapping_add(u128::from(blocks));
     }
 
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> [u32; 2] {
+        self.key
+    }
+
     /// What the next block is made from.
     #[must_use]
     pub fn counter(&self) -> u128 {

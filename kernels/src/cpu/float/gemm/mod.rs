@@ -18,6 +18,7 @@ pub use batch::{BatchMatMul, MatMulShape};
 pub(crate) use driver::{MAX_TAPS, Product, product};
 pub use pack::PackedF32;
 
+pub(crate) use pack::{Layout, Panels, pack_at_run_time};
 pub(crate) use rows::{MAX_ROWS, RowSource, Strided};
 
 use crate::cpu::float::epilogue::Epilogue;

@@ -1,0 +1,327 @@
+//! Gradients of convolutions with respect to filter and input, as matrix products.
+//!
+//! The filter's gradient is the product of the windows, transposed, and the output's gradient; windows are gathered a tile of
+//! rows at a time and never materialised. The input's gradient is the product of the output's gradient and the
+//! filter, each row of which is added where its window lies.
+
+use super::activation::add;
+use crate::cpu::float::conv::ConvShape;
+use crate::cpu::float::epilogue::{Activation, Epilogue};
+use crate::cpu::float::gemm::{Layout, MAX_ROWS, Panels, Product, RowSource, Strided, pack_at_run_time, product};
+use crate::error::ShapeError;
+use crate::isa::Cpu;
+use crate::par::Par;
+
+/// Output positions whose products are summed before the sum is added to the others.
+const POSITIONS: usize = 512;
+
+/// What both gradients know of a convolution.
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    shape: ConvShape,
+    output: [usize; 3],
+    in_group: usize,
+    out_group: usize,
+}
+
+impl Geometry {
+    fn new(shape: ConvShape) -> Result<Self, ShapeError> {
+        let output = shape.output()?;
+        Ok(Self {
+            shape,
+            output,
+            in_group: shape.in_channels / shape.groups,
+            out_group: shape.out_channels / shape.groups,
+        })
+    }
+
+    /// Output positions of one image.
+    fn pixels(&self) -> usize {
+        self.output.iter().product()
+    }
+
+    /// Rows of the filter as a matrix `[taps * in_group, out_channels]`.
+    fn filter_rows(&self) -> usize {
+        self.shape.taps() * self.in_group
+    }
+
+    fn input_len(&self) -> usize {
+        self.shape.input.iter().product::<usize>() * self.shape.in_channels
+    }
+
+    /// The place in one image's input under tap `tap` of output position `pixel`, counted in pixels; `None` for padding.
+    #[inline(always)]
+    fn under(&self, pixel: usize, tap: usize) -> Option<usize> {
+        let [_, oh, ow] = self.output;
+        let [_, kh, kw] = self.shape.kernel;
+        let out = [pixel / ow / oh, pixel / ow % oh, pixel % ow];
+        let taps = [tap / kw / kh, tap / kw % kh, tap % kw];
+        let mut place = 0;
+        for axis in 0..3 {
+            let padded = out[axis] * self.shape.stride[axis] + taps[axis] * self.shape.dilation[axis];
+            let at = padded.checked_sub(self.shape.pad_before[axis])?;
+            if at >= self.shape.input[axis] {
+                return None;
+            }
+            place = place * self.shape.input[axis] + at;
+        }
+        Some(place)
+    }
+
+    fn check(&self, input: usize, filter: usize, gradient: usize) -> Result<(), ShapeError> {
+        let ConvShape { batch, out_channels, .. } = self.shape;
+        ShapeError::check("input", batch * self.input_len(), input)?;
+        ShapeError::check("filter", self.filter_rows() * out_channels, filter)?;
+        ShapeError::check("gradient of the output", batch * self.pixels() * out_channels, gradient)
+    }
+}
+
+/// The gradient of a convolution's filter `[depth, height, width, in_channels / groups, out_channels]`.
+#[derive(Clone, Debug)]
+pub struct ConvFilterGrad {
+    cpu: Cpu,
+    geometry: Geometry,
+}
+
+impl ConvFilterGrad {
+    /// Prepares for a convolution of these sizes.
+    ///
+    /// # Errors
+    /// Those of [`ConvShape::output`].
+    pub fn new(cpu: Cpu, shape: ConvShape) -> Result<Self, ShapeError> {
+        Ok(Self { cpu, geometry: Geometry::new(shape)? })
+    }
+
+    /// Depth, height and width of the output.
+    pub fn output(&self) -> [usize; 3] {
+        self.geometry.output
+    }
+
+    fn positions(&self) -> usize {
+        (self.geometry.shape.batch * self.geometry.pixels()).min(POSITIONS)
+    }
+
+    fn parts(&self, par: Par) -> [usize; 4] {
+        let g = &self.geometry;
+        [
+            Layout::new(self.cpu, g.out_group, self.positions()).len(),
+            par.scratch_len(MAX_ROWS * self.positions()),
+            g.filter_rows() * g.shape.out_channels,
+            if g.shape.groups > 1 { self.positions() * g.out_group } else { 0 },
+        ]
+    }
+
+    /// Floats of scratch that [`ConvFilterGrad::run`] needs.
+    pub fn scratch_len(&self, par: Par) -> usize {
+        self.parts(par).iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
+    }
+
+    /// Computes the gradient from the input and the gradient of the output, both channels-last.
+    ///
+    /// # Errors
+    /// If a slice does not have the convolution's size.
+    pub fn run(
+        &self,
+        input: &[f32],
+        gradient: &[f32],
+        filter: &mut [f32],
+        scratch: &mut [f32],
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        let g = &self.geometry;
+        g.check(input.len(), filter.len(), gradient.len())?;
+        ShapeError::check_at_least("scratch", self.scratch_len(par), scratch.len())?;
+        let [packed, gathered, sums, _] = self.parts(par);
+        let (packed, scratch) = scratch.split_at_mut(packed);
+        let (gathered, scratch) = scratch.split_at_mut(gathered);
+        let (sums, columns) = scratch.split_at_mut(sums);
+        filter.fill(0.0);
+        let total = g.shape.batch * g.pixels();
+        let channels = g.shape.out_channels;
+        for first in (0..total).step_by(POSITIONS) {
+            let count = POSITIONS.min(total - first);
+            let rows = &gradient[first * channels..][..count * channels];
+            for group in 0..g.shape.groups {
+                let right = if g.shape.groups == 1 {
+                    rows
+                } else {
+                    let columns = &mut columns[..count * g.out_group];
+                    for (to, from) in columns.chunks_exact_mut(g.out_group).zip(rows.chunks_exact(channels)) {
+                        to.copy_from_slice(&from[group * g.out_group..][..g.out_group]);
+                    }
+                    columns
+                };
+                let layout = Layout::new(self.cpu, g.out_group, count);
+                pack_at_run_time(layout, right, false, packed, par);
+                let source = Windows { geometry: g, input, first, count, group };
+                let weights = Panels { layout, data: packed };
+                let column = group * g.out_group;
+                let epilogue = Epilogue::new(Activation::None);
+                let work = Product { source: &source, rows: g.filter_rows(), weights, column, epilogue };
+                product(self.cpu, &work, sums, gathered, par)?;
+            }
+            add(sums, filter);
+        }
+        Ok(())
+    }
+}
+
+/// Rows of the filter's gradient: what lies under one tap in one channel, for a run of output positions.
+struct Windows<'a> {
+    geometry: &'a Geometry,
+    input: &'a [f32],
+    first: usize,
+    count: usize,
+    group: usize,
+}
+
+impl RowSource<f32> for Windows<'_> {
+    fn taps(&self) -> usize {
+        1
+    }
+    fn depth(&self) -> usize {
+        self.count
+    }
+    fn scratch_len(&self) -> usize {
+        MAX_ROWS * self.count
+    }
+    fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [f32], pieces: &mut [*const f32]) {
+        let g = self.geometry;
+        let (pixels, image) = (g.pixels(), g.input_len());
+        let mut row = 0;
+        while row < rows {
+            // Rows of one tap are neighbouring channels.
+            let (tap, channel) = ((first + row) / g.in_group, (first + row) % g.in_group);
+            let run = (g.in_group - channel).min(rows - row);
+            for k in 0..self.count {
+                let position = self.first + k;
+                match g.under(position % pixels, tap) {
+                    Some(place) => {
+                        let start = position / pixels * image
+                            + place * g.shape.in_channels
+                            + self.group * g.in_group
+                            + channel;
+                        for (r, &value) in self.input[start..start + run].iter().enumerate() {
+                            scratch[(row + r) * self.count + k] = value;
+                        }
+                    }
+                    None => {
+                        for r in 0..run {
+                            scratch[(row + r) * self.count + k] = 0.0;
+                        }
+                    }
+                }
+            }
+            row += run;
+        }
+        for (row, piece) in pieces[..height].iter_mut().enumerate() {
+            let start = row.min(rows - 1) * self.count;
+            *piece = scratch[start..start + self.count].as_ptr();
+        }
+    }
+    fn output(&self, row: usize) -> usize {
+        row * self.geometry.shape.out_channels
+    }
+}
+
+/// The gradient of a convolution's input.
+#[derive(Clone, Debug)]
+pub struct ConvInputGrad {
+    cpu: Cpu,
+    geometry: Geometry,
+}
+
+impl ConvInputGrad {
+    /// Prepares for a convolution of these sizes.
+    ///
+    /// # Errors
+    /// Those of [`ConvShape::output`].
+    pub fn new(cpu: Cpu, shape: ConvShape) -> Result<Self, ShapeError> {
+        Ok(Self { cpu, geometry: Geometry::new(shape)? })
+    }
+
+    /// Depth, height and width of the output.
+    pub fn output(&self) -> [usize; 3] {
+        self.geometry.output
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(self.cpu, self.geometry.filter_rows(), self.geometry.out_group)
+    }
+
+    fn parts(&self) -> [usize; 3] {
+        let g = &self.geometry;
+        [
+            g.out_group * g.filter_rows(),
+            self.layout().len() * g.shape.groups,
+            g.pixels().min(POSITIONS) * g.filter_rows(),
+        ]
+    }
+
+    /// Floats of scratch that [`ConvInputGrad::run`] needs.
+    pub fn scratch_len(&self) -> usize {
+        self.parts().iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
+    }
+
+    /// Computes the gradient from the filter `[depth, height, width, in_channels / groups, out_channels]` and the gradient
+    /// of the output, channels-last.
+    ///
+    /// # Errors
+    /// If a slice does not have the convolution's size.
+    pub fn run(
+        &self,
+        filter: &[f32],
+        gradient: &[f32],
+        input: &mut [f32],
+        scratch: &mut [f32],
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        let g = &self.geometry;
+        g.check(input.len(), filter.len(), gradient.len())?;
+        ShapeError::check_at_least("scratch", self.scratch_len(), scratch.len())?;
+        let [columns, packed, _] = self.parts();
+        let (columns, scratch) = scratch.split_at_mut(columns);
+        let (packed, windows) = scratch.split_at_mut(packed);
+        let layout = self.layout();
+        for (group, packed) in packed.chunks_exact_mut(layout.len().max(1)).enumerate() {
+            for (to, from) in
+                columns.chunks_exact_mut(g.out_group.max(1)).zip(filter.chunks_exact(g.shape.out_channels.max(1)))
+            {
+                to.copy_from_slice(&from[group * g.out_group..][..g.out_group]);
+            }
+            pack_at_run_time(layout, columns, true, packed, par);
+        }
+        input.fill(0.0);
+        let (pixels, channels) = (g.pixels(), g.shape.out_channels);
+        for (image, input) in input.chunks_exact_mut(g.input_len().max(1)).enumerate() {
+            for first in (0..pixels).step_by(POSITIONS) {
+                let count = POSITIONS.min(pixels - first);
+                let rows = &gradient[(image * pixels + first) * channels..][..count * channels];
+                for group in 0..g.shape.groups {
+                    let windows = &mut windows[..count * g.filter_rows()];
+                    let a = &rows[group * g.out_group..];
+                    let source = Strided { a, lda: channels, ldc: g.filter_rows(), k: g.out_group };
+                    let weights = Panels { layout, data: &packed[group * layout.len()..][..layout.len()] };
+                    let epilogue = Epilogue::new(Activation::None);
+                    let work = Product { source: &source, rows: count, weights, column: 0, epilogue };
+                    product(self.cpu, &work, windows, &mut [], par)?;
+                    self.scatter(windows, first, group, input);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds windows where they lie in the input.
+    fn scatter(&self, windows: &[f32], first: usize, group: usize, input: &mut [f32]) {
+        let g = &self.geometry;
+        for (pixel, window) in windows.chunks_exact(g.filter_rows().max(1)).enumerate() {
+            for (tap, values) in window.chunks_exact(g.in_group.max(1)).enumerate() {
+                if let Some(place) = g.under(first + pixel, tap) {
+                    let start = place * g.shape.in_channels + group * g.in_group;
+                    add(values, &mut input[start..start + g.in_group]);
+                }
+            }
+        }
+    }
+}
