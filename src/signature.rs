@@ -15,19 +15,23 @@ use crate::{Error, Result, quantized};
 /// Several can be at hand at once; [`Interpreter::runner`] lends the interpreter to one of them for as long as its values
 /// are looked at:
 ///
-/// ```no_run
+/// ```
 /// # fn main() -> ferrolite::Result<()> {
-/// # let batches: Vec<([f32; 8], [f32; 8])> = vec![];
-/// let model = ferrolite::Model::from_file("trainable.tflite")?;
+/// # let file: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/training/linear.tflite"));
+/// # let batches = vec![([0.5f32; 32], [1f32; 8]); 20];
+/// # let mut losses = vec![];
+/// let model = ferrolite::Model::from_bytes(file)?;
 /// let mut interpreter = ferrolite::Interpreter::builder(&model).build()?;
 /// let (train, infer) = (model.signature("train")?, model.signature("infer")?);
 /// for (x, y) in &batches {
 ///     let mut step = interpreter.runner(&train)?;
 ///     step.set("x", x)?.set("y", y)?.invoke()?;
-///     println!("loss {}", step.output::<f32>("loss")?[0]);
+///     losses.push(step.output::<f32>("loss")?[0]);
 /// }
 /// let mut answer = interpreter.runner(&infer)?;
-/// answer.set("x", &[0.5f32; 8])?.invoke()?;
+/// answer.set("x", &batches[0].0)?.invoke()?;
+/// assert!(losses[19] < 0.01 * losses[0]);
+/// assert!((answer.output::<f32>("output")?[0] - 1.0).abs() < 0.1);
 /// # Ok(())
 /// # }
 /// ```
@@ -246,7 +250,10 @@ impl<'a> SignatureRunner<'a> {
     }
 }
 
-fn find<'m>(signatures: &'m [ferrolite_model::Signature], key: &str) -> Result<&'m ferrolite_model::Signature> {
+fn find<'m>(
+    signatures: &'m [ferrolite_model::Signature],
+    key: &str,
+) -> Result<&'m ferrolite_model::Signature> {
     signatures.iter().find(|s| s.key == key).ok_or_else(|| {
         let keys: Vec<&str> = signatures.iter().map(|s| s.key.as_str()).collect();
         let known = if keys.is_empty() {

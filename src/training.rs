@@ -49,16 +49,20 @@ impl Interpreter {
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         let known = if self.has_signature(SET) {
             let signature = self.model().signature(SET)?;
-            signature.inputs().iter().map(|(name, meta)| (name.clone(), meta.dtype, meta.shape.clone())).collect()
+            signature
+                .inputs()
+                .iter()
+                .map(|(name, meta)| (name.clone(), meta.dtype, meta.shape.clone()))
+                .collect()
         } else {
             self.initialize_variables()?;
             let values = self.variables().iter().filter_map(|v| Some((&v.name, v.value.as_ref()?)));
             values.map(|(name, v)| (name.clone(), v.dtype(), v.shape().to_vec())).collect::<Vec<_>>()
         };
         for (name, dtype, shape) in &known {
-            let value = weights
-                .get(name)
-                .ok_or_else(|| Error::invalid_input(format!("the weight '{name}' of the model is not given")))?;
+            let value = weights.get(name).ok_or_else(|| {
+                Error::invalid_input(format!("the weight '{name}' of the model is not given"))
+            })?;
             if value.dtype() != *dtype || value.shape().dims() != shape {
                 return Err(Error::invalid_input(format!(
                     "the weight '{name}' is {dtype} of shape {shape:?}, {} of shape {} is given",

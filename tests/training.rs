@@ -96,3 +96,52 @@ fn scalar_regression_learns() -> Result<()> {
     assert!(losses[90..].iter().sum::<f32>() < 0.5 * losses[..10].iter().sum::<f32>(), "{losses:?}");
     Ok(())
 }
+
+/// Several signatures at hand, variables by name, snapshots, and what resizing leaves alone.
+#[test]
+fn variables_are_shared_and_survive() -> Result<()> {
+    let model = Model::from_bytes(MODEL)?;
+    let mut interpreter = Interpreter::builder(&model).build()?;
+    let (train, infer) = (model.signature("train")?, model.signature("infer")?);
+    interpreter.initialize_variables()?;
+    let names: Vec<String> = interpreter.variables().iter().map(|v| v.name.clone()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let before = interpreter.snapshot();
+    let (x, y) = ([0.5f32; 32], [1f32; 8]);
+    let answer = |interpreter: &mut Interpreter| -> Result<f32> {
+        let mut runner = interpreter.runner(&infer)?;
+        runner.set("x", &x)?.invoke()?;
+        Ok(runner.output::<f32>("output")?[0])
+    };
+    assert_eq!(answer(&mut interpreter)?, 0.0);
+    for _ in 0..5 {
+        interpreter.runner(&train)?.set("x", &x)?.set("y", &y)?.invoke()?;
+    }
+    let learned = answer(&mut interpreter)?;
+    assert!(learned > 0.5, "{learned}");
+    // Other batch sizes keep the weights.
+    let mut runner = interpreter.runner(&infer)?;
+    runner.resize_input("x", &[3, 4])?;
+    let mut runner = interpreter.runner(&infer)?;
+    runner.set("x", &x[..12])?.invoke()?;
+    assert_eq!(runner.output::<f32>("output")?, [learned; 3]);
+    interpreter.runner(&infer)?.resize_input("x", &[8, 4])?;
+    // A snapshot goes to another interpreter, before its initialisers have run.
+    let after = interpreter.snapshot();
+    let mut other = Interpreter::builder(&model).build()?;
+    other.restore(&after);
+    assert_eq!(answer(&mut other)?, learned);
+    other.restore(&before);
+    assert_eq!(answer(&mut other)?, 0.0);
+    // By name, without a copy.
+    for name in &names {
+        let value = interpreter.variable(name).expect("a value").clone();
+        other.set_variable(name, value)?;
+    }
+    assert_eq!(answer(&mut other)?, learned);
+    assert!(other.set_variable("nobody", interpreter.variable(&names[0]).unwrap().clone()).is_err());
+    // Another model's signature is refused.
+    let stranger = Model::from_bytes(MODEL)?;
+    assert!(interpreter.runner(&stranger.signature("train")?).is_err());
+    Ok(())
+}

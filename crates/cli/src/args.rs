@@ -235,7 +235,10 @@ mod tests {
             ("compare m.tflite --reference o.npz --inputs i.npz --rtol -1", false),
             ("compare m.tflite", false),
             #[cfg(feature = "flex")]
-            ("train m.tflite --data d.npz --epochs 3 --batch 8 --signature t --weights-in a --weights-out b --json", true),
+            (
+                "train m.tflite --data d.npz --epochs 3 --batch 8 --signature t --weights-in a --weights-out b --json",
+                true,
+            ),
             #[cfg(feature = "flex")]
             ("train m.tflite --data d.npz --epochs 0", false),
             #[cfg(feature = "flex")]

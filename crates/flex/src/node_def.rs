@@ -46,7 +46,9 @@ impl NodeDef {
     /// When the options are no FlexBuffers vector of a name and a `NodeDef`.
     pub fn of(node: &Node<'_>) -> Result<Self, OpError> {
         let bad = || {
-            OpError::invalid("the custom options hold no TensorFlow operator definition: convert the model anew")
+            OpError::invalid(
+                "the custom options hold no TensorFlow operator definition: convert the model anew",
+            )
         };
         let options: &[u8] = &node.operator.custom_options;
         let value = flexbuffers::parse(options).map_err(|_| bad())?;
@@ -127,9 +129,7 @@ impl NodeDef {
     pub fn text<'s>(&'s self, name: &str, default: &'s str) -> Result<&'s str, OpError> {
         match self.get(name) {
             None => Ok(default),
-            Some(Attr::Bytes(value)) => {
-                core::str::from_utf8(value).map_err(|_| self.wrong(name, "no text"))
-            }
+            Some(Attr::Bytes(value)) => core::str::from_utf8(value).map_err(|_| self.wrong(name, "no text")),
             Some(_) => Err(self.wrong(name, "no text")),
         }
     }

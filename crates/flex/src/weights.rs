@@ -48,7 +48,8 @@ pub fn to_safetensors(weights: &Weights) -> Result<Vec<u8>, OpError> {
         Ok((name.as_str(), view.map_err(|e| refused(name, &e))?))
     });
     let views: Vec<_> = views.collect::<Result<_, OpError>>()?;
-    safetensors::serialize(views, None).map_err(|e| OpError::invalid(format!("the weights cannot be written: {e}")))
+    safetensors::serialize(views, None)
+        .map_err(|e| OpError::invalid(format!("the weights cannot be written: {e}")))
 }
 
 /// Reads the bytes of a safetensors file.
@@ -60,7 +61,8 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Weights, OpError> {
         .map_err(|e| OpError::invalid(format!("the bytes are no safetensors file: {e}")))?;
     let tensor = |(name, view): (String, TensorView<'_>)| {
         let dtype = TYPES.iter().find(|(_, d)| *d == view.dtype()).map(|(t, _)| *t);
-        let dtype = dtype.ok_or_else(|| refused(&name, &format!("type {:?} has no counterpart", view.dtype())))?;
+        let dtype =
+            dtype.ok_or_else(|| refused(&name, &format!("type {:?} has no counterpart", view.dtype())))?;
         let value = TensorValue::from_bytes(dtype, Shape::new(view.shape()), view.data());
         Ok((name.clone(), value.map_err(|e| refused(&name, &e))?))
     };
@@ -82,7 +84,9 @@ pub fn write_safetensors(path: &Path, weights: &Weights) -> Result<(), OpError> 
 /// # Errors
 /// Those of [`from_safetensors`] with the file's name, and when it cannot be read.
 pub fn read_safetensors(path: &Path) -> Result<Weights, OpError> {
-    let about = |e: &dyn core::fmt::Display| OpError::runtime(format!("cannot read the weights {}: {e}", path.display()));
+    let about = |e: &dyn core::fmt::Display| {
+        OpError::runtime(format!("cannot read the weights {}: {e}", path.display()))
+    };
     let bytes = std::fs::read(path).map_err(|e| about(&e))?;
     from_safetensors(&bytes).map_err(|e| about(&e))
 }
@@ -124,8 +128,8 @@ pub fn to_json(weights: &Weights) -> Result<String, OpError> {
 /// # Errors
 /// When the text is no such object; the error names the tensor.
 pub fn from_json(text: &str) -> Result<Weights, OpError> {
-    let root: Map<String, Value> =
-        serde_json::from_str(text).map_err(|e| OpError::invalid(format!("the text is no JSON object: {e}")))?;
+    let root: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|e| OpError::invalid(format!("the text is no JSON object: {e}")))?;
     root.into_iter()
         .map(|(name, entry)| {
             let value = tensor_of(&entry).map_err(|e| refused(&name, &e))?;

@@ -33,7 +33,12 @@ impl Batches {
     /// # Errors
     /// Usage errors: an array is missing or superfluous, has another type or shape, or counts other examples than the others;
     /// there are fewer examples than a batch has.
-    pub fn new(signature: &Signature, arrays: Arrays, batch: Option<usize>, seed: u64) -> Result<Self, Error> {
+    pub fn new(
+        signature: &Signature,
+        arrays: Arrays,
+        batch: Option<usize>,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let inputs = signature.inputs();
         let names: Vec<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
         if let Some((name, _)) = arrays.iter().find(|(name, _)| !names.contains(&name.as_str())) {
@@ -47,11 +52,15 @@ impl Batches {
         for (name, meta) in inputs {
             let array = arrays.iter().find(|(n, _)| n == name).map(|(_, array)| array);
             let array = array.ok_or_else(|| {
-                Error::usage(format!("the data has no array '{name}', which the signature '{}' takes", signature.key()))
+                Error::usage(format!(
+                    "the data has no array '{name}', which the signature '{}' takes",
+                    signature.key()
+                ))
             })?;
             columns.push(Column::new(name, meta, array)?);
         }
-        let counts: Vec<(&str, usize)> = columns.iter().filter_map(|c| Some((c.name.as_str(), c.count()?))).collect();
+        let counts: Vec<(&str, usize)> =
+            columns.iter().filter_map(|c| Some((c.name.as_str(), c.count()?))).collect();
         let Some(&(first, examples)) = counts.first() else {
             return Err(Error::usage("none of the signature's inputs takes a batch of examples"));
         };
@@ -84,9 +93,10 @@ impl Batches {
                 }
             }
         }
-        interpreter.runner(signature).map(|_| ()).map_err(|e| {
-            Error::usage(format!("the model cannot take batches of {}: {e}", self.size))
-        })
+        interpreter
+            .runner(signature)
+            .map(|_| ())
+            .map_err(|e| Error::usage(format!("the model cannot take batches of {}: {e}", self.size)))
     }
 
     /// Examples in the data.
@@ -143,7 +153,8 @@ impl Column {
             return Err(about("holds strings, of which no batches are made".to_owned()));
         }
         let len = bytes.len();
-        let column = |example, width| Self { name: name.to_owned(), example, bytes, width, batch: Vec::new() };
+        let column =
+            |example, width| Self { name: name.to_owned(), example, bytes, width, batch: Vec::new() };
         let fits = meta.shape.len() == array.shape().len();
         let Some((&count, example)) = array.shape().split_first().filter(|_| fits) else {
             if fits {
@@ -157,9 +168,13 @@ impl Column {
             )));
         };
         let open = |axis: usize| meta.shape_signature.get(axis).is_some_and(|&d| d == -1);
-        let wrong = example.iter().zip(&meta.shape[1..]).enumerate().find(|(i, (a, b))| a != b && !open(i + 1));
+        let wrong =
+            example.iter().zip(&meta.shape[1..]).enumerate().find(|(i, (a, b))| a != b && !open(i + 1));
         if wrong.is_some() {
-            return Err(about(format!("has examples of shape {example:?}, the input takes {:?}", &meta.shape[1..])));
+            return Err(about(format!(
+                "has examples of shape {example:?}, the input takes {:?}",
+                &meta.shape[1..]
+            )));
         }
         Ok(column(Some(example.to_vec()), len.checked_div(count).unwrap_or(0)))
     }

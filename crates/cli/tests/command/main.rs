@@ -4,3 +4,5 @@ mod arrays;
 mod exits;
 mod reports;
 mod support;
+#[cfg(feature = "flex")]
+mod training;

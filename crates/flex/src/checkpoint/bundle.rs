@@ -123,7 +123,8 @@ impl Checkpoint {
                 continue;
             }
             let name = String::from_utf8(key).map_err(|_| about(&"a tensor's name is no text"))?;
-            let entry = Entry::parse(&value).map_err(|e| about(&format!("the entry of '{name}' is damaged: {e}")))?;
+            let entry =
+                Entry::parse(&value).map_err(|e| about(&format!("the entry of '{name}' is damaged: {e}")))?;
             checkpoint.entries.insert(name, entry);
         }
         Ok(checkpoint)
@@ -155,7 +156,10 @@ impl Checkpoint {
     /// names the tensor.
     pub fn read(&self, name: &str) -> Result<TensorValue, CheckpointError> {
         let about = |what: &dyn core::fmt::Display| {
-            CheckpointError::new(format!("tensor '{name}' of the checkpoint {}: {what}", self.prefix.display()))
+            CheckpointError::new(format!(
+                "tensor '{name}' of the checkpoint {}: {what}",
+                self.prefix.display()
+            ))
         };
         let entry = self.entries.get(name).ok_or_else(|| about(&"there is no such tensor"))?;
         if entry.sliced {
@@ -314,14 +318,12 @@ fn save_index(prefix: &Path, shards: u32, entries: &BTreeMap<String, Entry>) -> 
 ///
 /// # Errors
 /// When a source cannot be read, a name occurs twice, or the file system refuses.
-pub fn merge(
-    sources: &[PathBuf],
-    destination: &Path,
-    delete: bool,
-) -> Result<(), CheckpointError> {
-    let opened: Vec<Checkpoint> = sources.iter().map(|s| Checkpoint::open(s.clone())).collect::<Result<_, _>>()?;
+pub fn merge(sources: &[PathBuf], destination: &Path, delete: bool) -> Result<(), CheckpointError> {
+    let opened: Vec<Checkpoint> =
+        sources.iter().map(|s| Checkpoint::open(s.clone())).collect::<Result<_, _>>()?;
     let shards = opened.iter().try_fold(0u32, |sum, c| sum.checked_add(c.shards));
-    let shards = shards.ok_or_else(|| CheckpointError::new("the checkpoints have too many data files to merge"))?;
+    let shards =
+        shards.ok_or_else(|| CheckpointError::new("the checkpoints have too many data files to merge"))?;
     let mut entries = BTreeMap::new();
     let mut first = 0;
     for source in &opened {
@@ -372,7 +374,10 @@ mod tests {
     fn sample() -> Vec<(String, TensorValue)> {
         let texts = strings::encode(&[b"ab".as_slice(), b"", &[7; 300]]).unwrap();
         vec![
-            ("w".to_owned(), TensorValue::from_elements([2, 3].into(), &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap()),
+            (
+                "w".to_owned(),
+                TensorValue::from_elements([2, 3].into(), &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap(),
+            ),
             ("step".to_owned(), TensorValue::from_elements(Shape::scalar(), &[7i64]).unwrap()),
             ("empty".to_owned(), TensorValue::from_elements::<i32>([0, 4].into(), &[]).unwrap()),
             ("texts".to_owned(), TensorValue::from_bytes(TensorType::String, [3].into(), &texts).unwrap()),
@@ -396,9 +401,14 @@ mod tests {
         assert_eq!(merged.entries().count(), tensors.len());
         for (name, value) in &tensors {
             let read = merged.read(name).unwrap();
-            assert_eq!((read.dtype(), read.shape(), read.bytes()), (value.dtype(), value.shape(), value.bytes()), "{name}");
+            assert_eq!(
+                (read.dtype(), read.shape(), read.bytes()),
+                (value.dtype(), value.shape(), value.bytes()),
+                "{name}"
+            );
         }
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 3, "no temporary files: {left:?}");
     }
 
@@ -424,6 +434,8 @@ mod tests {
         }
         std::fs::write(&data, &whole[..10]).unwrap();
         assert!(Checkpoint::open(&prefix).unwrap().read("w").unwrap_err().to_string().contains("'w'"));
-        assert!(Checkpoint::open(&prefix).unwrap().read("nothing").unwrap_err().to_string().contains("'nothing'"));
+        assert!(
+            Checkpoint::open(&prefix).unwrap().read("nothing").unwrap_err().to_string().contains("'nothing'")
+        );
     }
 }

@@ -84,8 +84,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn save(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    write_atomically(path, bytes)
-        .map_err(|e| CheckpointError::new(format!("cannot write the checkpoint file {}: {e}", path.display())))
+    write_atomically(path, bytes).map_err(|e| {
+        CheckpointError::new(format!("cannot write the checkpoint file {}: {e}", path.display()))
+    })
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, CheckpointError> {

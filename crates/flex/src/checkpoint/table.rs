@@ -123,7 +123,9 @@ fn block<'t>(table: &'t [u8], handle: &mut &[u8]) -> Result<&'t [u8], Checkpoint
     }
     match kind {
         [0] => Ok(bytes),
-        _ => Err(CheckpointError::new("the checkpoint's table is compressed, TensorFlow writes it uncompressed")),
+        _ => Err(CheckpointError::new(
+            "the checkpoint's table is compressed, TensorFlow writes it uncompressed",
+        )),
     }
 }
 

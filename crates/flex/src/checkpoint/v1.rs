@@ -93,7 +93,11 @@ fn tensor_message(value: &TensorValue) -> Result<Vec<u8>, CheckpointError> {
                 out.bytes(8, text);
             }
         }
-        other => return Err(CheckpointError::new(format!("type {other} has no place in a checkpoint of one file"))),
+        other => {
+            return Err(CheckpointError::new(format!(
+                "type {other} has no place in a checkpoint of one file"
+            )));
+        }
     }
     Ok(out.finish())
 }
@@ -110,7 +114,8 @@ pub fn write_v1<'a>(
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for (name, value) in tensors {
         let rank = value.shape().rank();
-        let about = |e: CheckpointError| CheckpointError::new(format!("tensor '{name}' cannot be saved: {e}"));
+        let about =
+            |e: CheckpointError| CheckpointError::new(format!("tensor '{name}' cannot be saved: {e}"));
         let mut entry = Writer::default();
         entry.bytes(1, name.as_bytes());
         entry.bytes(2, &shape_message(value.shape()));
@@ -195,7 +200,8 @@ pub fn read_v1(path: impl AsRef<Path>, name: &str) -> Result<TensorValue, Checkp
     let bad = |_: WireError| about(&"its entry is damaged");
     let find = |key: &[u8]| pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice());
     let meta = find(b"").ok_or_else(|| about(&"the file describes no tensors"))?;
-    let (dtype, shape) = described(meta, name).map_err(bad)?.ok_or_else(|| about(&"there is no such tensor"))?;
+    let (dtype, shape) =
+        described(meta, name).map_err(bad)?.ok_or_else(|| about(&"there is no such tensor"))?;
     let record = find(&key(name, shape.rank())).ok_or_else(|| about(&"it is stored in slices"))?;
     let mut message: &[u8] = &[];
     for field in Reader::new(record) {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use ferrolite_ops::{
-    AlignedBytes, FnKernel, InferError, Io, Kernel, LowerCx, Node, OpError, OpSpec, OutputShape, OutputShapes, Shape,
-    TensorList, TensorType, one, same_types, types,
+    AlignedBytes, FnKernel, InferError, Io, Kernel, LowerCx, Node, OpError, OpSpec, OutputShape,
+    OutputShapes, Shape, TensorList, TensorType, one, same_types, types,
 };
 
 use super::support::{dims, dynamic, integers, like, shape_in, sizes, tf_name};
@@ -19,7 +19,9 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::custom("FlexMirrorPadGrad", infer_mirror_grad, lower_mirror_grad)
         .inputs(2, 2)
         .types(types![(Float32, Int32) -> (Float32), (Float32, Int64) -> (Float32)]),
-    OpSpec::custom("FlexResizeBilinearGrad", like::<1>, lower_bilinear_grad).inputs(2, 2).types(same_types![Float32]),
+    OpSpec::custom("FlexResizeBilinearGrad", like::<1>, lower_bilinear_grad)
+        .inputs(2, 2)
+        .types(same_types![Float32]),
     OpSpec::custom("FlexResizeNearestNeighborGrad", infer_nearest_grad, lower_nearest_grad)
         .inputs(2, 2)
         .types(types![(Float32, Int32) -> (Float32)]),
@@ -76,7 +78,8 @@ impl Masks {
         let has_ellipsis = (0..begin.len()).any(|i| bit(self.ellipsis, i));
         let given = begin.len() - added - usize::from(has_ellipsis);
         let skipped = shape.len().checked_sub(given);
-        let skipped = skipped.ok_or_else(|| OpError::invalid("a slice names more axes than the tensor has"))?;
+        let skipped =
+            skipped.ok_or_else(|| OpError::invalid("a slice names more axes than the tensor has"))?;
         let (mut ranges, mut out) = (Vec::new(), Vec::new());
         let whole = |ranges: &mut Vec<Range>, out: &mut Vec<usize>, count: usize| {
             for _ in 0..count {
@@ -94,12 +97,15 @@ impl Masks {
                 out.push(1);
                 continue;
             }
-            let size = *shape.get(ranges.len()).ok_or_else(|| OpError::invalid("a slice has two ellipses"))?;
-            let range = self.range(size as i64, begin[i], end[i], strides[i], [
-                bit(self.begin, i),
-                bit(self.end, i),
-                bit(self.shrink, i),
-            ])?;
+            let size =
+                *shape.get(ranges.len()).ok_or_else(|| OpError::invalid("a slice has two ellipses"))?;
+            let range = self.range(
+                size as i64,
+                begin[i],
+                end[i],
+                strides[i],
+                [bit(self.begin, i), bit(self.end, i), bit(self.shrink, i)],
+            )?;
             ranges.push(range);
             if !bit(self.shrink, i) {
                 out.push(range.count);
@@ -156,7 +162,8 @@ fn lower_slice_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>,
         let out = io.outputs.bytes(0)?;
         out.fill(0);
         // The innermost axes that the slice takes whole are moved together.
-        let inner = ranges.iter().zip(shape.iter()).rev().take_while(|(r, d)| r.step == 1 && r.count == **d).count();
+        let inner =
+            ranges.iter().zip(shape.iter()).rev().take_while(|(r, d)| r.step == 1 && r.count == **d).count();
         let outer = ranges.len() - inner;
         let run = shape[outer..].iter().product::<usize>() * size;
         let count: usize = ranges[..outer].iter().map(|r| r.count).product();
@@ -208,7 +215,8 @@ fn lower_mirror_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         "SYMMETRIC" => 1,
         other => return Err(OpError::unsupported(format!("the padding mode '{other}'"))),
     };
-    let fits = pairs.iter().zip(shape.iter()).all(|(&(a, b), &d)| a.max(b) + 1 <= d + offset || a.max(b) == 0);
+    let fits =
+        pairs.iter().zip(shape.iter()).all(|(&(a, b), &d)| a.max(b) + 1 <= d + offset || a.max(b) == 0);
     if !fits {
         return Err(OpError::invalid("a mirrored edge is wider than what it mirrors"));
     }
@@ -219,16 +227,17 @@ fn lower_mirror_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         out.fill(0.0);
         let mut index = vec![0usize; padded.rank()];
         for &g in gradient {
-            let place = index.iter().zip(&pairs).zip(shape.iter()).fold(0, |place, ((&i, &(before, _)), &dim)| {
-                let at = if i < before {
-                    before - i - offset
-                } else if i - before >= dim {
-                    2 * dim - 2 + offset - (i - before)
-                } else {
-                    i - before
-                };
-                place * dim + at
-            });
+            let place =
+                index.iter().zip(&pairs).zip(shape.iter()).fold(0, |place, ((&i, &(before, _)), &dim)| {
+                    let at = if i < before {
+                        before - i - offset
+                    } else if i - before >= dim {
+                        2 * dim - 2 + offset - (i - before)
+                    } else {
+                        i - before
+                    };
+                    place * dim + at
+                });
             out[place] += g;
             advance(&mut index, &padded);
         }
@@ -282,7 +291,9 @@ fn lower_bilinear_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
     let grid = Grid::of(node)?;
     let ([n, oh, ow, c], [images, h, w, channels]) = (dims::<4>(node.shape(0)?)?, dims::<4>(node.shape(1)?)?);
     if n != images || c != channels {
-        return Err(OpError::invalid("the gradient of resized images differs from them in number or channels"));
+        return Err(OpError::invalid(
+            "the gradient of resized images differs from them in number or channels",
+        ));
     }
     let (sy, sx) = (grid.scale(h, oh), grid.scale(w, ow));
     let taps = move |out: usize, scale: f32, size: usize| {
@@ -301,8 +312,12 @@ fn lower_bilinear_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
                 for x in 0..ow {
                     let (x0, x1, lx) = taps(x, sx, w);
                     let g = &gradient[((image * oh + y) * ow + x) * c..][..c];
-                    let corners =
-                        [(y0, x0, (1.0 - ly) * (1.0 - lx)), (y0, x1, (1.0 - ly) * lx), (y1, x0, ly * (1.0 - lx)), (y1, x1, ly * lx)];
+                    let corners = [
+                        (y0, x0, (1.0 - ly) * (1.0 - lx)),
+                        (y0, x1, (1.0 - ly) * lx),
+                        (y1, x0, ly * (1.0 - lx)),
+                        (y1, x1, ly * lx),
+                    ];
                     for (py, px, weight) in corners {
                         let to = &mut out[((image * h + py) * w + px) * c..][..c];
                         to.iter_mut().zip(g).for_each(|(to, g)| *to += g * weight);
@@ -368,7 +383,12 @@ fn lower_invert(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
 }
 
 /// Writes integers to a planned output.
-fn write_integers(io: &mut Io<'_>, i: usize, wide: bool, values: impl Iterator<Item = i64>) -> Result<(), OpError> {
+fn write_integers(
+    io: &mut Io<'_>,
+    i: usize,
+    wide: bool,
+    values: impl Iterator<Item = i64>,
+) -> Result<(), OpError> {
     if wide {
         io.outputs.get::<i64>(i)?.iter_mut().zip(values).for_each(|(o, v)| *o = v);
     } else {
@@ -383,12 +403,12 @@ fn lower_gradient_args(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
     Ok(FnKernel::new("broadcast_gradient_args", move |io, _| {
         let shapes = [integers(&io.inputs, 0)?, integers(&io.inputs, 1)?];
         let rank = shapes[0].len().max(shapes[1].len());
-        let dim = |s: usize, axis: usize| {
-            (axis + shapes[s].len()).checked_sub(rank).map_or(1, |i| shapes[s][i])
-        };
+        let dim =
+            |s: usize, axis: usize| (axis + shapes[s].len()).checked_sub(rank).map_or(1, |i| shapes[s][i]);
         for s in 0..2 {
             // Axes on which both are one are summed too: it costs nothing and TensorFlow does so.
-            let axes = (0..rank).filter(|&axis| dim(s, axis) == 1 && (dim(1 - s, axis) != 1 || dim(0, axis) == dim(1, axis)));
+            let axes = (0..rank)
+                .filter(|&axis| dim(s, axis) == 1 && (dim(1 - s, axis) != 1 || dim(0, axis) == dim(1, axis)));
             let axes: Vec<i64> = axes.map(|a| a as i64).collect();
             let bytes: Vec<u8> = if wide {
                 axes.iter().flat_map(|a| a.to_le_bytes()).collect()
@@ -493,7 +513,8 @@ fn lower_add_n(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
                     (None, from) => *to = from,
                     (Some(to), Some(from)) if to.shape == from.shape => {
                         // Bytes of a list are aligned for no type; memory of its own is.
-                        let (mut old, new) = (AlignedBytes::copy_of(&to.bytes), AlignedBytes::copy_of(&from.bytes));
+                        let (mut old, new) =
+                            (AlignedBytes::copy_of(&to.bytes), AlignedBytes::copy_of(&from.bytes));
                         if !from.bytes.is_empty() {
                             add.apply(other.dtype, old.as_mut_slice(), new.as_slice())?;
                         }
@@ -529,9 +550,11 @@ fn lower_roll(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
         let (input, out) = (io.inputs.bytes(0)?, io.outputs.bytes(0)?);
         let mut index = vec![0usize; shape.rank()];
         for from in input.chunks_exact(size) {
-            let place = index.iter().zip(&shift).zip(shape.iter()).fold(0, |place, ((&i, &s), &dim)| {
-                place * dim + (i + s as usize) % dim
-            });
+            let place = index
+                .iter()
+                .zip(&shift)
+                .zip(shape.iter())
+                .fold(0, |place, ((&i, &s), &dim)| place * dim + (i + s as usize) % dim);
             out[place * size..][..size].copy_from_slice(from);
             advance(&mut index, &shape);
         }

@@ -18,7 +18,10 @@ pub const SPECS: &[OpSpec] = &[
 fn channels(node: &Node<'_>) -> Result<usize, OpError> {
     check_channels_last(&NodeDef::of(node)?)?;
     let shape = node.shape(0)?;
-    shape.last().copied().ok_or_else(|| OpError::invalid("a bias is added along the last axis, a scalar has none"))
+    shape
+        .last()
+        .copied()
+        .ok_or_else(|| OpError::invalid("a bias is added along the last axis, a scalar has none"))
 }
 
 fn infer_grad(node: &Node<'_>) -> Result<OutputShapes, InferError> {
@@ -28,11 +31,15 @@ fn infer_grad(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 fn lower_add(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let channels = channels(node)?;
     if node.shape(1)?.dims() != [channels] {
-        return Err(OpError::invalid(format!("a bias of shape {} does not fit {channels} channels", node.shape(1)?)));
+        return Err(OpError::invalid(format!(
+            "a bias of shape {} does not fit {channels} channels",
+            node.shape(1)?
+        )));
     }
     Ok(FnKernel::new("f32_bias_add", move |io, _| {
         let (x, bias) = (io.inputs.get::<f32>(0)?, io.inputs.get::<f32>(1)?);
-        let rows = io.outputs.get::<f32>(0)?.chunks_exact_mut(channels.max(1)).zip(x.chunks_exact(channels.max(1)));
+        let rows =
+            io.outputs.get::<f32>(0)?.chunks_exact_mut(channels.max(1)).zip(x.chunks_exact(channels.max(1)));
         for (out, x) in rows {
             for ((out, x), bias) in out.iter_mut().zip(x).zip(bias) {
                 *out = x + bias;

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use ferrolite_ops::{
-    FnKernel, Io, Kernel, LowerCx, Node, OpError, OpSpec, Shape, TensorValue, strings,
-};
+use ferrolite_ops::{FnKernel, Io, Kernel, LowerCx, Node, OpError, OpSpec, Shape, TensorValue, strings};
 
 use super::support::{dynamic, like, no_outputs, number_of, scalar, text, texts};
 use crate::checkpoint::{self, Checkpoint};
@@ -123,5 +121,6 @@ fn lower_sharded(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 }
 
 fn lower_identity(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    Ok(FnKernel::new("identity", |io, _| io.outputs.set_bytes(0, io.inputs.shape(0)?, io.inputs.bytes(0)?)).boxed())
+    Ok(FnKernel::new("identity", |io, _| io.outputs.set_bytes(0, io.inputs.shape(0)?, io.inputs.bytes(0)?))
+        .boxed())
 }

@@ -12,7 +12,11 @@ use ferrolite_ops::{
 use super::support::{Padding, as_floats, check_channels_last, dims, floats, shape_in, spatial, volume};
 use crate::node_def::NodeDef;
 
-const fn gradient(name: &'static str, infer: ferrolite_ops::InferFn, lower: ferrolite_ops::LowerFn) -> OpSpec {
+const fn gradient(
+    name: &'static str,
+    infer: ferrolite_ops::InferFn,
+    lower: ferrolite_ops::LowerFn,
+) -> OpSpec {
     OpSpec::custom(name, infer, lower).inputs(3, 3).types(types![
         (Int32, Float32) -> (Float32),
         (Int64, Float32) -> (Float32),
@@ -46,7 +50,8 @@ fn conv_shape<const N: usize>(
     output: &[usize],
 ) -> Result<ConvShape, OpError> {
     check_channels_last(def)?;
-    let bad = || OpError::invalid(format!("the shapes {input:?}, {filter:?} and {output:?} are of no convolution"));
+    let bad =
+        || OpError::invalid(format!("the shapes {input:?}, {filter:?} and {output:?} are of no convolution"));
     let rank = N + 2;
     if [input.len(), filter.len(), output.len()] != [rank; 3] {
         return Err(bad());
@@ -95,7 +100,9 @@ fn conv_shape<const N: usize>(
 fn ops(shape: &ConvShape, output: [usize; 3]) -> f64 {
     let taps: usize = shape.kernel.iter().product();
     let pixels: usize = output.iter().product();
-    2.0 * (shape.batch * pixels) as f64 * (taps * shape.in_channels / shape.groups) as f64 * shape.out_channels as f64
+    2.0 * (shape.batch * pixels) as f64
+        * (taps * shape.in_channels / shape.groups) as f64
+        * shape.out_channels as f64
 }
 
 fn lower_filter<const N: usize>(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -135,7 +142,8 @@ fn depthwise_shape(
     output: &Shape,
 ) -> Result<DepthwiseGradShape, OpError> {
     check_channels_last(def)?;
-    let ([batch, h, w, channels], [kh, kw, filter_channels, multiplier]) = (dims::<4>(input)?, dims::<4>(filter)?);
+    let ([batch, h, w, channels], [kh, kw, filter_channels, multiplier]) =
+        (dims::<4>(input)?, dims::<4>(filter)?);
     let (stride, dilation) = (spatial::<2>(def, "strides")?, spatial::<2>(def, "dilations")?);
     let padding = Padding::of(def)?;
     let reach = |kernel: usize, d: usize| kernel.saturating_sub(1).saturating_mul(d).saturating_add(1);

@@ -54,7 +54,8 @@ fn lower_dense(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
         let (logits, labels) = (io.inputs.get::<f32>(0)?, io.inputs.get::<f32>(1)?);
         let at = |of: usize, values: &[f32], row: usize, class: usize| {
             let [own_rows, own_classes] = sizes[of];
-            let (row, class) = (if own_rows == 1 { 0 } else { row }, if own_classes == 1 { 0 } else { class });
+            let (row, class) =
+                (if own_rows == 1 { 0 } else { row }, if own_classes == 1 { 0 } else { class });
             values[row * own_classes + class]
         };
         let (losses, gradients) = io.outputs.pair::<f32, f32>(0, 1)?;

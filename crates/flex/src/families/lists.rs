@@ -124,7 +124,8 @@ fn rows<'a>(io: &Io<'a>, i: usize) -> Result<Vec<Option<Item<'a>>>, OpError> {
     let (&count, inner) =
         shape.split_first().ok_or_else(|| OpError::invalid("a scalar cannot be cut into list elements"))?;
     let len = bytes.len().checked_div(count).unwrap_or(0);
-    let row = |r: usize| Item { shape: Shape::new(inner), bytes: Cow::Borrowed(&bytes[r * len..(r + 1) * len]) };
+    let row =
+        |r: usize| Item { shape: Shape::new(inner), bytes: Cow::Borrowed(&bytes[r * len..(r + 1) * len]) };
     Ok((0..count).map(|r| Some(row(r))).collect())
 }
 
@@ -239,7 +240,8 @@ fn lower_length(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
 fn lower_element_shape(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let wide = node.output(0)?.dtype == TensorType::Int64;
     Ok(FnKernel::new("tensor_list_element_shape", move |io, _| {
-        let encode = |d: i32| if wide { i64::from(d).to_le_bytes().to_vec() } else { d.to_le_bytes().to_vec() };
+        let encode =
+            |d: i32| if wide { i64::from(d).to_le_bytes().to_vec() } else { d.to_le_bytes().to_vec() };
         let element = get(io)?.element;
         if element.is_empty() {
             return io.outputs.set_bytes(0, &[], &encode(-1));
@@ -267,9 +269,11 @@ fn scatter<'a>(io: &Io<'a>, i: usize, indices: &[usize], list: &mut TensorList<'
     }
     let len = list.items.len();
     for (&index, row) in indices.iter().zip(rows) {
-        *list.items.get_mut(index).ok_or_else(|| {
-            OpError::runtime(format!("there is no element {index} in a list of {len}"))
-        })? = row;
+        *list
+            .items
+            .get_mut(index)
+            .ok_or_else(|| OpError::runtime(format!("there is no element {index} in a list of {len}")))? =
+            row;
     }
     Ok(())
 }
@@ -315,7 +319,9 @@ fn lower_concat(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
                 .split_first()
                 .ok_or_else(|| OpError::runtime("scalars cannot be joined along an axis"))?;
             if inner.get_or_insert_with(|| rest.to_vec()) != rest {
-                return Err(OpError::runtime("elements of a list that are joined differ in their inner axes"));
+                return Err(OpError::runtime(
+                    "elements of a list that are joined differ in their inner axes",
+                ));
             }
             bytes.extend_from_slice(&item.bytes);
             lengths.push(first);
@@ -346,7 +352,8 @@ fn lower_split(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError
         let mut rest = bytes;
         for (item, len) in list.items.iter_mut().zip(lengths) {
             let beyond = || OpError::runtime("the lengths of list elements exceed the tensor");
-            let (part, after) = rest.split_at_checked(len.checked_mul(row).ok_or_else(beyond)?).ok_or_else(beyond)?;
+            let (part, after) =
+                rest.split_at_checked(len.checked_mul(row).ok_or_else(beyond)?).ok_or_else(beyond)?;
             *item = Some(Item { shape: Shape::new(&[&[len], inner].concat()), bytes: Cow::Borrowed(part) });
             rest = after;
         }

@@ -11,7 +11,10 @@ use crate::node_def::NodeDef;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::custom("FlexFusedBatchNormV3", infer, lower).inputs(5, 5).outputs(6, 6).types(same_types![Float32]),
+    OpSpec::custom("FlexFusedBatchNormV3", infer, lower)
+        .inputs(5, 5)
+        .outputs(6, 6)
+        .types(same_types![Float32]),
     OpSpec::custom("FlexFusedBatchNormGradV3", infer_grad, lower_grad)
         .inputs(6, 6)
         .outputs(5, 5)
@@ -22,7 +25,8 @@ fn channels(node: &Node<'_>, x: usize) -> Result<usize, OpError> {
     check_channels_last(&NodeDef::of(node)?)?;
     let shape = node.shape(x)?;
     let channels = shape.last().copied();
-    channels.ok_or_else(|| OpError::invalid("batch normalization needs an axis of channels, a scalar has none"))
+    channels
+        .ok_or_else(|| OpError::invalid("batch normalization needs an axis of channels, a scalar has none"))
 }
 
 fn known(shapes: impl IntoIterator<Item = Shape>) -> OutputShapes {
@@ -40,7 +44,13 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 /// Outputs: gradients of x, scale and offset, and two without content.
 fn infer_grad(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     let c = channels(node, 1)?;
-    Ok(known([node.shape(1)?.clone(), Shape::from([c]), Shape::from([c]), Shape::from([0]), Shape::from([0])]))
+    Ok(known([
+        node.shape(1)?.clone(),
+        Shape::from([c]),
+        Shape::from([c]),
+        Shape::from([0]),
+        Shape::from([0]),
+    ]))
 }
 
 fn per_channel(io: &Io<'_>, inputs: core::ops::Range<usize>, channels: usize) -> Result<(), OpError> {

@@ -2,9 +2,7 @@
 
 use ferrolite_kernels::cpu::gradient::optimizer::Rule;
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_ops::{
-    Context, FnKernel, Io, Kernel, LowerCx, Node, OpError, OpSpec, TensorValue,
-};
+use ferrolite_ops::{Context, FnKernel, Io, Kernel, LowerCx, Node, OpError, OpSpec, TensorValue};
 
 use super::resources::{check_row, with_variables};
 use super::support::{no_outputs, number, sizes, tf_name};
@@ -89,7 +87,9 @@ impl Form {
     fn rule(&self, switches: Switches, p: impl Fn(usize) -> Result<f32, OpError>) -> Result<Rule, OpError> {
         let Switches { nesterov, update_slots } = switches;
         // Adam's bias correction from the powers of its decays.
-        let alpha = |lr: f32, beta1_power: f32, beta2_power: f32| lr * (1.0 - beta2_power).sqrt() / (1.0 - beta1_power);
+        let alpha = |lr: f32, beta1_power: f32, beta2_power: f32| {
+            lr * (1.0 - beta2_power).sqrt() / (1.0 - beta1_power)
+        };
         Ok(match self.family {
             "GradientDescent" => Rule::GradientDescent { lr: p(1)? },
             "Momentum" => Rule::Momentum { lr: p(2)?, momentum: p(4)?, nesterov },
@@ -140,24 +140,28 @@ fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> 
     if def.bool("multiply_linear_by_lr", false)? {
         return Err(OpError::unsupported("FTRL with 'multiply_linear_by_lr': export the model without it"));
     }
-    let switches =
-        Switches { nesterov: def.bool("use_nesterov", false)?, update_slots: def.bool("update_slots", true)? };
+    let switches = Switches {
+        nesterov: def.bool("use_nesterov", false)?,
+        update_slots: def.bool("update_slots", true)?,
+    };
     let cpu = cx.cpu;
-    let kernel = FnKernel::new(format!("f32_{name}_{}", cpu.name()), move |io: &mut Io<'_>, cx: &mut dyn Context| {
-        let inputs = io.inputs;
-        // The indices stand behind the gradient and move what follows by one.
-        let rule = form.rule(switches, |i| number(&inputs, i + usize::from(sparse && i > form.gradient)))?;
-        let gradient = inputs.get::<f32>(form.gradient)?;
-        let handles: Vec<u32> = (0..=form.slots).map(|i| inputs.handle(i)).collect::<Result<_, _>>()?;
-        with_variables(cx.resources(), &handles, |variables| {
-            if sparse {
-                let indices = sizes(&inputs, form.gradient + 1)?;
-                step_rows(cpu, rule, variables, gradient, &indices)
-            } else {
-                step(cpu, rule, variables, gradient)
-            }
-        })
-    });
+    let kernel =
+        FnKernel::new(format!("f32_{name}_{}", cpu.name()), move |io: &mut Io<'_>, cx: &mut dyn Context| {
+            let inputs = io.inputs;
+            // The indices stand behind the gradient and move what follows by one.
+            let rule =
+                form.rule(switches, |i| number(&inputs, i + usize::from(sparse && i > form.gradient)))?;
+            let gradient = inputs.get::<f32>(form.gradient)?;
+            let handles: Vec<u32> = (0..=form.slots).map(|i| inputs.handle(i)).collect::<Result<_, _>>()?;
+            with_variables(cx.resources(), &handles, |variables| {
+                if sparse {
+                    let indices = sizes(&inputs, form.gradient + 1)?;
+                    step_rows(cpu, rule, variables, gradient, &indices)
+                } else {
+                    step(cpu, rule, variables, gradient)
+                }
+            })
+        });
     Ok(kernel.boxed())
 }
 

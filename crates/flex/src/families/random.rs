@@ -119,7 +119,9 @@ impl Draw {
                     return Err(OpError::invalid("the bounds of random integers are scalars"));
                 };
                 if low >= high {
-                    return Err(OpError::runtime(format!("there are no integers from {low} to below {high}")));
+                    return Err(OpError::runtime(format!(
+                        "there are no integers from {low} to below {high}"
+                    )));
                 }
                 integers_in(random, io, low, high.wrapping_sub(low).cast_unsigned())?;
             }
@@ -168,7 +170,9 @@ fn draw(node: &Node<'_>, range: usize) -> Result<Draw, OpError> {
     };
     let dtype = node.output(0)?.dtype;
     if matches!(draw, Draw::Uniform | Draw::Normal | Draw::TruncatedNormal) && dtype != TensorType::Float32 {
-        return Err(OpError::unsupported(format!("random numbers of type {dtype}: export the model with float32")));
+        return Err(OpError::unsupported(format!(
+            "random numbers of type {dtype}: export the model with float32"
+        )));
     }
     Ok(draw)
 }
@@ -187,7 +191,9 @@ fn lower_stateless(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, 
         allocate(io)?;
         let mut random = if second {
             let (&[key], &[low, high]) = (io.inputs.get::<u64>(1)?, io.inputs.get::<u64>(2)?) else {
-                return Err(OpError::invalid("the generator Philox has a key of one and a counter of two numbers"));
+                return Err(OpError::invalid(
+                    "the generator Philox has a key of one and a counter of two numbers",
+                ));
             };
             if !matches!(io.inputs.get::<i32>(3)?, [PHILOX | 3]) {
                 return Err(OpError::unsupported("random numbers of another generator than Philox"));

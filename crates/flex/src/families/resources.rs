@@ -66,7 +66,9 @@ fn lower_handle(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
     let container = def.text("container", "")?.to_owned();
     let name = def.text("shared_name", "")?.to_owned();
     if name.is_empty() {
-        return Err(OpError::unsupported("an anonymous variable cannot be shared between signatures: name it"));
+        return Err(OpError::unsupported(
+            "an anonymous variable cannot be shared between signatures: name it",
+        ));
     }
     Ok(FnKernel::new("var_handle", move |io, cx| {
         let handle = cx.resources().variable(&container, &name);
@@ -90,7 +92,10 @@ fn lower_read(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError>
         let value = cx.resources().read(io.inputs.handle(0)?)?;
         let dtype = io.outputs.dtype(0)?;
         if value.dtype() != dtype {
-            return Err(OpError::runtime(format!("the variable holds {}, it is read as {dtype}", value.dtype())));
+            return Err(OpError::runtime(format!(
+                "the variable holds {}, it is read as {dtype}",
+                value.dtype()
+            )));
         }
         io.outputs.set_bytes(0, value.shape(), value.bytes())
     })
@@ -191,7 +196,8 @@ impl Combine {
                     Self::Max => pairs.for_each(|(o, n)| *o = $max(*o, *n)),
                     Self::Div => {
                         for (o, n) in pairs {
-                            *o = $div(*o, *n).ok_or_else(|| OpError::runtime("an integer is divided by zero"))?;
+                            *o = $div(*o, *n)
+                                .ok_or_else(|| OpError::runtime("an integer is divided by zero"))?;
                         }
                     }
                 }
@@ -251,7 +257,10 @@ fn same_type(variable: &TensorValue, dtype: TensorType) -> Result<(), OpError> {
     if variable.dtype() == dtype {
         return Ok(());
     }
-    Err(OpError::runtime(format!("the variable holds {}, it cannot be updated with {dtype}", variable.dtype())))
+    Err(OpError::runtime(format!(
+        "the variable holds {}, it cannot be updated with {dtype}",
+        variable.dtype()
+    )))
 }
 
 fn lower_update(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {

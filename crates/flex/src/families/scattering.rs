@@ -34,7 +34,9 @@ fn scatter(
     out: &mut [u8],
 ) -> Result<(), OpError> {
     let (indices, depth) = indices;
-    let axes = shape.get(..depth).ok_or_else(|| OpError::invalid("an index has more coordinates than the tensor axes"))?;
+    let axes = shape
+        .get(..depth)
+        .ok_or_else(|| OpError::invalid("an index has more coordinates than the tensor axes"))?;
     let rows: usize = axes.iter().product();
     let width = out.len().checked_div(rows).unwrap_or(0);
     let count = indices.len().checked_div(depth).unwrap_or(1);
@@ -45,7 +47,9 @@ fn scatter(
         let mut place = 0;
         for (&i, &dim) in indices[at * depth..][..depth].iter().zip(axes) {
             let i = usize::try_from(i).ok().filter(|&i| i < dim);
-            let i = i.ok_or_else(|| OpError::runtime(format!("an index lies outside the tensor of shape {shape}")))?;
+            let i = i.ok_or_else(|| {
+                OpError::runtime(format!("an index lies outside the tensor of shape {shape}"))
+            })?;
             place = place * dim + i;
         }
         if width > 0 {
@@ -94,7 +98,9 @@ fn infer_segments(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     };
     let (data, ids) = (node.shape(0)?, node.shape(1)?);
     if data.get(..ids.rank()) != Some(ids.dims()) {
-        return Err(OpError::invalid(format!("segments of shape {ids} do not fit data of shape {data}")).into());
+        return Err(
+            OpError::invalid(format!("segments of shape {ids} do not fit data of shape {data}")).into()
+        );
     }
     Ok(one([&[count], &data[ids.rank()..]].concat().into_iter().collect()))
 }
@@ -110,7 +116,13 @@ fn lower_segments(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, O
     let fill = move |out: &mut [u8]| -> Result<(), OpError> {
         match dtype {
             TensorType::Float32 => {
-                let start = if start == f64::MIN { f32::MIN } else if start == f64::MAX { f32::MAX } else { start as f32 };
+                let start = if start == f64::MIN {
+                    f32::MIN
+                } else if start == f64::MAX {
+                    f32::MAX
+                } else {
+                    start as f32
+                };
                 bytemuck::cast_slice_mut::<u8, f32>(out).fill(start);
             }
             // Casts of floats to integers saturate.
@@ -154,7 +166,8 @@ fn lower_stitch(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
         for i in 0..half {
             let indices = super::support::sizes(&io.inputs, i)?;
             let (rank, shape) = (io.inputs.shape(i)?.len(), io.inputs.shape(half + i)?);
-            let own = shape.get(rank..).ok_or_else(|| OpError::invalid("data has fewer axes than its indices"))?;
+            let own =
+                shape.get(rank..).ok_or_else(|| OpError::invalid("data has fewer axes than its indices"))?;
             if *inner.get_or_insert(own) != own {
                 return Err(OpError::runtime("rows that are stitched differ in shape"));
             }

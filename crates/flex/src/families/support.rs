@@ -1,7 +1,9 @@
 //! What several families share.
 
 use ferrolite_kernels::scratch::ScratchSize;
-use ferrolite_ops::{InferError, Inputs, Node, OpError, OutputShape, OutputShapes, Shape, TensorType, one, strings};
+use ferrolite_ops::{
+    InferError, Inputs, Node, OpError, OutputShape, OutputShapes, Shape, TensorType, one, strings,
+};
 
 use crate::node_def::NodeDef;
 
@@ -86,7 +88,9 @@ pub fn integers(inputs: &Inputs<'_>, i: usize) -> Result<Vec<i64>, OpError> {
 /// When it has another type or one is negative.
 pub fn sizes(inputs: &Inputs<'_>, i: usize) -> Result<Vec<usize>, OpError> {
     let all: Result<Vec<usize>, _> = integers(inputs, i)?.into_iter().map(usize::try_from).collect();
-    all.map_err(|_| OpError::runtime(format!("input {i} holds a negative number where a size or index is due")))
+    all.map_err(|_| {
+        OpError::runtime(format!("input {i} holds a negative number where a size or index is due"))
+    })
 }
 
 /// The strings of an input.
@@ -143,7 +147,9 @@ impl Padding {
                 let flat = flat.map_err(|_| OpError::invalid("an explicit padding is negative"))?;
                 let pairs: Vec<(usize, usize)> = flat.chunks_exact(2).map(|p| (p[0], p[1])).collect();
                 match pairs.as_slice() {
-                    [_, spatial @ .., _] if flat.len().is_multiple_of(2) => Ok(Self::Explicit(spatial.to_vec())),
+                    [_, spatial @ .., _] if flat.len().is_multiple_of(2) => {
+                        Ok(Self::Explicit(spatial.to_vec()))
+                    }
                     _ => Err(OpError::invalid("explicit paddings are a pair for each axis")),
                 }
             }

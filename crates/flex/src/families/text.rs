@@ -1,7 +1,8 @@
 //! Strings: names of files above all; and assertions.
 
 use ferrolite_ops::{
-    FnKernel, InferError, Kernel, LowerCx, Node, OpError, OpSpec, OutputShapes, Shape, TensorType, one, strings,
+    FnKernel, InferError, Kernel, LowerCx, Node, OpError, OpSpec, OutputShapes, Shape, TensorType, one,
+    strings,
 };
 
 use super::support::{integers, like, no_outputs, texts};
@@ -27,7 +28,9 @@ fn infer_join(node: &Node<'_>) -> Result<OutputShapes, InferError> {
             continue;
         }
         if shape.rank() > 0 && &shape != own {
-            return Err(OpError::invalid(format!("strings of shapes {shape} and {own} cannot be joined")).into());
+            return Err(
+                OpError::invalid(format!("strings of shapes {shape} and {own} cannot be joined")).into()
+            );
         }
         shape = own.clone();
     }
@@ -38,10 +41,12 @@ fn lower_join(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
     let separator = NodeDef::of(node)?.text("separator", "")?.to_owned();
     let shape = node.output(0)?.shape.clone();
     Ok(FnKernel::new("string_join", move |io, _| {
-        let parts: Vec<Vec<&[u8]>> = (0..io.inputs.len()).map(|i| texts(&io.inputs, i)).collect::<Result<_, _>>()?;
+        let parts: Vec<Vec<&[u8]>> =
+            (0..io.inputs.len()).map(|i| texts(&io.inputs, i)).collect::<Result<_, _>>()?;
         let count = shape.num_elements()?;
         let join = |at: usize| -> Vec<u8> {
-            let own: Vec<&[u8]> = parts.iter().filter_map(|p| p.get(if p.len() == 1 { 0 } else { at }).copied()).collect();
+            let own: Vec<&[u8]> =
+                parts.iter().filter_map(|p| p.get(if p.len() == 1 { 0 } else { at }).copied()).collect();
             own.join(separator.as_bytes())
         };
         let joined: Vec<Vec<u8>> = (0..count).map(join).collect();

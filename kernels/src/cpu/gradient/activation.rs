@@ -50,12 +50,40 @@ impl Gradient {
     #[inline(always)]
     pub fn of(self, kept: f32, gradient: f32) -> f32 {
         match self {
-            Self::Relu => if kept > 0.0 { gradient } else { 0.0 },
-            Self::Relu6 => if kept > 0.0 && kept < 6.0 { gradient } else { 0.0 },
-            Self::LeakyRelu { alpha } => if kept > 0.0 { gradient } else { alpha * gradient },
-            Self::Elu => if kept < 0.0 { gradient * (kept + 1.0) } else { gradient },
+            Self::Relu => {
+                if kept > 0.0 {
+                    gradient
+                } else {
+                    0.0
+                }
+            }
+            Self::Relu6 => {
+                if kept > 0.0 && kept < 6.0 {
+                    gradient
+                } else {
+                    0.0
+                }
+            }
+            Self::LeakyRelu { alpha } => {
+                if kept > 0.0 {
+                    gradient
+                } else {
+                    alpha * gradient
+                }
+            }
+            Self::Elu => {
+                if kept < 0.0 {
+                    gradient * (kept + 1.0)
+                } else {
+                    gradient
+                }
+            }
             Self::Selu => {
-                if kept < 0.0 { gradient * (kept + SELU_SCALE_ALPHA) } else { gradient * SELU_SCALE }
+                if kept < 0.0 {
+                    gradient * (kept + SELU_SCALE_ALPHA)
+                } else {
+                    gradient * SELU_SCALE
+                }
             }
             Self::Softplus => gradient / (libm::expf(-kept) + 1.0),
             Self::Softsign => {

@@ -7,7 +7,9 @@
 use super::activation::add;
 use crate::cpu::float::conv::ConvShape;
 use crate::cpu::float::epilogue::{Activation, Epilogue};
-use crate::cpu::float::gemm::{Layout, MAX_ROWS, Panels, Product, RowSource, Strided, pack_at_run_time, product};
+use crate::cpu::float::gemm::{
+    Layout, MAX_ROWS, Panels, Product, RowSource, Strided, pack_at_run_time, product,
+};
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::Par;
@@ -185,7 +187,14 @@ impl RowSource<f32> for Windows<'_> {
     fn scratch_len(&self) -> usize {
         MAX_ROWS * self.count
     }
-    fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [f32], pieces: &mut [*const f32]) {
+    fn locate(
+        &self,
+        first: usize,
+        rows: usize,
+        height: usize,
+        scratch: &mut [f32],
+        pieces: &mut [*const f32],
+    ) {
         let g = self.geometry;
         let (pixels, image) = (g.pixels(), g.input_len());
         let mut row = 0;
@@ -284,8 +293,9 @@ impl ConvInputGrad {
         let (packed, windows) = scratch.split_at_mut(packed);
         let layout = self.layout();
         for (group, packed) in packed.chunks_exact_mut(layout.len().max(1)).enumerate() {
-            for (to, from) in
-                columns.chunks_exact_mut(g.out_group.max(1)).zip(filter.chunks_exact(g.shape.out_channels.max(1)))
+            for (to, from) in columns
+                .chunks_exact_mut(g.out_group.max(1))
+                .zip(filter.chunks_exact(g.shape.out_channels.max(1)))
             {
                 to.copy_from_slice(&from[group * g.out_group..][..g.out_group]);
             }

@@ -96,7 +96,8 @@ impl Kernel for FilterTap<'_> {
                             *sum += x * y;
                         }
                     } else {
-                        let rows = self.filter.chunks_exact_mut(s.multiplier).zip(y.chunks_exact(s.multiplier));
+                        let rows =
+                            self.filter.chunks_exact_mut(s.multiplier).zip(y.chunks_exact(s.multiplier));
                         for ((sums, ys), x) in rows.zip(x) {
                             for (sum, y) in sums.iter_mut().zip(ys) {
                                 *sum += x * y;

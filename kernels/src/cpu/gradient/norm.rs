@@ -78,7 +78,8 @@ pub fn normalize_grad(
     for c in 0..channels {
         let inverse = 1.0 / (f64::from(variance[c]) + f64::from(epsilon)).sqrt();
         let m = f64::from(mean[c]);
-        let pairs = || x.iter().zip(dy).skip(c).step_by(channels).map(|(&x, &g)| (f64::from(x) - m, f64::from(g)));
+        let pairs =
+            || x.iter().zip(dy).skip(c).step_by(channels).map(|(&x, &g)| (f64::from(x) - m, f64::from(g)));
         let sum: f64 = pairs().map(|(_, g)| g).sum();
         let product: f64 = pairs().map(|(x, g)| x * g).sum();
         d_offset[c] = sum as f32;

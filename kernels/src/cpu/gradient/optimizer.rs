@@ -200,7 +200,13 @@ struct Step<'a> {
 }
 
 fn sign(x: f32) -> f32 {
-    if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 }
+    if x > 0.0 {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
 }
 
 /// The minimum of `(x - at)² / (2 lr) + l1 |x| + l2/2 x²`.
@@ -217,20 +223,28 @@ impl Kernel for Step<'_> {
         /// A loop over the variable, the gradient and as many slots as are named.
         macro_rules! each {
             (|$var:ident, $g:ident| $body:expr) => {
-                for ($var, &$g) in variable.iter_mut().zip(gradient) { $body }
+                for ($var, &$g) in variable.iter_mut().zip(gradient) {
+                    $body
+                }
             };
             (|$var:ident, $g:ident, $a:ident| $body:expr) => {
-                for (($var, &$g), $a) in variable.iter_mut().zip(gradient).zip(a.iter_mut()) { $body }
+                for (($var, &$g), $a) in variable.iter_mut().zip(gradient).zip(a.iter_mut()) {
+                    $body
+                }
             };
             (|$var:ident, $g:ident, $a:ident, $b:ident| $body:expr) => {
-                for ((($var, &$g), $a), $b) in variable.iter_mut().zip(gradient).zip(a.iter_mut()).zip(b.iter_mut()) {
+                for ((($var, &$g), $a), $b) in
+                    variable.iter_mut().zip(gradient).zip(a.iter_mut()).zip(b.iter_mut())
+                {
                     $body
                 }
             };
             (|$var:ident, $g:ident, $a:ident, $b:ident, $c:ident| $body:expr) => {
                 for (((($var, &$g), $a), $b), $c) in
                     variable.iter_mut().zip(gradient).zip(a.iter_mut()).zip(b.iter_mut()).zip(c.iter_mut())
-                { $body }
+                {
+                    $body
+                }
             };
         }
         match rule {
@@ -300,7 +314,9 @@ impl Kernel for Step<'_> {
                 *m = *m * beta + g * (1.0 - beta);
                 *v -= lr * (alpha + decay * sign(g) * sign(*m)) * g;
             }),
-            Rule::ProximalGradientDescent { lr, l1, l2 } => each!(|v, g| *v = proximal(*v - lr * g, lr, l1, l2)),
+            Rule::ProximalGradientDescent { lr, l1, l2 } => {
+                each!(|v, g| *v = proximal(*v - lr * g, lr, l1, l2))
+            }
             Rule::ProximalAdagrad { lr, l1, l2 } => each!(|v, g, a| {
                 *a += g * g;
                 let lr = lr / a.sqrt();

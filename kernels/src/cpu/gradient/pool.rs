@@ -57,9 +57,7 @@ impl PoolShape {
                     let (ys, xs) = (self.range(1, oy), self.range(2, ox));
                     let mut places = self.range(0, oz).flat_map(|z| {
                         let xs = xs.clone();
-                        ys.clone().flat_map(move |y| {
-                            xs.clone().map(move |x| (z * height + y) * width + x)
-                        })
+                        ys.clone().flat_map(move |y| xs.clone().map(move |x| (z * height + y) * width + x))
                     });
                     visit(pixel, &mut places);
                     pixel += 1;
@@ -95,7 +93,12 @@ pub fn max_pool(shape: &PoolShape, input: &[f32], output: &mut [f32], par: Par) 
 ///
 /// # Errors
 /// If a slice does not have the pooling's size.
-pub fn average_pool(shape: &PoolShape, input: &[f32], output: &mut [f32], par: Par) -> Result<(), ShapeError> {
+pub fn average_pool(
+    shape: &PoolShape,
+    input: &[f32],
+    output: &mut [f32],
+    par: Par,
+) -> Result<(), ShapeError> {
     shape.check(input.len(), output.len())?;
     per_image(shape.output_len(), output, par, |image, output| {
         let input = &input[image * shape.input_len()..][..shape.input_len()];

@@ -64,7 +64,11 @@ fn activations() {
             for len in [0, 1, 37, 1000] {
                 let x: Vec<f32> = noise(len, 3).iter().map(|v| least + (v + 1.0) * 4.0 + 1e-3).collect();
                 let dy = noise(len, 4);
-                let kept = if keeps_result { x.iter().map(|&v| forward(v.into()) as f32).collect() } else { x.clone() };
+                let kept = if keeps_result {
+                    x.iter().map(|&v| forward(v.into()) as f32).collect()
+                } else {
+                    x.clone()
+                };
                 let mut out = vec![0.0; len];
                 gradient.run(cpu, &kept, &dy, &mut out, Par::serial());
                 let want: Vec<f32> = x
@@ -99,7 +103,8 @@ fn conv(shape: &ConvShape, x: &[f64], w: &[f64]) -> Vec<f64> {
                         })
                         .collect();
                     let Some(at) = at else { continue };
-                    let pixel = ((n * shape.input[0] + at[0]) * shape.input[1] + at[1]) * shape.input[2] + at[2];
+                    let pixel =
+                        ((n * shape.input[0] + at[0]) * shape.input[1] + at[1]) * shape.input[2] + at[2];
                     for ic in 0..icg {
                         sum += x[pixel * shape.in_channels + oc / ocg * icg + ic]
                             * w[(t * icg + ic) * shape.out_channels + oc];
@@ -126,12 +131,16 @@ fn convolutions() {
         ("dilated", ConvShape::conv2d(1, [7, 7], 2, 2, [3, 3]).dilation([2, 2])),
         ("grouped", ConvShape::conv2d(1, [4, 4], 4, 6, [3, 3]).groups(2)),
         ("many channels", ConvShape::conv2d(1, [3, 3], 17, 33, [2, 2])),
-        ("three axes", ConvShape { input: [3, 4, 3], kernel: [2, 2, 2], ..ConvShape::conv2d(1, [4, 3], 2, 3, [2, 2]) }),
+        (
+            "three axes",
+            ConvShape { input: [3, 4, 3], kernel: [2, 2, 2], ..ConvShape::conv2d(1, [4, 3], 2, 3, [2, 2]) },
+        ),
         ("more positions than a block", ConvShape::conv2d(1, [25, 26], 1, 1, [2, 2])),
     ];
     for (name, shape) in rows {
         let [d, h, w] = shape.output().unwrap();
-        let filter_len = shape.kernel.iter().product::<usize>() * shape.in_channels / shape.groups * shape.out_channels;
+        let filter_len =
+            shape.kernel.iter().product::<usize>() * shape.in_channels / shape.groups * shape.out_channels;
         let x = noise(shape.batch * shape.input.iter().product::<usize>() * shape.in_channels, 1);
         let filter = noise(filter_len, 2);
         let dy = noise(shape.batch * d * h * w * shape.out_channels, 3);
@@ -152,7 +161,10 @@ fn convolutions() {
                 let mut scratch = vec![f32::NAN; grad.scratch_len()];
                 grad.run(&filter, &dy, &mut out, &mut scratch, par).unwrap();
                 check(&format!("{name}: input on {}", cpu.name()), &out, &want_input);
-                assert!(grad.run(&filter[1..], &dy, &mut out, &mut scratch, par).is_err(), "{name}: short filter");
+                assert!(
+                    grad.run(&filter[1..], &dy, &mut out, &mut scratch, par).is_err(),
+                    "{name}: short filter"
+                );
             }
         }
     }
@@ -167,10 +179,19 @@ fn depthwise_convolutions() {
         ("dilated", [7, 6], 2, 2, [3, 2], [1, 1], [2, 2], [1, 0]),
     ];
     for (name, input, channels, multiplier, kernel, stride, dilation, pad_before) in rows {
-        let out = |a: usize| (input[a] + 2 * pad_before[a] - (kernel[a] - 1) * dilation[a] - 1) / stride[a] + 1;
+        let out =
+            |a: usize| (input[a] + 2 * pad_before[a] - (kernel[a] - 1) * dilation[a] - 1) / stride[a] + 1;
         let output = [out(0), out(1)];
         let shape = DepthwiseGradShape {
-            batch: 2, input, channels, multiplier, output, kernel, stride, dilation, pad_before,
+            batch: 2,
+            input,
+            channels,
+            multiplier,
+            output,
+            kernel,
+            stride,
+            dilation,
+            pad_before,
         };
         // A depthwise convolution is one of as many groups as there are channels.
         let full = ConvShape::conv2d(2, input, channels, channels * multiplier, kernel)
