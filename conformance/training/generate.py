@@ -194,7 +194,8 @@ image("conv", conv(activation="relu"))
 image("conv_twice", conv(activation="relu"), conv(activation="relu", padding="same"))
 image("conv_strided", conv(strides=2, padding="same", activation="relu"), optimizer=lambda: O.Adam(0.01))
 image("conv_dilated", conv(activation="relu"), conv(dilation_rate=2, activation="relu6"))
-image("conv_grouped", conv(activation="relu"), conv(groups=2, activation="relu6"))
+# First: of a grouped convolution's input gradient the converter makes a transposed convolution that LiteRT refuses.
+image("conv_grouped", conv(groups=2, activation="relu6"))
 image("depthwise", conv(activation="relu"), lambda: L.DepthwiseConv2D(3, depth_multiplier=2, activation="relu"))
 image("depthwise_strided", conv(activation="relu"), lambda: L.DepthwiseConv2D(3, strides=2, padding="same"))
 image("separable", lambda: L.SeparableConv2D(4, 3, padding="same", activation="relu"))
@@ -254,8 +255,9 @@ sequence("lstm_both_ways", lambda: L.Bidirectional(L.LSTM(3)))
 
 
 def attention():
+    # Without biases: that of the keys has no gradient but rounding, which Adam would blow up.
     i = I((5, 8))
-    h = L.LayerNormalization()(L.MultiHeadAttention(2, 4)(i, i) + i)
+    h = L.LayerNormalization()(L.MultiHeadAttention(2, 4, use_bias=False)(i, i) + i)
     h = L.Activation(lambda x: keras.activations.gelu(x, approximate=True))(L.Dense(8)(h))
     return keras.Model(i, L.Dense(2)(L.GlobalAveragePooling1D()(h)))
 

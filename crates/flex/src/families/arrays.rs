@@ -7,7 +7,7 @@ use ferrolite_ops::{
     OutputShapes, Shape, TensorList, TensorType, one, same_types, types,
 };
 
-use super::support::{dims, dynamic, integers, like, shape_in, sizes, tf_name};
+use super::support::{advance, dims, dynamic, integers, like, shape_in, sizes, tf_name};
 use crate::node_def::NodeDef;
 
 /// More operands than any file has.
@@ -244,17 +244,6 @@ fn lower_mirror_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         Ok(())
     })
     .boxed())
-}
-
-/// Moves an index to the next element of a tensor.
-fn advance(index: &mut [usize], shape: &[usize]) {
-    for axis in (0..index.len()).rev() {
-        index[axis] += 1;
-        if index[axis] < shape[axis] {
-            return;
-        }
-        index[axis] = 0;
-    }
 }
 
 /// How resizing places pixels.

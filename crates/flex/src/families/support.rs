@@ -238,3 +238,14 @@ pub fn number_of(inputs: &Inputs<'_>, i: usize) -> Result<usize, OpError> {
         other => Err(OpError::invalid(format!("input {i} must be one number, not {}", other.len()))),
     }
 }
+
+/// Moves an index to the next element of a tensor.
+pub fn advance(index: &mut [usize], shape: &[usize]) {
+    for axis in (0..index.len()).rev() {
+        index[axis] += 1;
+        if index[axis] < shape[axis] {
+            return;
+        }
+        index[axis] = 0;
+    }
+}

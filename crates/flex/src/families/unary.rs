@@ -6,7 +6,7 @@ use ferrolite_ops::{
 
 use ferrolite_ops::element::Bool;
 
-use super::support::{like, tf_name};
+use super::support::{advance, like, tf_name};
 
 const fn unary(name: &'static str) -> OpSpec {
     OpSpec::custom(name, like::<0>, lower_unary).types(same_types![Float32])
@@ -50,6 +50,7 @@ pub const SPECS: &[OpSpec] = &[
     binary("FlexXdivy"),
     binary("FlexDivNoNan"),
     binary("FlexMulNoNan"),
+    OpSpec::custom("FlexClipByValue", infer_clip, lower_clip).inputs(3, 3).types(same_types![Float32]),
 ];
 
 fn unknown(name: &str) -> OpError {
@@ -142,13 +143,30 @@ fn lower_binary(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpE
         let mut index = vec![0usize; shape.rank()];
         for out in io.outputs.get::<f32>(0)? {
             *out = function(x[source(&index, &a)], y[source(&index, &b)]);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                index[axis] = 0;
-            }
+            advance(&mut index, &shape);
+        }
+        Ok(())
+    })
+    .boxed())
+}
+
+fn infer_clip(node: &Node<'_>) -> Result<OutputShapes, InferError> {
+    let shape = node.shape(0)?.broadcast(node.shape(1)?)?;
+    Ok(one(shape.broadcast(node.shape(2)?)?))
+}
+
+/// Inputs: numbers, least, greatest; bounds may be scalars or broadcast.
+fn lower_clip(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let [x, low, high] = [0, 1, 2].map(|i| node.shape(i).cloned());
+    let (x, low, high, shape) = (x?, low?, high?, node.output(0)?.shape.clone());
+    Ok(FnKernel::new("f32_ClipByValue", move |io, _| {
+        let [xs, lows, highs] = [0, 1, 2].map(|i| io.inputs.get::<f32>(i));
+        let (xs, lows, highs) = (xs?, lows?, highs?);
+        let mut index = vec![0usize; shape.rank()];
+        for out in io.outputs.get::<f32>(0)? {
+            let (low, high) = (lows[source(&index, &low)], highs[source(&index, &high)]);
+            *out = xs[source(&index, &x)].min(high).max(low);
+            advance(&mut index, &shape);
         }
         Ok(())
     })
