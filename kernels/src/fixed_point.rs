@@ -59,9 +59,16 @@ impl Multiplier {
     #[must_use]
     #[inline(always)]
     pub fn apply_wide(self, x: i64) -> i32 {
+        let (fraction, shift) = self.wide();
+        (x.wrapping_mul(fraction).wrapping_add(1 << (shift - 1)) >> shift) as i32
+    }
+
+    /// The factor and the shift (1 to 62) of [`Multiplier::apply_wide`].
+    #[must_use]
+    #[inline(always)]
+    pub fn wide(self) -> (i64, u32) {
         let fraction = if self.fraction < 0x7fff_0000 { (self.fraction + (1 << 15)) >> 16 } else { 0x7fff };
-        let shift = (15 - self.exponent).clamp(1, 62);
-        (x.wrapping_mul(i64::from(fraction)).wrapping_add(1 << (shift - 1)) >> shift) as i32
+        (i64::from(fraction), (15 - self.exponent).clamp(1, 62) as u32)
     }
 }
 

@@ -44,9 +44,65 @@ impl Avx512Vnni {
     }
 
     /// The same CPU without the dot products, which has the general vector methods.
+    #[inline(always)]
     pub fn base(self) -> Avx512 {
         self.0
     }
+}
+
+/// Proof that the CPU has [`Avx512Vnni`] and tiles of bytes (AMX-INT8), and that this process may use them.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Avx512Amx(Avx512Vnni);
+
+impl Avx512Amx {
+    /// The token, if the running CPU has all parts and the operating system grants the process their state. Only Linux
+    /// is asked.
+    pub fn detect() -> Option<Self> {
+        Avx512Vnni::detect().filter(|_| has_tiles() && may_use_tiles()).map(Self)
+    }
+
+    /// The same CPU without the tiles.
+    #[inline(always)]
+    pub fn base(self) -> Avx512Vnni {
+        self.0
+    }
+}
+
+/// Whether the CPU has AMX-TILE and AMX-INT8 and the operating system keeps their state. For CPUs with AVX-512.
+fn has_tiles() -> bool {
+    /// CPUID leaf 7, EDX.
+    const TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
+    /// XCR0: configuration and data of the tiles.
+    const STATE: u64 = 1 << 17 | 1 << 18;
+    // SAFETY: every CPU with AVX-512 has leaf 7 and XGETBV, without which its vectors could not be used.
+    #[allow(unused_unsafe, reason = "CPUID is a safe intrinsic in newer versions of the standard library")]
+    let (features, state) = unsafe { (__cpuid_count(7, 0).edx, _xgetbv(0)) };
+    features & TILE_AND_INT8 == TILE_AND_INT8 && state & STATE == STATE
+}
+
+/// Asks the kernel for the tiles' state: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`. The permission holds for
+/// all threads; asking again is harmless.
+#[cfg(target_os = "linux")]
+fn may_use_tiles() -> bool {
+    let mut result = 158i64;
+    // SAFETY: the call takes two numbers, touches no memory of the process and is answered by an error where unknown.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") result,
+            in("rdi") 0x1023,
+            in("rsi") 18,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_use_tiles() -> bool {
+    false
 }
 
 /// The mask of the first `n <= 16` lanes.
@@ -78,6 +134,12 @@ impl Isa for Avx512 {
         store_i8_ptr(value: Self::I, ptr: *mut i8) = _mm_storeu_epi8(ptr, _mm512_cvtsepi32_epi8(value));
         store_u8_ptr(value: Self::I, ptr: *mut u8) = _mm_storeu_epi8(ptr.cast(), _mm512_cvtusepi32_epi8(_mm512_max_epi32(value, _mm512_setzero_si512())));
         store_i16_ptr(value: Self::I, ptr: *mut i16) = _mm256_storeu_epi16(ptr, _mm512_cvtsepi32_epi16(value));
+        load_i8_ptr_part(ptr: *const i8, n: usize) -> I = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), ptr));
+        load_u8_ptr_part(ptr: *const u8, n: usize) -> I = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n), ptr.cast()));
+        load_i16_ptr_part(ptr: *const i16, n: usize) -> I = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(first(n), ptr));
+        store_i8_ptr_part(value: Self::I, ptr: *mut i8, n: usize) = _mm_mask_storeu_epi8(ptr, first(n), _mm512_cvtsepi32_epi8(value));
+        store_u8_ptr_part(value: Self::I, ptr: *mut u8, n: usize) = _mm_mask_storeu_epi8(ptr.cast(), first(n), _mm512_cvtusepi32_epi8(_mm512_max_epi32(value, _mm512_setzero_si512())));
+        store_i16_ptr_part(value: Self::I, ptr: *mut i16, n: usize) = _mm256_mask_storeu_epi16(ptr, first(n), _mm512_cvtsepi32_epi16(value));
     }
 
     leaf! {

@@ -7,7 +7,7 @@ use super::Emulated16;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use super::Wasm128;
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2Fma, Avx512, Avx512Vnni};
+use super::{Avx2Fma, Avx512, Avx512Amx, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
 use super::{Neon, NeonDot};
 
@@ -26,6 +26,9 @@ pub enum Cpu {
     /// AVX-512 with the 8-bit dot products.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    /// AVX-512 with the 8-bit dot products and tiles of bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Amx(Avx512Amx),
     /// The vectors every 64-bit Arm has.
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
@@ -45,6 +48,9 @@ impl Cpu {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
+            if let Some(token) = Avx512Amx::detect() {
+                return Self::Avx512Amx(token);
+            }
             if let Some(token) = Avx512Vnni::detect() {
                 return Self::Avx512Vnni(token);
             }
@@ -83,6 +89,7 @@ impl Cpu {
             all.extend(Avx2Fma::detect().map(Self::Avx2));
             all.extend(Avx512::detect().map(Self::Avx512));
             all.extend(Avx512Vnni::detect().map(Self::Avx512Vnni));
+            all.extend(Avx512Amx::detect().map(Self::Avx512Amx));
         }
         #[cfg(target_arch = "aarch64")]
         {
@@ -106,6 +113,8 @@ impl Cpu {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Amx(_) => "avx512amx",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
             #[cfg(target_arch = "aarch64")]
@@ -114,6 +123,17 @@ impl Cpu {
             Self::Wasm128(_) => "wasm128",
             #[cfg(test)]
             Self::Emulated16(_) => "emulated16",
+        }
+    }
+
+    /// The token of the 8-bit dot products of AVX-512, if they are there.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn vnni(self) -> Option<Avx512Vnni> {
+        match self {
+            Self::Avx512Vnni(isa) => Some(isa),
+            Self::Avx512Amx(isa) => Some(isa.base()),
+            _ => None,
         }
     }
 
@@ -142,6 +162,8 @@ impl Cpu {
             Self::Avx512(isa) => isa.dispatch(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(isa) => isa.base().dispatch(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Amx(isa) => isa.base().base().dispatch(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(isa) => isa.dispatch(kernel),
             #[cfg(target_arch = "aarch64")]

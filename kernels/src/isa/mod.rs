@@ -52,7 +52,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2Fma;
 #[cfg(target_arch = "x86_64")]
-pub use avx512::{Avx512, Avx512Vnni};
+pub use avx512::{Avx512, Avx512Amx, Avx512Vnni};
 pub use cpu::Cpu;
 #[cfg(test)]
 pub(crate) use emulated::Emulated16;
@@ -72,6 +72,58 @@ pub trait Kernel {
 
     /// Runs the algorithm. Implementations must be `#[inline(always)]`.
     fn run<S: Isa>(self, isa: S) -> Self::Output;
+}
+
+/// Copies `n <= MAX_LANES` elements without a call, which would cost every vector in registers.
+///
+/// # Safety
+/// Both pointers must be valid for `n` values.
+#[inline(always)]
+unsafe fn copy_few<T>(from: *const T, to: *mut T, n: usize) {
+    let mut at = 0;
+    macro_rules! copy {
+        ($($len:literal)*) => {
+            $(if n & $len != 0 {
+                // SAFETY: the lengths of the parts sum to `n`.
+                unsafe { core::ptr::copy_nonoverlapping(from.add(at), to.add(at), $len) };
+                at += $len;
+            })*
+        };
+    }
+    copy!(16 8 4 2 1);
+    debug_assert_eq!(at, n);
+}
+
+/// Loads and stores of the first `n <= LANES` narrow integers by way of memory, where there is nothing better.
+macro_rules! narrow_parts {
+    ($($T:ty: $load:ident $load_part:ident $store:ident $store_part:ident,)*) => {
+        $(
+            #[doc = concat!("Reads and widens the first `n <= LANES` `", stringify!($T), "`, the other lanes are zero.")]
+            /// # Safety
+            /// `ptr` must be valid for reading `n` values.
+            #[inline(always)]
+            unsafe fn $load_part(self, ptr: *const $T, n: usize) -> Self::I {
+                let mut lanes: [$T; MAX_LANES] = [0; MAX_LANES];
+                // SAFETY: the caller vouches for `n` values, for which the array has room.
+                unsafe {
+                    copy_few(ptr, lanes.as_mut_ptr(), n);
+                    self.$load(lanes.as_ptr())
+                }
+            }
+            #[doc = concat!("Writes the first `n <= LANES` lanes clamped to `", stringify!($T), "`.")]
+            /// # Safety
+            /// `ptr` must be valid for writing `n` values.
+            #[inline(always)]
+            unsafe fn $store_part(self, value: Self::I, ptr: *mut $T, n: usize) {
+                let mut lanes: [$T; MAX_LANES] = [0; MAX_LANES];
+                // SAFETY: the caller vouches for `n` values, of which the array has as many.
+                unsafe {
+                    self.$store(value, lanes.as_mut_ptr());
+                    copy_few(lanes.as_ptr(), ptr, n);
+                }
+            }
+        )*
+    };
 }
 
 /// Vectors of `LANES` 32-bit floats or integers and what can be done with them.
@@ -208,6 +260,11 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// # Safety
     /// `ptr` must be valid for writing `LANES` values.
     unsafe fn store_i16_ptr(self, value: Self::I, ptr: *mut i16);
+    narrow_parts! {
+        i8: load_i8_ptr load_i8_ptr_part store_i8_ptr store_i8_ptr_part,
+        u8: load_u8_ptr load_u8_ptr_part store_u8_ptr store_u8_ptr_part,
+        i16: load_i16_ptr load_i16_ptr_part store_i16_ptr store_i16_ptr_part,
+    }
 
     /// `a + b`
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
@@ -334,7 +391,8 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
 
 /// Slice forms of the widening loads and the saturating narrowing stores, whole and in part.
 macro_rules! narrow_slices {
-    ($($T:ty: $load:ident $load_part:ident $load_ptr:ident $store:ident $store_part:ident $store_ptr:ident,)*) => {
+    ($($T:ty: $load:ident $load_part:ident $load_ptr:ident $load_ptr_part:ident
+        $store:ident $store_part:ident $store_ptr:ident $store_ptr_part:ident,)*) => {
         /// Checked loads and stores of narrow integers, for every instruction set.
         pub trait IsaNarrow: Isa {
             $(
@@ -348,9 +406,9 @@ macro_rules! narrow_slices {
                 #[doc = concat!("Reads and widens a slice of at most `LANES` `", stringify!($T), "`, the other lanes are zero.")]
                 #[inline(always)]
                 fn $load_part(self, from: &[$T]) -> Self::I {
-                    let mut lanes = [0; MAX_LANES];
-                    lanes[..Self::LANES][..from.len()].copy_from_slice(from);
-                    self.$load(&lanes)
+                    assert!(from.len() <= Self::LANES);
+                    // SAFETY: exactly the slice is read.
+                    unsafe { self.$load_ptr_part(from.as_ptr(), from.len()) }
                 }
                 #[doc = concat!("Writes to the first `LANES` values of a slice, clamped to `", stringify!($T), "`.")]
                 #[inline(always)]
@@ -362,9 +420,9 @@ macro_rules! narrow_slices {
                 #[doc = concat!("Fills a slice of at most `LANES` values, clamped to `", stringify!($T), "`.")]
                 #[inline(always)]
                 fn $store_part(self, value: Self::I, to: &mut [$T]) {
-                    let mut lanes = [0; MAX_LANES];
-                    self.$store(value, &mut lanes);
-                    to.copy_from_slice(&lanes[..Self::LANES][..to.len()]);
+                    assert!(to.len() <= Self::LANES);
+                    // SAFETY: exactly the slice is written.
+                    unsafe { self.$store_ptr_part(value, to.as_mut_ptr(), to.len()) }
                 }
             )*
         }
@@ -373,8 +431,8 @@ macro_rules! narrow_slices {
 }
 
 narrow_slices! {
-    i8: load_i8 load_i8_part load_i8_ptr store_i8 store_i8_part store_i8_ptr,
-    u8: load_u8 load_u8_part load_u8_ptr store_u8 store_u8_part store_u8_ptr,
-    i16: load_i16 load_i16_part load_i16_ptr store_i16 store_i16_part store_i16_ptr,
-    i32: load_i32 load_i32_part load_i32_ptr store_i32 store_i32_part store_i32_ptr,
+    i8: load_i8 load_i8_part load_i8_ptr load_i8_ptr_part store_i8 store_i8_part store_i8_ptr store_i8_ptr_part,
+    u8: load_u8 load_u8_part load_u8_ptr load_u8_ptr_part store_u8 store_u8_part store_u8_ptr store_u8_ptr_part,
+    i16: load_i16 load_i16_part load_i16_ptr load_i16_ptr_part store_i16 store_i16_part store_i16_ptr store_i16_ptr_part,
+    i32: load_i32 load_i32_part load_i32_ptr load_i32_ptr_part store_i32 store_i32_part store_i32_ptr store_i32_ptr_part,
 }

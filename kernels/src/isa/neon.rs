@@ -41,6 +41,7 @@ impl NeonDot {
     }
 
     /// The same CPU without the dot products, which has the general vector methods.
+    #[inline(always)]
     pub fn base(self) -> Neon {
         self.0
     }

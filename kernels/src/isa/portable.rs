@@ -40,6 +40,7 @@ impl Wasm128 {
     }
 
     /// The token with the general vector methods.
+    #[inline(always)]
     pub const fn base(self) -> Portable {
         Portable::new()
     }

@@ -7,6 +7,62 @@ use super::Baseline;
 use super::quantized::Narrow;
 use super::unary::map_in_out;
 
+/// Whole tables in registers, looked up by byte permutations.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use core::arch::x86_64::*;
+
+    use super::*;
+    use crate::cpu::elementwise::for_each_range;
+    use crate::cpu::elementwise::unary::Tiles;
+
+    /// Proof that the CPU has AVX-512 F, BW and VBMI.
+    #[derive(Copy, Clone)]
+    pub(super) struct Permute(());
+
+    impl Permute {
+        pub(super) fn detect() -> Option<Self> {
+            let has = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vbmi");
+            has.then_some(Self(()))
+        }
+
+        pub(super) fn apply8<T: Narrow>(self, par: Par, io: InOut<'_, T>, table: &Table8<T>) {
+            assert_eq!(size_of::<T>(), 1, "a table of bytes");
+            let tiles = Tiles::new(io);
+            for_each_range(par, tiles.len(), |range| {
+                // SAFETY: the ranges of tiles are disjoint.
+                let mut part = unsafe { tiles.part(range) };
+                let (from, to, len) = (part.src().cast(), part.dst().cast(), part.len());
+                // SAFETY: the token proves that the CPU has the instructions; both pointers are valid for `len` bytes,
+                // and a vector is read before its place is written.
+                unsafe { look_up(bytemuck::cast_slice(table), from, to, len) };
+            });
+        }
+    }
+
+    /// # Safety
+    /// The CPU has the instructions; `from` is valid for reading `len` bytes and `to`, the same or apart, for writing.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    unsafe fn look_up(table: &[u8], from: *const i8, to: *mut i8, len: usize) {
+        assert_eq!(table.len(), 256);
+        // SAFETY: the table has four vectors; the caller vouches for `len` bytes, beyond which the masks do not reach.
+        unsafe {
+            let part = |i: usize| _mm512_loadu_si512(table.as_ptr().add(64 * i).cast());
+            let parts = [part(0), part(1), part(2), part(3)];
+            for at in (0..len).step_by(64) {
+                let mask = u64::MAX >> (64 - (len - at).min(64));
+                let x = _mm512_maskz_loadu_epi8(mask, from.add(at));
+                let low = _mm512_permutex2var_epi8(parts[0], x, parts[1]);
+                let high = _mm512_permutex2var_epi8(parts[2], x, parts[3]);
+                let y = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high);
+                _mm512_mask_storeu_epi8(to.add(at), mask, y);
+            }
+        }
+    }
+}
+
 /// A function of 8-bit values, indexed by their bits.
 pub type Table8<T> = [T; 256];
 
@@ -17,6 +73,10 @@ pub fn table8<T: Narrow>(f: impl Fn(T) -> T) -> Table8<T> {
 
 /// Replaces each value of `i8` or `u8` by its entry in the table.
 pub fn apply8<T: Narrow>(par: Par, io: InOut<'_, T>, table: &Table8<T>) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(permute) = x86::Permute::detect() {
+        return permute.apply8(par, io, table);
+    }
     map_in_out(Baseline, par, io, |x| table[usize::from(x.widen() as u8)]);
 }
 

@@ -117,7 +117,7 @@ pub fn apply<F: Function>(cpu: Cpu, par: Par, io: InOut<'_, f32>, f: F) {
 }
 
 /// An [`InOut`] whose parts are handed to several threads.
-struct Tiles<'a, T> {
+pub(super) struct Tiles<'a, T> {
     src: *const T,
     dst: SharedMut<'a, T>,
     in_place: bool,
@@ -130,18 +130,22 @@ unsafe impl<T: Send + Sync> Sync for Tiles<'_, T> {}
 unsafe impl<T: Send + Sync> Send for Tiles<'_, T> {}
 
 impl<'a, T: Copy> Tiles<'a, T> {
-    fn new(mut io: InOut<'a, T>) -> Self {
+    pub(super) fn new(mut io: InOut<'a, T>) -> Self {
         let (src, dst, len) = (io.src(), io.dst(), io.len());
         // SAFETY: an `InOut` is exclusive access to `len` elements behind `dst` for `'a`, which it gives up here.
         let out = unsafe { core::slice::from_raw_parts_mut(dst, len) };
         Self { src, dst: SharedMut::new(out), in_place: core::ptr::eq(src, dst), len }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The elements of `range`.
     ///
     /// # Safety
     /// No two ranges that are alive at the same time may overlap.
-    unsafe fn part(&self, range: Range<usize>) -> InOut<'_, T> {
+    pub(super) unsafe fn part(&self, range: Range<usize>) -> InOut<'_, T> {
         // SAFETY: the caller vouches for disjointness.
         let out = unsafe { self.dst.range(range.start, range.len()) };
         if self.in_place {

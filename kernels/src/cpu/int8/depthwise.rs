@@ -8,8 +8,12 @@
 use super::dot::{Pairs, PairsKernel, dispatch_pairs};
 use super::gemm::Bias;
 use super::pack::Bytes;
+#[cfg(target_arch = "x86_64")]
+use super::quads::{self, QuadFilters, QuadRow};
 use super::rows::{Activation, Window};
 use super::store::{SPARE, Store};
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Avx512Vnni;
 use crate::isa::{Cpu, Isa, IsaNarrow, MAX_LANES};
 use crate::par::Par;
 
@@ -23,6 +27,9 @@ pub struct PackedDepthwise {
     outputs: usize,
     /// Pairs of 16-bit numbers.
     data: Vec<i32>,
+    /// The same for dot products of bytes, where the CPU has them.
+    #[cfg(target_arch = "x86_64")]
+    quads: Option<QuadFilters>,
 }
 
 impl PackedDepthwise {
@@ -56,7 +63,31 @@ impl PackedDepthwise {
                 }
             }
         }
-        Self { cpu, lanes, kernel, multiplier, outputs, data }
+        #[cfg(target_arch = "x86_64")]
+        let quads = {
+            // All zero points are the same, or zero where there are several.
+            let zero = zeros.first().map_or(0, |&zero| zero - filter.offset());
+            let uniform = zeros.iter().all(|&z| z == zeros[0]);
+            let zero = i8::try_from(zero).ok().filter(|_| uniform && multiplier == 1 && cpu.vnni().is_some());
+            let weight = |ky: usize, kx: usize, c: usize| filter.get((ky * kernel[1] + kx) * outputs + c);
+            zero.map(|zero| QuadFilters::new(kernel, channels, zero, weight))
+        };
+        Self {
+            cpu,
+            lanes,
+            kernel,
+            multiplier,
+            outputs,
+            data,
+            #[cfg(target_arch = "x86_64")]
+            quads,
+        }
+    }
+
+    /// Filters and token for dot products of bytes, if both are there.
+    #[cfg(target_arch = "x86_64")]
+    fn quads<X>(&self) -> Option<(&QuadFilters, Avx512Vnni)> {
+        self.quads.as_ref().filter(|_| size_of::<X>() == 1).zip(self.cpu.vnni())
     }
 
     /// The name of the instruction set, for kernel names.
@@ -77,6 +108,9 @@ struct Strip {
     lanes: usize,
 }
 
+/// Tiles that spread evenly over a few threads.
+#[cfg(target_arch = "x86_64")]
+const LEAST_TILES: usize = 16;
 /// Bytes of pairs that stay in the second-level cache.
 const STRIP_BYTES: usize = 128 << 10;
 
@@ -106,7 +140,12 @@ impl Strip {
 
 /// Elements of scratch that one thread of [`depthwise`] needs.
 pub fn depthwise_scratch(cpu: Cpu, window: &Window) -> usize {
-    Strip::new(window, cpu.lanes()).len()
+    let pairs = Strip::new(window, cpu.lanes()).len();
+    #[cfg(target_arch = "x86_64")]
+    if cpu.vnni().is_some() {
+        return pairs.max(quads::scratch_len(window));
+    }
+    pairs
 }
 
 /// Convolves each channel of `x` with its own filters, starting from `bias` (one for each output channel or
@@ -133,6 +172,30 @@ pub fn depthwise<X: Activation + IntoLanes>(
     );
     assert!(bias.table().len() >= weights.outputs + SPARE, "one bias for each channel");
     if window.pixels() == 0 || weights.outputs == 0 {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some((filters, vnni)) = weights.quads::<X>() {
+        // A tile is an output row, or part of its channels where rows are few.
+        let rows = window.batch * window.output[0];
+        let blocks = weights.outputs.div_ceil(weights.lanes);
+        let blocks_per_tile = blocks.div_ceil(LEAST_TILES.div_ceil(rows).min(blocks));
+        let parts = blocks.div_ceil(blocks_per_tile);
+        par.for_each_tile_with(rows * parts, scratch, quads::scratch_len(window), |tile, buffer| {
+            let (row, part) = (tile / parts, tile % parts * blocks_per_tile);
+            let row = QuadRow {
+                filters,
+                x,
+                zero,
+                window,
+                bias: bias.table(),
+                store,
+                image: row / window.output[0],
+                row: row % window.output[0],
+                blocks: part..(part + blocks_per_tile).min(blocks),
+            };
+            row.run(vnni, buffer);
+        });
         return;
     }
     let strip = Strip::new(window, weights.lanes);

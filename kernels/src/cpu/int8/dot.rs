@@ -329,6 +329,8 @@ pub fn dispatch_pairs<K: PairsKernel>(cpu: Cpu, kernel: K) -> K::Output {
         Cpu::Avx512(isa) => isa.dispatch(InPairs(kernel, isa)),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx512Vnni(isa) => isa.base().dispatch(InPairs(kernel, isa.base())),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512Amx(isa) => isa.base().base().dispatch(InPairs(kernel, isa.base().base())),
         #[cfg(target_arch = "aarch64")]
         Cpu::Neon(isa) => isa.dispatch(InPairs(kernel, isa)),
         #[cfg(target_arch = "aarch64")]
@@ -346,6 +348,8 @@ pub fn dispatch_bytes<K: DotKernel>(cpu: Cpu, kernel: K) -> K::Output {
     match cpu {
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx512Vnni(isa) => x86::with_vnni(isa, kernel),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512Amx(isa) => x86::with_vnni(isa.base(), kernel),
         #[cfg(target_arch = "aarch64")]
         Cpu::Neon(isa) => isa.dispatch(InDot(kernel, super::neon::Smull(isa))),
         #[cfg(target_arch = "aarch64")]

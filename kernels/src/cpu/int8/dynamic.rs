@@ -1,6 +1,10 @@
 //! Quantizing float activations on the fly, for weights that are integers while activations are not.
 
 use crate::isa::{Cpu, Isa, IsaNarrow, Kernel};
+use crate::par::{Par, SharedMut};
+
+/// Elements of a tile of rows that is worth a thread.
+const TILE: usize = 1 << 14;
 
 /// How a run of floats becomes bytes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +22,7 @@ pub enum DynamicScheme {
 ///
 /// # Panics
 /// If the outputs are shorter than the rows need.
+#[expect(clippy::too_many_arguments, reason = "three results for each row")]
 pub fn quantize_rows(
     cpu: Cpu,
     scheme: DynamicScheme,
@@ -26,16 +31,25 @@ pub fn quantize_rows(
     to: &mut [i8],
     scales: &mut [f32],
     zeros: &mut [i32],
+    par: Par,
 ) {
     if row_len == 0 {
         scales.fill(1.0);
         zeros.fill(0);
         return;
     }
-    for (row, from) in from.chunks_exact(row_len).enumerate() {
-        let to = &mut to[row * row_len..][..row_len];
-        (scales[row], zeros[row]) = cpu.dispatch(QuantizeRow { scheme, from, to });
-    }
+    let rows = from.len() / row_len;
+    let per_tile = (TILE / row_len).max(1);
+    let (to, scales, zeros) = (SharedMut::new(to), SharedMut::new(scales), SharedMut::new(zeros));
+    par.for_each_tile(rows.div_ceil(per_tile), |tile| {
+        for row in tile * per_tile..rows.min((tile + 1) * per_tile) {
+            let from = &from[row * row_len..][..row_len];
+            // SAFETY: each row belongs to one tile.
+            let (to, scale, zero) =
+                unsafe { (to.range(row * row_len, row_len), scales.range(row, 1), zeros.range(row, 1)) };
+            (scale[0], zero[0]) = cpu.dispatch(QuantizeRow { scheme, from, to });
+        }
+    });
 }
 
 struct QuantizeRow<'a> {
@@ -172,7 +186,7 @@ mod tests {
                 for scheme in schemes {
                     let rows: Vec<f32> = (0..37).map(|i| low + (high - low) * (i as f32 / 36.0)).collect();
                     let (mut to, mut scales, mut zeros) = ([0i8; 37], [0.0], [0]);
-                    quantize_rows(cpu, scheme, &rows, 37, &mut to, &mut scales, &mut zeros);
+                    quantize_rows(cpu, scheme, &rows, 37, &mut to, &mut scales, &mut zeros, Par::new(2));
                     for (&x, &q) in rows.iter().zip(&to) {
                         let back = scales[0] * (i32::from(q) - zeros[0]) as f32;
                         assert!(
@@ -191,7 +205,7 @@ mod tests {
         let rows = [-127.0, 127.0, 0.5, 1.5, -0.5, -2.5];
         for cpu in Cpu::all() {
             let (mut to, mut scales, mut zeros) = ([0i8; 6], [0.0], [0]);
-            quantize_rows(cpu, DynamicScheme::SymmetricAway, &rows, 6, &mut to, &mut scales, &mut zeros);
+            quantize_rows(cpu, DynamicScheme::SymmetricAway, &rows, 6, &mut to, &mut scales, &mut zeros, Par::new(2));
             assert_eq!(to, [-127, 127, 1, 2, -1, -3], "{}", cpu.name());
         }
     }

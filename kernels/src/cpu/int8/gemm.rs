@@ -29,7 +29,7 @@ pub enum Zeros<'a> {
 
 impl Zeros<'_> {
     #[inline(always)]
-    fn of(self, row: usize) -> i32 {
+    pub(super) fn of(self, row: usize) -> i32 {
         match self {
             Self::All(zero) => zero,
             Self::Each { zeros, rows } => zeros[row / rows],
@@ -65,13 +65,17 @@ const MOST_ROWS: usize = 48;
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
 /// Work of a tile below which a thread is not worth waking, in products.
-const LEAST_WORK: usize = 1 << 17;
+pub(super) const LEAST_WORK: usize = 1 << 17;
 
 /// Rows of a block for the given weights.
-fn block_rows(layout: &PackLayout) -> usize {
+pub(super) fn block_rows(layout: &PackLayout) -> usize {
     let row_bytes = layout.col_bytes * layout.element_bytes;
     let tile = layout.tile_rows;
-    (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
+    #[cfg(target_arch = "x86_64")]
+    let most = if layout.amx().is_some() { super::amx::MOST_ROWS } else { MOST_ROWS };
+    #[cfg(not(target_arch = "x86_64"))]
+    let most = MOST_ROWS;
+    (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, most / tile * tile)
 }
 
 /// Bytes of scratch that one thread of [`gemm`] needs.
@@ -97,6 +101,10 @@ pub fn gemm(
     let (count, layout) = (rows.count(), weights.layout);
     if count == 0 || layout.cols == 0 {
         return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(amx) = layout.amx().filter(|_| count >= super::amx::LEAST_ROWS) {
+        return super::amx::gemm(amx, weights, rows, zeros, bias, store, par, scratch);
     }
     assert!(bias.0.len() >= layout.cols + SPARE, "one bias for each column");
     let block = block_rows(&layout).min(count.next_multiple_of(layout.tile_rows));
@@ -287,7 +295,7 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
             self.finish_wide(row, first, lhs, rhs, sums);
             return R;
         }
-        self.accumulate(lhs, rhs, 0..stride, &mut sums);
+        let sums = self.accumulate(lhs, rhs, 0..stride, sums);
         for v in 0..V {
             let col = first + v * lanes;
             let len = lanes.min(self.weights.layout.cols - col);
@@ -300,14 +308,16 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
     }
 
     /// Adds the products of the numbers `depth` (bounded by whole steps) of each row and column.
+    ///
+    /// By value: sums that something points to would stay in memory.
     #[inline(always)]
     fn accumulate<const R: usize, const V: usize>(
         &self,
         lhs: &[D::Lhs],
         rhs: &[i8],
         depth: Range<usize>,
-        sums: &mut [[Sums<D>; V]; R],
-    ) {
+        mut sums: [[Sums<D>; V]; R],
+    ) -> [[Sums<D>; V]; R] {
         let stride = self.weights.layout.col_bytes;
         let width = V * D::V::LANES;
         assert!(depth.end <= stride && lhs.len() == R * stride && rhs.len() == width * stride);
@@ -330,6 +340,7 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
                 b = b.add(width * D::DEPTH);
             }
         }
+        sums
     }
 
     /// Sums that could overflow 32 bits: they are moved to 64 bits every so many products.
@@ -348,7 +359,7 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         let mut wide = [[0i64; 4 * MAX_LANES]; R];
         let mut sums = start;
         for depth in (0..stride).step_by(step) {
-            self.accumulate(lhs, rhs, depth..(depth + step).min(stride), &mut sums);
+            sums = self.accumulate(lhs, rhs, depth..(depth + step).min(stride), sums);
             for (sums, wide) in sums.iter_mut().zip(&mut wide) {
                 for (sums, wide) in sums.iter_mut().zip(wide.chunks_exact_mut(lanes)) {
                     let mut narrow = [0i32; MAX_LANES];

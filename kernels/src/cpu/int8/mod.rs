@@ -2,23 +2,32 @@
 //!
 //! * [`dot`]: the dot products of the instruction sets, [`pack`]: weights in their order;
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
+//! * `amx`: the same on the tile registers of x86-64, `windows`: images packed for it;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
+//! * `quads`: the same by dot products of bytes;
 //! * [`dynamic`]: quantizing float activations on the fly;
 //! * [`blockwise`]: products with weights that have a scale for each block;
 //! * [`words`]: products of 16-bit with 16-bit numbers;
-//! * [`store`]: epilogues, [`fixed`]: requantization by fixed-point multipliers.
+//! * [`store`]: epilogues, [`exact`]: those without floats, [`fixed`]: their multipliers.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod blockwise;
 pub mod depthwise;
 pub mod dot;
 pub mod dynamic;
+pub mod exact;
 pub mod fixed;
 pub mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub mod pack;
+#[cfg(target_arch = "x86_64")]
+mod quads;
 pub mod rows;
 pub mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod windows;
 pub mod words;

@@ -1,5 +1,7 @@
 //! Weights in the order in which a tile of the matrix multiplication reads them.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::dot::{Dot, DotKernel, dispatch_bytes, dispatch_words};
 use crate::isa::{Cpu, Isa};
 
@@ -85,9 +87,24 @@ impl PackLayout {
     /// The layout for the kernels of `cpu` of a matrix with `cols` columns (outputs) and `depth` rows.
     pub fn new(cpu: Cpu, width: Width, cols: usize, depth: usize) -> Self {
         let layout = Layout { cpu, width, cols, depth };
-        match width {
+        let layout = match width {
             Width::Bytes => dispatch_bytes(cpu, layout),
             Width::Words => dispatch_words(cpu, layout),
+        };
+        #[cfg(target_arch = "x86_64")]
+        if layout.amx().is_some() {
+            let col_bytes = depth.next_multiple_of(amx::DEPTH);
+            return Self { col_bytes, tile_rows: amx::ROWS, ..layout };
+        }
+        layout
+    }
+
+    /// The token of the tiles, if the layout is for them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn amx(&self) -> Option<crate::isa::Avx512Amx> {
+        match (self.cpu, self.width) {
+            (Cpu::Avx512Amx(amx), Width::Bytes) => Some(amx),
+            _ => None,
         }
     }
 

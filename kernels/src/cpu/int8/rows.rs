@@ -8,6 +8,10 @@ pub trait Activation: bytemuck::Pod + Send + Sync {
     const OFFSET: i32;
     /// The stored number less [`Activation::OFFSET`].
     fn signed(self) -> i32;
+    /// The element that stores `signed` plus [`Activation::OFFSET`].
+    fn from_signed(signed: i32) -> Self;
+    /// Whether the stored numbers have a sign.
+    const SIGNED: bool = Self::OFFSET == 0;
 }
 
 macro_rules! activations {
@@ -17,6 +21,10 @@ macro_rules! activations {
             #[inline(always)]
             fn signed(self) -> i32 {
                 i32::from(self) - $offset
+            }
+            #[inline(always)]
+            fn from_signed(signed: i32) -> Self {
+                (signed + $offset) as $T
             }
         })*
     };
@@ -30,8 +38,43 @@ pub trait Rows: Sync {
     const OFFSET: i32;
     /// Number of rows.
     fn count(&self) -> usize;
+    /// The rows as they lie in memory, if they are bytes that do.
+    fn raw(&self) -> Option<RawRows<'_>> {
+        None
+    }
     /// Writes row `row`, whose (signed) zero point is `zero`, in the format of packed tiles.
     fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]);
+}
+
+/// Rows of bytes as they lie in memory.
+#[derive(Copy, Clone, Debug)]
+pub struct RawRows<'a> {
+    /// The memory.
+    pub bytes: &'a [u8],
+    /// Whether the bytes have a sign.
+    pub signed: bool,
+    /// Where in it the rows lie.
+    pub at: RawPlace,
+}
+
+/// Where rows lie.
+#[derive(Copy, Clone, Debug)]
+pub enum RawPlace {
+    /// One after another, from the first byte on.
+    Stride(usize),
+    /// In the windows of images, see [`Patches`].
+    Windows {
+        /// Geometry.
+        window: Window,
+        /// First channel.
+        first_channel: usize,
+        /// Channels.
+        channels: usize,
+    },
+}
+
+fn raw_bytes<X: Activation>(data: &[X], at: RawPlace) -> Option<RawRows<'_>> {
+    (size_of::<X>() == 1).then(|| RawRows { bytes: bytemuck::cast_slice(data), signed: X::SIGNED, at })
 }
 
 /// Converts a run of activations.
@@ -60,6 +103,10 @@ impl<X: Activation> Rows for Dense<'_, X> {
 
     fn count(&self) -> usize {
         self.rows
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        raw_bytes(self.data, RawPlace::Stride(self.stride))
     }
 
     #[inline(always)]
@@ -153,6 +200,11 @@ impl<X: Activation> Rows for Patches<'_, X> {
 
     fn count(&self) -> usize {
         self.window.pixels()
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        let Self { window, first_channel, channels, .. } = *self;
+        raw_bytes(self.data, RawPlace::Windows { window, first_channel, channels })
     }
 
     #[inline(always)]

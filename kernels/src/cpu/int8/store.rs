@@ -3,8 +3,6 @@
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::SharedMut;
 
-use super::fixed::{FixedPoint, WideFixedPoint};
-
 /// Takes the finished sums of a tile.
 pub trait Store: Sync {
     /// What it needs to know of `LANES` columns, in registers.
@@ -33,45 +31,6 @@ pub trait Store: Sync {
     /// that set that limit are given any.
     fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
         debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
-    }
-}
-
-/// Takes finished sums one by one: what epilogues without a vector form are made of.
-pub trait StoreEach: Sync {
-    /// As [`Store::most_products`].
-    fn most_products(&self) -> usize {
-        usize::MAX
-    }
-
-    /// Takes the sums of row `row` from column `col` on.
-    fn store(&self, row: usize, col: usize, sums: &[i32]);
-
-    /// As [`Store::store_wide`].
-    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
-        debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
-    }
-}
-
-/// One compiled tile serves all of these.
-impl Store for dyn StoreEach + '_ {
-    type Columns<S: Isa> = ();
-
-    #[inline(always)]
-    fn columns<S: Isa>(&self, _: S, _: usize) {}
-
-    fn most_products(&self) -> usize {
-        StoreEach::most_products(self)
-    }
-
-    #[inline(always)]
-    fn store<S: Isa>(&self, isa: S, (): (), row: usize, col: usize, len: usize, sums: S::I) {
-        let mut lanes = [0; MAX_LANES];
-        isa.store_i32(sums, &mut lanes);
-        StoreEach::store(self, row, col, &lanes[..len]);
-    }
-
-    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
-        StoreEach::store_wide(self, row, col, sums);
     }
 }
 
@@ -152,6 +111,8 @@ pub struct PixelMap {
 }
 
 impl PixelMap {
+    /// Inlined: a call between vectors would cost those in registers.
+    #[inline(always)]
     fn pixel(&self, row: usize) -> usize {
         let [height, width] = self.count;
         let (x, y, image) = (row % width, row / width % height, row / width / height);
@@ -183,7 +144,7 @@ impl<'a, T> Target<'a, T> {
     /// The elements of a row from column `col` on.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the kernels' promise")]
     #[inline(always)]
-    fn at(&self, row: usize, col: usize, len: usize) -> &mut [T] {
+    pub(super) fn at(&self, row: usize, col: usize, len: usize) -> &mut [T] {
         let row = match &self.map {
             None => row,
             Some(map) => map.pixel(row),
@@ -338,63 +299,6 @@ impl Store for StoreFloat<'_> {
             isa.store(value, to);
         } else {
             isa.store_part(value, to);
-        }
-    }
-}
-
-/// The sums themselves.
-pub struct StoreSums<'a> {
-    /// Destination.
-    pub target: Target<'a, i32>,
-}
-
-impl StoreEach for StoreSums<'_> {
-    fn store(&self, row: usize, col: usize, sums: &[i32]) {
-        self.target.at(row, col, sums.len()).copy_from_slice(sums);
-    }
-}
-
-/// Numbers requantized by fixed-point multipliers.
-pub struct StoreFixed<'a, T> {
-    /// Multipliers and bounds.
-    pub fixed: &'a FixedPoint,
-    /// Destination.
-    pub target: Target<'a, T>,
-}
-
-impl<T: TryFrom<i32> + Default + Send> StoreEach for StoreFixed<'_, T> {
-    fn store(&self, row: usize, col: usize, sums: &[i32]) {
-        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
-            // The bounds lie within `T`.
-            *to = T::try_from(self.fixed.apply(col + i, sum)).unwrap_or_default();
-        }
-    }
-}
-
-/// Numbers requantized from sums of 16-bit by 8-bit products, which may need 64 bits.
-pub struct StoreWords<'a> {
-    /// Biases, multipliers and bounds.
-    pub fixed: &'a WideFixedPoint,
-    /// Destination.
-    pub target: Target<'a, i16>,
-}
-
-impl StoreEach for StoreWords<'_> {
-    /// A product is at most 2^22 in magnitude.
-    fn most_products(&self) -> usize {
-        511
-    }
-
-    fn store(&self, row: usize, col: usize, sums: &[i32]) {
-        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
-            // The bounds lie within `i16`.
-            *to = self.fixed.apply(col + i, sum.into()) as i16;
-        }
-    }
-
-    fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
-        for (i, (to, &sum)) in self.target.at(row, col, sums.len()).iter_mut().zip(sums).enumerate() {
-            *to = self.fixed.apply(col + i, sum) as i16;
         }
     }
 }

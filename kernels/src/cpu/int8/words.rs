@@ -1,6 +1,7 @@
 //! Products of 16-bit numbers with 16-bit numbers, in sums of 64 bits.
 
-use super::store::StoreEach;
+use super::exact::StoreExact;
+use super::store::Store;
 use crate::par::Par;
 
 /// A matrix of 16-bit numbers, element `(i, k)` at `i * stride + k * depth_stride`.
@@ -46,7 +47,7 @@ pub fn multiply_words(
     left: WordMatrix<'_>,
     right: WordMatrix<'_>,
     depth: usize,
-    store: &dyn StoreEach,
+    store: &StoreExact<'_>,
     par: Par,
 ) {
     par.for_each_tile(left.count, |row| {
@@ -64,7 +65,7 @@ pub fn multiply_words(
 #[cfg(test)]
 mod tests {
     use super::super::fixed::{WideFixedPoint, WideRounding};
-    use super::super::store::{StoreWords, Target};
+    use super::super::store::Target;
     use super::*;
 
     #[test]
@@ -75,7 +76,7 @@ mod tests {
             WideFixedPoint::new(&[1.0 / 4096.0], &[0], 4, WideRounding::Fixed, -32768, 32767).unwrap();
         for (stride, depth_stride) in [(3, 1), (1, 4)] {
             let mut out = [0; 8];
-            let store = StoreWords { fixed: &fixed, target: Target::new(&mut out, 0, 4) };
+            let store = StoreExact::Words(&fixed, Target::new(&mut out, 0, 4));
             multiply_words(
                 WordMatrix { data: &left, count: 2, stride: 3, depth_stride: 1 },
                 WordMatrix { data: &right, count: 4, stride, depth_stride },

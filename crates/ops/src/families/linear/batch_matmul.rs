@@ -8,7 +8,8 @@ use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Transposed};
-use ferrolite_kernels::cpu::int8::store::{StoreWords, Target};
+use ferrolite_kernels::cpu::int8::exact::StoreExact;
+use ferrolite_kernels::cpu::int8::store::Target;
 use ferrolite_kernels::cpu::int8::words::{WordMatrix, multiply_words};
 use ferrolite_kernels::par::Par;
 use ferrolite_kernels::scratch::{Scratch, ScratchSize};
@@ -221,7 +222,7 @@ fn lower_words(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<dy
             let (left, right) = (&left[l * m * k..][..m * k], &right[r * n * k..][..n * k]);
             let left = WordMatrix { data: left, count: m, stride: left_stride, depth_stride: left_depth };
             let right = WordMatrix { data: right, count: n, stride: right_stride, depth_stride: right_depth };
-            let store = StoreWords { fixed: &fixed, target: Target::new(out, index * m * n, n) };
+            let store = StoreExact::Words(&fixed, Target::new(out, index * m * n, n));
             multiply_words(left, right, k, &store, cx.par());
         }
         Ok(())

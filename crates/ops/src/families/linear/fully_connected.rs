@@ -10,7 +10,8 @@ use ferrolite_kernels::cpu::int8::fixed::{WideFixedPoint, WideRounding};
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense};
-use ferrolite_kernels::cpu::int8::store::{StoreWords, Target};
+use ferrolite_kernels::cpu::int8::exact::StoreExact;
+use ferrolite_kernels::cpu::int8::store::Target;
 use ferrolite_kernels::cpu::int8::words::{WordMatrix, multiply_words};
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{
@@ -307,7 +308,7 @@ fn lower_words(
         let Sizes { rows, units, depth } = sizes;
         let left = WordMatrix { data: io.inputs.get(0)?, count: rows, stride: depth, depth_stride: 1 };
         let right = WordMatrix { data: io.inputs.get(1)?, count: units, stride: depth, depth_stride: 1 };
-        let store = StoreWords { fixed, target: Target::new(io.outputs.get(0)?, 0, units) };
+        let store = StoreExact::Words(fixed, Target::new(io.outputs.get(0)?, 0, units));
         multiply_words(left, right, depth, &store, cx.par());
         Ok(())
     })

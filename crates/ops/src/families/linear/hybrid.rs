@@ -62,12 +62,12 @@ impl Activations {
     }
 
     /// Quantizes into scratch memory.
-    pub fn quantize<'a>(&self, from: &[f32], scratch: &'a mut [u8]) -> Quantized<'a> {
+    pub fn quantize<'a>(&self, from: &[f32], scratch: &'a mut [u8], par: Par) -> Quantized<'a> {
         let mut rest = Scratch::new(scratch);
         let data = rest.take::<i8>(self.run_len * self.runs);
         let scales = rest.take::<f32>(self.runs);
         let zeros = rest.take::<i32>(self.runs);
-        quantize_rows(self.cpu, self.scheme, from, self.run_len, data, scales, zeros);
+        quantize_rows(self.cpu, self.scheme, from, self.run_len, data, scales, zeros, par);
         Quantized { data, scales, zeros, rest }
     }
 }
@@ -222,7 +222,7 @@ pub(super) fn lower_conv2d(
             .collect()
     };
     let run = move |groups: &Vec<HybridColumns>, io: &mut crate::io::Io<'_>, par: Par| {
-        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch);
+        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch, par);
         let out = io.outputs.get::<f32>(0)?;
         let scratch = x.rest.take::<u8>(scratch_bytes(&layout, threads));
         let pixels = if by_pixel { 1 } else { window.output[0] * window.output[1] };
@@ -286,7 +286,7 @@ pub(super) fn lower_depthwise(
         })
     };
     let run = move |conv: &HybridDepthwise, io: &mut crate::io::Io<'_>, par: Par| {
-        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch);
+        let mut x = activations.quantize(io.inputs.get(0)?, io.scratch, par);
         let out = io.outputs.get::<f32>(0)?;
         let scratch = x.rest.take::<i32>(strip * threads);
         let out_len = window.output[0] * window.output[1] * outputs;
@@ -325,7 +325,7 @@ impl RowProduct {
 
     /// Multiplies all rows of `x` into `out`.
     pub fn run(&self, weights: &HybridColumns, x: &[f32], out: &mut [f32], par: Par, scratch: &mut [u8]) {
-        let mut x = self.activations.quantize(x, scratch);
+        let mut x = self.activations.quantize(x, scratch, par);
         let scratch = x.rest.take::<u8>(scratch_bytes(&self.layout, self.threads));
         let depth = self.activations.run_len;
         let rows = Dense { data: x.data, rows: self.activations.runs, depth, stride: depth };

@@ -83,41 +83,41 @@ impl Columns {
 /// Runs an expression with the epilogue that brings sums to output 0 of `$out` as `$finish` says.
 macro_rules! with_store {
     ($finish:expr, $out:expr, $place:expr, |$store:ident| $run:expr) => {{
-        use ferrolite_kernels::cpu::int8::store::{
-            StoreEach, StoreFixed, StoreQuantized, StoreSums, StoreWords,
-        };
+        use ferrolite_kernels::cpu::int8::exact::StoreExact;
+        use ferrolite_kernels::cpu::int8::store::StoreQuantized;
         use $crate::families::linear::integer::Finish;
-        macro_rules! each {
-            ($built:expr) => {{
-                let $store: &dyn StoreEach = &$built;
-                Ok($run)
-            }};
-        }
-        match ($finish, $out.dtype(0)?) {
-            (Finish::Float(requantize), TensorType::Int8) => {
+        let dtype = $out.dtype(0)?;
+        match $finish {
+            Finish::Float(requantize) if dtype == TensorType::Int8 => {
                 let $store = &StoreQuantized { requantize, target: $place.target($out.get::<i8>(0)?) };
                 Ok($run)
             }
-            (Finish::Float(requantize), TensorType::UInt8) => {
+            Finish::Float(requantize) if dtype == TensorType::UInt8 => {
                 let $store = &StoreQuantized { requantize, target: $place.target($out.get::<u8>(0)?) };
                 Ok($run)
             }
-            (Finish::Fixed(fixed), TensorType::Int8) => {
-                each!(StoreFixed { fixed, target: $place.target($out.get::<i8>(0)?) })
+            exact => {
+                let store = match (exact, dtype) {
+                    (Finish::Fixed(fixed), TensorType::Int8) => {
+                        StoreExact::Fixed(fixed, $place.target($out.get::<i8>(0)?).into())
+                    }
+                    (Finish::Fixed(fixed), TensorType::UInt8) => {
+                        StoreExact::Fixed(fixed, $place.target($out.get::<u8>(0)?).into())
+                    }
+                    (Finish::Fixed(fixed), TensorType::Int16) => {
+                        StoreExact::Fixed(fixed, $place.target($out.get::<i16>(0)?).into())
+                    }
+                    (Finish::Wide(fixed), TensorType::Int16) => {
+                        StoreExact::Words(fixed, $place.target($out.get::<i16>(0)?))
+                    }
+                    (Finish::Sums, TensorType::Int32) => StoreExact::Sums($place.target($out.get::<i32>(0)?)),
+                    (_, other) => {
+                        return Err(OpError::unsupported(format!("integer products do not give {other}")));
+                    }
+                };
+                let $store = &store;
+                Ok($run)
             }
-            (Finish::Fixed(fixed), TensorType::UInt8) => {
-                each!(StoreFixed { fixed, target: $place.target($out.get::<u8>(0)?) })
-            }
-            (Finish::Fixed(fixed), TensorType::Int16) => {
-                each!(StoreFixed { fixed, target: $place.target($out.get::<i16>(0)?) })
-            }
-            (Finish::Wide(fixed), TensorType::Int16) => {
-                each!(StoreWords { fixed, target: $place.target($out.get::<i16>(0)?) })
-            }
-            (Finish::Sums, TensorType::Int32) => {
-                each!(StoreSums { target: $place.target($out.get::<i32>(0)?) })
-            }
-            (_, other) => Err(OpError::unsupported(format!("integer products do not give {other}"))),
         }
     }};
 }

@@ -359,7 +359,7 @@ fn lower_hybrid(
     };
     let phases = sizes.phases();
     let run = move |columns: &Vec<HybridColumns>, io: &mut Io<'_>, par: Par| {
-        let mut x = activations.quantize(io.inputs.get(2)?, io.scratch);
+        let mut x = activations.quantize(io.inputs.get(2)?, io.scratch, par);
         let out = io.outputs.get::<f32>(0)?;
         let memory = x.rest.take::<u8>(memory);
         for (phase, columns) in phases.iter().zip(columns) {
