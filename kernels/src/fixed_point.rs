@@ -72,17 +72,13 @@ impl Multiplier {
     }
 }
 
-/// `2 a b / 2^32`, rounded to nearest with halves up in magnitude for positive products; saturates for the product of
-/// two minima.
+/// `2 a b / 2^32`, rounded to nearest with halves up; saturates for the product of two minima.
 #[must_use]
 #[inline(always)]
 pub fn high_mul(a: i32, b: i32) -> i32 {
-    if a == i32::MIN && b == i32::MIN {
-        return i32::MAX;
-    }
-    let product = i64::from(a) * i64::from(b);
-    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-    ((product + nudge) / (1 << 31)) as i32
+    // Without branches, so that loops become vector code. Only the product of two minima exceeds 31 bits.
+    let high = (i64::from(a) * i64::from(b) + (1 << 30)) >> 31;
+    high.min(i64::from(i32::MAX)) as i32
 }
 
 /// `x / 2^shift`, rounded to nearest with halves away from zero, for `0 <= shift < 32`.

@@ -70,7 +70,7 @@ fn lower_add(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         TensorType::Int16 if !node.output(0)?.is_quantized() => {
             integer("i16_add", node, activation, i16::wrapping_add)
         }
-        TensorType::Int16 => sum_i16(node, activation, options.pot_scale_int16, false),
+        TensorType::Int16 => sum_i16(node, cx, activation, options.pot_scale_int16, false),
         TensorType::Int8 => sum_8bit::<i8>("i8", node, cx, activation, false),
         TensorType::UInt8 => sum_8bit::<u8>("u8", node, cx, activation, false),
         _ => Err(unexpected(node)),
@@ -85,7 +85,7 @@ fn lower_sub(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         TensorType::Float16 => half("f16_sub", node, activation, |a, b| a - b),
         TensorType::Int32 => integer("i32_sub", node, activation, i32::wrapping_sub),
         TensorType::Int64 => integer("i64_sub", node, activation, i64::wrapping_sub),
-        TensorType::Int16 => sum_i16(node, activation, options.pot_scale_int16, true),
+        TensorType::Int16 => sum_i16(node, cx, activation, options.pot_scale_int16, true),
         TensorType::Int8 => sum_8bit::<i8>("i8", node, cx, activation, true),
         TensorType::UInt8 => sum_8bit::<u8>("u8", node, cx, activation, true),
         _ => Err(unexpected(node)),
@@ -113,7 +113,7 @@ fn lower_mul(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             all_symmetric(&[a, b, q])?;
             let mul =
                 MulFixed::new(a, b, q, activation.limits_fixed::<i16>(q)).ok_or_else(scales_too_far_apart)?;
-            binary_kernel::<i16>("i16_mul_fixed", node, move |x, y| mul.apply(x, y))
+            hot_binary_kernel::<i16>("i16_mul_fixed", node, cx, move |x, y| mul.apply(x, y))
         }
         (TensorType::Int16, TensorType::Int8) => product_of_fractions::<i8>("i16_mul_i8", node, activation),
         (TensorType::Int16, TensorType::UInt8) => product_of_fractions::<u8>("i16_mul_u8", node, activation),
@@ -228,7 +228,13 @@ fn sum_8bit<T: Narrow + Element>(
 
 /// 16-bit sums and differences of quantized tensors: by shifts if the option asks for powers of two and the scales are
 /// such, else with multipliers.
-fn sum_i16(node: &Node<'_>, activation: Activation, powers: bool, subtract: bool) -> Lowered {
+fn sum_i16(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    activation: Activation,
+    powers: bool,
+    subtract: bool,
+) -> Lowered {
     let (a, b, out) = (input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?);
     all_symmetric(&[a, b, out])?;
     let limits = activation.limits_fixed::<i16>(out);
@@ -248,10 +254,10 @@ fn sum_i16(node: &Node<'_>, activation: Activation, powers: bool, subtract: bool
     }
     let add = AddFixed::new(a, b, out, subtract, 15, limits).ok_or_else(scales_too_far_apart)?;
     if subtract {
-        return binary_kernel::<i16>("i16_sub_fixed", node, move |x, y| add.apply(x, y));
+        return hot_binary_kernel::<i16>("i16_sub_fixed", node, cx, move |x, y| add.apply(x, y));
     }
     if node.shape(0)? != node.shape(1)? {
-        return binary_kernel::<i16>("i16_add_fixed", node, move |x, y| add.apply(x, y));
+        return hot_binary_kernel::<i16>("i16_add_fixed", node, cx, move |x, y| add.apply(x, y));
     }
     // Without broadcasting the reference adds sixteen at a time, and rounds what these leave over otherwise.
     let by_sixteen = add.rounding_inputs_once();

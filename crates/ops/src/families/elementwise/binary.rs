@@ -11,7 +11,7 @@ use half::{bf16, f16};
 
 use super::arithmetic::refuse_divisor;
 use super::{
-    Lowered, Real, Source, binary_kernel, elements, infer_broadcast, input_affine, kernel_name,
+    Lowered, Real, Source, binary_kernel, elements, hot_binary_kernel, infer_broadcast, input_affine, kernel_name,
     output_affine, real_binary_kernel, refuse, scales_too_far_apart, source, truncate_i32, unexpected,
     wrong_size,
 };
@@ -96,7 +96,7 @@ fn extreme(node: &Node<'_>, greatest: bool) -> Lowered {
     }
 }
 
-fn lower_squared_difference(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+fn lower_squared_difference(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     let f = |a: f32, b: f32| (a - b) * (a - b);
     match node.dtype(0)? {
         TensorType::Float32 => real_binary_kernel::<f32>("f32_squared_difference", node, f),
@@ -109,7 +109,7 @@ fn lower_squared_difference(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
             let f =
                 SquaredDifference::new(input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?)
                     .ok_or_else(scales_too_far_apart)?;
-            binary_kernel::<i8>("i8_squared_difference", node, move |a, b| f.apply(a, b))
+            hot_binary_kernel::<i8>("i8_squared_difference", node, cx, move |a, b| f.apply(a, b))
         }
         _ => Err(unexpected(node)),
     }
