@@ -339,13 +339,20 @@ impl QuantizedSoftmax {
                 for (o, &x) in out.iter_mut().zip(input) {
                     let steps = entry(x) * factor;
                     *o = B::saturate(match self.rounding {
-                        Rounding::Nearest => steps.round() as i32 + self.zero_point,
+                        Rounding::Nearest => round_positive(steps).saturating_add(self.zero_point),
                         Rounding::AddHalf => (steps + 0.5) as i32,
                     });
                 }
             }
         });
     }
+}
+
+/// `x.round() as i32` for `x` that is not negative, without the call that rounding halves away from zero is.
+#[inline(always)]
+fn round_positive(x: f32) -> i32 {
+    let whole = x as i32;
+    whole.saturating_add(i32::from(x - whole as f32 >= 0.5))
 }
 
 /// Logarithm of the softmax of 8-bit rows: sums in `f32` of table entries, in order.
@@ -469,6 +476,14 @@ impl SoftmaxI16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positive_numbers_round_like_all() {
+        let rows = [0.0, 0.499_999_97, 0.5, 1.5, 2.5, 8_388_607.5, 3e9, f32::INFINITY, f32::NAN, 254.5, 0.25];
+        for x in rows {
+            assert_eq!(round_positive(x), x.round() as i32, "{x}");
+        }
+    }
     use crate::cpu::elementwise::quantized::Affine;
 
     fn rows(count: usize, row: usize) -> Vec<f32> {

@@ -11,7 +11,7 @@ use super::gemm::{Bias, LEAST_WORK, Zeros, block_rows, gemm_scratch};
 use super::pack::PackedRef;
 use super::rows::{RawPlace, RawRows, Rows};
 use super::windows::Windows;
-use super::store::{SPARE, Store};
+use super::store::{RowSums, SPARE, Store};
 use crate::isa::{Avx512Amx, Isa, IsaNarrow, Kernel};
 use crate::par::Par;
 
@@ -23,6 +23,8 @@ pub(super) const DEPTH: usize = 64;
 pub(super) const ROWS: usize = 2 * TILE;
 /// The most rows of a block.
 pub(super) const MOST_ROWS: usize = 4 * ROWS;
+/// Bytes of a block's rows: CPUs with tiles have second-level caches of 2 MiB.
+pub(super) const BLOCK_BYTES: usize = 512 << 10;
 /// Fewer rows leave most of a tile empty.
 pub(super) const LEAST_ROWS: usize = 4;
 /// Tiles take so little time that waking a thread takes more of them.
@@ -313,25 +315,67 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
             let columns = self.store.columns(isa, col);
             let start = isa.load_i32(&self.bias[col..]);
             let column_sums = isa.load_i32(&self.weights.sums[col..]);
-            let rows = sums.0.chunks_exact(2 * TILE).take(count);
+            let tile = TileSums { sums: &sums.0, at: v * TILE };
+            let rows = (self.first_row + row, count);
             match self.rest {
                 Rest::All(zero) => {
                     let start = isa.sub_i32(start, isa.mul_i32(column_sums, isa.splat_i32(zero)));
-                    for (r, sums) in rows.enumerate() {
-                        let sum = isa.add_i32(isa.load_i32(&sums[v * TILE..]), start);
-                        self.store.store(isa, columns, self.first_row + row + r, col, len, sum);
-                    }
+                    self.store.store_rows(isa, columns, rows, col, len, Shifted { tile, start });
                 }
                 Rest::Each { zeros, terms } => {
-                    for (r, (sums, (&zero, &term))) in rows.zip(zeros[row..].iter().zip(&terms[row..])).enumerate() {
-                        let rest = isa.mul_i32(column_sums, isa.splat_i32(zero));
-                        let start = isa.add_i32(isa.sub_i32(start, rest), isa.splat_i32(term));
-                        let sum = isa.add_i32(isa.load_i32(&sums[v * TILE..]), start);
-                        self.store.store(isa, columns, self.first_row + row + r, col, len, sum);
-                    }
+                    let each = Corrected { tile, start, column_sums, zeros, terms, row };
+                    self.store.store_rows(isa, columns, rows, col, len, each);
                 }
             }
         }
+    }
+}
+
+/// The sums of a tile, row by row.
+struct TileSums<'a> {
+    sums: &'a [i32],
+    at: usize,
+}
+
+impl TileSums<'_> {
+    #[inline(always)]
+    fn next<S: Isa>(&mut self, isa: S) -> S::I {
+        let sums = isa.load_i32(&self.sums[self.at..]);
+        self.at += 2 * TILE;
+        sums
+    }
+}
+
+/// Sums that all start from the same numbers.
+struct Shifted<'a, I> {
+    tile: TileSums<'a>,
+    start: I,
+}
+
+impl<S: Isa> RowSums<S> for Shifted<'_, S::I> {
+    #[inline(always)]
+    fn next(&mut self, isa: S) -> S::I {
+        isa.add_i32(self.tile.next(isa), self.start)
+    }
+}
+
+/// Sums with corrections of each row's own.
+struct Corrected<'a, I> {
+    tile: TileSums<'a>,
+    start: I,
+    column_sums: I,
+    zeros: &'a [i32],
+    terms: &'a [i32],
+    row: usize,
+}
+
+impl<S: Isa> RowSums<S> for Corrected<'_, S::I> {
+    #[inline(always)]
+    fn next(&mut self, isa: S) -> S::I {
+        let rest = isa.mul_i32(self.column_sums, isa.splat_i32(self.zeros[self.row]));
+        let start = isa.add_i32(isa.sub_i32(self.start, rest), isa.splat_i32(self.terms[self.row]));
+        self.row += 1;
+        isa.add_i32(self.tile.next(isa), start)
     }
 }
 

@@ -9,7 +9,7 @@ use core::ops::Range;
 use super::dot::{Dot, DotKernel, PanelElement, Sums};
 use super::pack::{PackLayout, PackedRef};
 use super::rows::Rows;
-use super::store::{SPARE, Store};
+use super::store::{RowSums, SPARE, Store};
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::Par;
 
@@ -72,10 +72,10 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
     let row_bytes = layout.col_bytes * layout.element_bytes;
     let tile = layout.tile_rows;
     #[cfg(target_arch = "x86_64")]
-    let most = if layout.amx().is_some() { super::amx::MOST_ROWS } else { MOST_ROWS };
-    #[cfg(not(target_arch = "x86_64"))]
-    let most = MOST_ROWS;
-    (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, most / tile * tile)
+    if layout.amx().is_some() {
+        return (super::amx::BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, super::amx::MOST_ROWS);
+    }
+    (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
 
 /// Bytes of scratch that one thread of [`gemm`] needs.
@@ -231,6 +231,22 @@ impl<E: Store + ?Sized> DotKernel for Block<'_, E> {
     }
 }
 
+/// The sums of vector `v` of a tile.
+struct TileSums<'a, I, const R: usize, const V: usize> {
+    sums: &'a [[I; V]; R],
+    row: usize,
+    v: usize,
+}
+
+impl<S: Isa, const R: usize, const V: usize> RowSums<S> for TileSums<'_, S::I, R, V> {
+    #[inline(always)]
+    fn next(&mut self, _: S) -> S::I {
+        let sums = self.sums[self.row][self.v];
+        self.row += 1;
+        sums
+    }
+}
+
 /// The packed rows of a block and what their sums need.
 struct Tile<'a, D, L, E: ?Sized> {
     dot: D,
@@ -300,9 +316,8 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
             let col = first + v * lanes;
             let len = lanes.min(self.weights.layout.cols - col);
             let columns = self.store.columns(isa, col);
-            for (r, sums) in sums.iter().enumerate() {
-                self.store.store(isa, columns, self.first_row + row + r, col, len, sums[v]);
-            }
+            let rows = (self.first_row + row, R);
+            self.store.store_rows(isa, columns, rows, col, len, TileSums { sums: &sums, row: 0, v });
         }
         R
     }

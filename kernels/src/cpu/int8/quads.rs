@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 
 use super::rows::{Activation, Window};
-use super::store::Store;
+use super::store::{RowSums, Store};
 use crate::isa::{Avx512Vnni, Isa, IsaNarrow};
 
 /// Channels of a block.
@@ -214,19 +214,14 @@ impl<X: Activation, E: Store + ?Sized> QuadRow<'_, X, E> {
         // SAFETY: the caller has the instructions. `packed` has `N` vectors, the buffer `cols` for each row of quads:
         // the last output column's windows end there.
         unsafe {
-            let mut filters = [start; N];
-            for (i, filter) in filters.iter_mut().enumerate() {
+            let (mut filters, mut offsets) = ([start; N], [0; N]);
+            for (i, (filter, offset)) in filters.iter_mut().zip(&mut offsets).enumerate() {
                 *filter = _mm512_loadu_si512(packed.as_ptr().add(i * LANES * ROWS).cast());
+                *offset = (i / width * cols + i % width * w.dilation[1]) * LANES;
             }
-            for col in 0..w.output[1] {
-                let from = buffer.as_ptr().add(col * w.stride[1] * LANES);
-                let mut sums = start;
-                for (i, &filter) in filters.iter().enumerate() {
-                    let at = (i / width * cols + i % width * w.dilation[1]) * LANES;
-                    sums = _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(from.add(at).cast()), filter);
-                }
-                self.store.store(isa, columns, pixels + col, first, len, sums);
-            }
+            let pixels = (pixels, w.output[1]);
+            let rows = PixelSums { from: buffer.as_ptr(), step: w.stride[1] * LANES, start, filters, offsets };
+            self.store.store_rows(isa, columns, pixels, first, len, rows);
         }
     }
 
@@ -255,5 +250,32 @@ impl<X: Activation, E: Store + ?Sized> QuadRow<'_, X, E> {
             }
             self.store.store(isa, columns, pixels + col, first, len, isa.sub_i32(sums, zeros));
         }
+    }
+}
+
+/// The sums of one output pixel after another.
+struct PixelSums<const N: usize> {
+    /// What the pixel's first tap reads.
+    from: *const i32,
+    /// Distance between pixels.
+    step: usize,
+    start: __m512i,
+    filters: [__m512i; N],
+    /// Distances of the taps.
+    offsets: [usize; N],
+}
+
+impl<S: Isa<I = __m512i>, const N: usize> RowSums<S> for PixelSums<N> {
+    #[inline(always)]
+    fn next(&mut self, _: S) -> __m512i {
+        let mut sums = self.start;
+        for (&filter, &offset) in self.filters.iter().zip(&self.offsets) {
+            // SAFETY: `QuadRow::convolve` makes these for as many pixels as the buffer has and where VNNI is enabled.
+            unsafe {
+                sums = _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(self.from.add(offset).cast()), filter);
+            }
+        }
+        self.from = self.from.wrapping_add(self.step);
+        sums
     }
 }

@@ -27,11 +27,34 @@ pub trait Store: Sync {
         sums: S::I,
     );
 
+    /// Takes those of `count` rows from `row` on, as `rows` gives them, in order.
+    #[inline(always)]
+    fn store_rows<S: Isa>(
+        &self,
+        isa: S,
+        columns: Self::Columns<S>,
+        (row, count): (usize, usize),
+        col: usize,
+        len: usize,
+        mut rows: impl RowSums<S>,
+    ) {
+        for r in 0..count {
+            self.store(isa, columns, row + r, col, len, rows.next(isa));
+        }
+    }
+
     /// Takes sums of more than [`Store::most_products`] products, of row `row` from column `col` on; only epilogues
     /// that set that limit are given any.
     fn store_wide(&self, row: usize, col: usize, sums: &[i64]) {
         debug_assert!(false, "{} sums at {row},{col} without a limit", sums.len());
     }
+}
+
+/// The finished sums of one row after another. A trait and not a closure, which may stay a call without the
+/// instruction set.
+pub trait RowSums<S: Isa> {
+    /// Those of the next row. Implementations must be `#[inline(always)]`.
+    fn next(&mut self, isa: S) -> S::I;
 }
 
 /// How sums become quantized numbers: `clamp(round_half_even(sum * scale[col]) + zero, low, high)`.
@@ -154,6 +177,46 @@ impl<'a, T> Target<'a, T> {
     }
 }
 
+/// Rows of a destination one after another.
+struct Cursor<'t, 'a, T> {
+    target: &'t Target<'a, T>,
+    row: usize,
+    col: usize,
+    len: usize,
+    /// The next row's elements, where rows are evenly spaced.
+    at: *mut T,
+}
+
+impl<'a, T> Target<'a, T> {
+    /// Elements `col..col + len` of `count` rows from `row` on.
+    #[inline(always)]
+    fn cursor(&self, (row, count): (usize, usize), col: usize, len: usize) -> Cursor<'_, 'a, T> {
+        let mut at = core::ptr::null_mut();
+        if self.map.is_none() && count > 0 {
+            let first = self.first + row * self.stride + col;
+            self.out.check(first, len);
+            self.out.check(first + (count - 1) * self.stride, len);
+            at = self.out.as_mut_ptr().wrapping_add(first);
+        }
+        Cursor { target: self, row, col, len, at }
+    }
+}
+
+impl<T> Cursor<'_, '_, T> {
+    /// The next row's elements. To be called as often as there are rows.
+    #[inline(always)]
+    fn next(&mut self) -> &mut [T] {
+        if self.target.map.is_some() {
+            self.row += 1;
+            return self.target.at(self.row - 1, self.col, self.len);
+        }
+        let at = self.at;
+        self.at = at.wrapping_add(self.target.stride);
+        // SAFETY: the first and the last row lie within the target, and kernels store each element once.
+        unsafe { core::slice::from_raw_parts_mut(at, self.len) }
+    }
+}
+
 /// Requantized numbers into a tensor of `T`.
 pub struct StoreQuantized<'a, T> {
     /// Scales and bounds.
@@ -188,6 +251,28 @@ macro_rules! store_quantized {
                     isa.$store(value, to);
                 } else {
                     isa.$store_part(value, to);
+                }
+            }
+
+            #[inline(always)]
+            fn store_rows<S: Isa>(
+                &self,
+                isa: S,
+                columns: RequantizeColumns<S>,
+                rows: (usize, usize),
+                col: usize,
+                len: usize,
+                mut sums: impl RowSums<S>,
+            ) {
+                let mut cursor = self.target.cursor(rows, col, len);
+                for _ in 0..rows.1 {
+                    let value = columns.apply(isa, sums.next(isa));
+                    let to = cursor.next();
+                    if len == S::LANES {
+                        isa.$store(value, to);
+                    } else {
+                        isa.$store_part(value, to);
+                    }
                 }
             }
         })*
@@ -273,8 +358,10 @@ impl Store for StoreFloat<'_> {
         len: usize,
         sums: S::I,
     ) {
+        // No division for the first image.
         let row_scale = match self.rows_per_scale {
             1 => self.row_scales[row],
+            rows if row < rows => self.row_scales[0],
             rows => self.row_scales[row / rows],
         };
         let (sums, row_scale) = (isa.to_f32(sums), isa.splat(row_scale));
