@@ -10,8 +10,8 @@ use core::ops::Range;
 use super::gemm::{Bias, LEAST_WORK, Zeros, block_rows, gemm_scratch};
 use super::pack::PackedRef;
 use super::rows::{RawPlace, RawRows, Rows};
-use super::windows::Windows;
 use super::store::{RowSums, SPARE, Store};
+use super::windows::Windows;
 use crate::isa::{Avx512Amx, Isa, IsaNarrow, Kernel};
 use crate::par::Par;
 
@@ -228,7 +228,9 @@ impl<R: Rows, E: Store + ?Sized> Block<'_, R, E> {
         if layout.depth == 0 {
             return Source { start, stride, signed: true };
         }
-        if let Some(RawRows { bytes, signed, at: RawPlace::Windows { window, first_channel, channels } }) = self.raw {
+        if let Some(RawRows { bytes, signed, at: RawPlace::Windows { window, first_channel, channels } }) =
+            self.raw
+        {
             let zeros = self.zeros;
             let windows = Windows { bytes, window, first_channel, channels, zeros };
             windows.pack(self.range.clone(), packed, stride);
@@ -296,7 +298,13 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
         unsafe {
             let mut a = start.add(row * stride);
             let mut b = panel.as_ptr();
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, preserves_flags));
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, preserves_flags)
+            );
             for _ in 0..depth / DEPTH {
                 step::<R, V, SIGNED>(a, stride, b, width);
                 a = a.add(DEPTH);
@@ -438,11 +446,7 @@ unsafe fn step<const R: usize, const V: usize, const SIGNED: bool>(
             }
         };
     }
-    if SIGNED {
-        step!("tdpbssd")
-    } else {
-        step!("tdpbusd")
-    }
+    if SIGNED { step!("tdpbssd") } else { step!("tdpbusd") }
 }
 
 /// Writes tiles 0 to 3, as far as `R` and `V` use them.

@@ -205,7 +205,16 @@ mod tests {
         let rows = [-127.0, 127.0, 0.5, 1.5, -0.5, -2.5];
         for cpu in Cpu::all() {
             let (mut to, mut scales, mut zeros) = ([0i8; 6], [0.0], [0]);
-            quantize_rows(cpu, DynamicScheme::SymmetricAway, &rows, 6, &mut to, &mut scales, &mut zeros, Par::new(2));
+            quantize_rows(
+                cpu,
+                DynamicScheme::SymmetricAway,
+                &rows,
+                6,
+                &mut to,
+                &mut scales,
+                &mut zeros,
+                Par::new(2),
+            );
             assert_eq!(to, [-127, 127, 1, 2, -1, -3], "{}", cpu.name());
         }
     }

@@ -181,8 +181,11 @@ mod tests {
         for (sum, vector, rest) in [(4, 1, 1), (-4, 0, -1), (-12, -1, -2), (-15, -2, -2)] {
             assert_eq!(eight.apply_lanes(7, &[sum; 2]), [vector, rest], "{sum} / 8 in columns 7 and 8");
         }
-        for (scale, sums) in [(0.3, [1, -1, 1 << 30, -(1 << 30)]), (7.7, [3, -3, 99, i32::MAX]), (1e-9, [i32::MIN, 0, 1, 2])] {
-            let (m, fixed) = (Multiplier::new(scale).unwrap(), FixedPoint::new(&[scale], 4, 3, -128, 127).unwrap());
+        for (scale, sums) in
+            [(0.3, [1, -1, 1 << 30, -(1 << 30)]), (7.7, [3, -3, 99, i32::MAX]), (1e-9, [i32::MIN, 0, 1, 2])]
+        {
+            let (m, fixed) =
+                (Multiplier::new(scale).unwrap(), FixedPoint::new(&[scale], 4, 3, -128, 127).unwrap());
             let want = sums.map(|sum| m.apply(sum).saturating_add(3).clamp(-128, 127));
             assert_eq!(fixed.apply_lanes(0, &sums), want, "{sums:?} by {scale}");
         }

@@ -152,7 +152,8 @@ impl<X: Activation, E: Store + ?Sized> QuadRow<'_, X, E> {
                 _mm512_xor_si512(_mm512_broadcast_i32x4(pixel), flip)
             };
             let across = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let within = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+            let within =
+                _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
             let to = buffer[..cols * LANES].as_mut_ptr();
             for col in (0..left).chain(right..cols) {
                 _mm512_storeu_si512(to.add(col * LANES).cast(), blank);
@@ -161,7 +162,11 @@ impl<X: Activation, E: Store + ?Sized> QuadRow<'_, X, E> {
             for col in left..right {
                 macro_rules! pixel {
                     ($row:literal) => {
-                        if PART { _mm_maskz_loadu_epi8(mask, at[$row]) } else { _mm_loadu_si128(at[$row].cast()) }
+                        if PART {
+                            _mm_maskz_loadu_epi8(mask, at[$row])
+                        } else {
+                            _mm_loadu_si128(at[$row].cast())
+                        }
                     };
                 }
                 let x = _mm512_castsi128_si512(pixel!(0));
@@ -220,7 +225,8 @@ impl<X: Activation, E: Store + ?Sized> QuadRow<'_, X, E> {
                 *offset = (i / width * cols + i % width * w.dilation[1]) * LANES;
             }
             let pixels = (pixels, w.output[1]);
-            let rows = PixelSums { from: buffer.as_ptr(), step: w.stride[1] * LANES, start, filters, offsets };
+            let rows =
+                PixelSums { from: buffer.as_ptr(), step: w.stride[1] * LANES, start, filters, offsets };
             self.store.store_rows(isa, columns, pixels, first, len, rows);
         }
     }

@@ -6,9 +6,7 @@ use super::fixed::{FixedPoint, WideFixedPoint, WideRounding};
 use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
 use super::pack::{Bytes, Matrix, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
-use super::store::{
-    FloatColumns, PixelMap, Requantize, Rescaling, StoreFloat, StoreQuantized, Target,
-};
+use super::store::{FloatColumns, PixelMap, Requantize, Rescaling, StoreFloat, StoreQuantized, Target};
 use crate::fixed_point::Multiplier;
 use crate::isa::Cpu;
 use crate::par::Par;

@@ -24,11 +24,8 @@ impl Windows<'_> {
     pub(super) fn pack(&self, rows: Range<usize>, to: &mut [u8], stride: usize) {
         let w = &self.window;
         let [height, width] = w.output;
-        let (mut x, mut y, mut image) = (
-            rows.start % width,
-            rows.start / width % height,
-            rows.start / width / height,
-        );
+        let (mut x, mut y, mut image) =
+            (rows.start % width, rows.start / width % height, rows.start / width / height);
         // Neighbouring taps of a filter row are neighbours in memory too, unless something lies between.
         let whole = w.dilation[1] == 1 && self.channels == w.channels;
         for (row, to) in rows.zip(to.chunks_exact_mut(stride)) {
@@ -40,7 +37,11 @@ impl Windows<'_> {
                     Some(sy) => {
                         let len = w.input[1] * w.channels;
                         let line = &self.bytes[(image * w.input[0] + sy) * len..][..len];
-                        if whole { self.copy_taps(line, x, to, padding) } else { self.copy_each(line, x, to, padding) }
+                        if whole {
+                            self.copy_taps(line, x, to, padding)
+                        } else {
+                            self.copy_each(line, x, to, padding)
+                        }
                     }
                 }
             }
@@ -117,6 +118,8 @@ fn fill(to: &mut [u8], byte: u8) {
     let to = to.as_mut_ptr().cast::<i8>();
     for at in (0..len).step_by(64) {
         // SAFETY: the mask ends where the slice does; the caller enables the instructions.
-        unsafe { _mm512_mask_storeu_epi8(to.add(at), first((len - at).min(64)), _mm512_set1_epi8(byte as i8)) };
+        unsafe {
+            _mm512_mask_storeu_epi8(to.add(at), first((len - at).min(64)), _mm512_set1_epi8(byte as i8))
+        };
     }
 }

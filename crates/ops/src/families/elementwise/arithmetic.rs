@@ -264,6 +264,7 @@ fn sum_i16(
     split_binary_kernel::<i16>(
         "i16_add_fixed",
         node,
+        cx,
         16,
         move |x, y| by_sixteen.apply(x, y),
         move |x, y| add.apply(x, y),

@@ -260,8 +260,9 @@ fn binary_kernel_for<T: Element>(
 /// A kernel of two operands of the output's type and shape: `f` of the elements in whole groups of `group`, `rest` of
 /// those that are left.
 fn split_binary_kernel<T: Element>(
-    name: &'static str,
+    name: &str,
     node: &Node<'_>,
+    cx: &LowerCx<'_>,
     group: usize,
     f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
     rest: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
@@ -270,7 +271,8 @@ fn split_binary_kernel<T: Element>(
     let whole = len - len % group;
     let plan = |len: usize| Broadcast::new([&[len][..], &[len]]).ok_or_else(wrong_size);
     let (first, last) = (plan(whole)?, plan(len - whole)?);
-    let run = FnKernel::new(name, move |io, context| {
+    let cpu = cx.cpu;
+    let run = FnKernel::new(kernel_name(name, cx), move |io, context| {
         let sources = [source::<T>(io, 0)?, source::<T>(io, 1)?];
         let out = io.outputs.get::<T>(0)?;
         let fits = |s: &Source<'_, T>| !matches!(s, Source::Apart(s) if s.len() != len);
@@ -285,7 +287,7 @@ fn split_binary_kernel<T: Element>(
             (a, b)
         };
         let (head, tail) = out.split_at_mut(whole);
-        binary_in_place(Baseline, context.par(), &first, part(0..whole), head, f);
+        binary_in_place(cpu, context.par(), &first, part(0..whole), head, f);
         binary_in_place(Baseline, context.par(), &last, part(whole..len), tail, rest);
         Ok(())
     });
