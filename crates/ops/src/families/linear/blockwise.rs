@@ -52,7 +52,7 @@ pub(super) fn lower(
         Ok(BlockWeights::new(weights.as_signed(), scales.clone(), bias, depth, block))
     };
     let run = move |weights: &BlockWeights, io: &mut Io<'_>, par| {
-        let x = activations.quantize(io.inputs.get(0)?, io.scratch);
+        let x = activations.quantize(io.inputs.get(0)?, io.scratch, par);
         let rows = BlockRows { data: x.data, scales: x.scales, zeros: x.zeros };
         multiply_blocks(cpu, weights, &rows, range, io.outputs.get(0)?, par);
         Ok(())
