@@ -16,8 +16,17 @@ pub(crate) fn noise(len: usize, seed: u32) -> Vec<f32> {
 }
 
 /// Activations every fused kernel is tested with.
-pub(crate) const ACTIVATIONS: [Activation; 4] =
-    [Activation::None, Activation::RELU6, Activation::HardSwish, Activation::LeakyRelu { alpha: 0.25 }];
+pub(crate) const ACTIVATIONS: [Activation; 9] = [
+    Activation::None,
+    Activation::RELU6,
+    Activation::HardSwish,
+    Activation::LeakyRelu { alpha: 0.25 },
+    Activation::Sigmoid,
+    Activation::Swish,
+    Activation::Tanh,
+    Activation::Gelu { approximate: false },
+    Activation::Gelu { approximate: true },
+];
 
 /// What `epilogue` makes of plain sums.
 pub(crate) fn finish(sums: &[f32], residual: Option<&[f32]>, activation: Activation) -> Vec<f32> {

@@ -66,12 +66,14 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
     if node.activation.is_some() && !has_epilogue {
         return Err("its shader has no place for the activation behind it".into());
     }
-    let own = |a: ActivationFunctionType| Activation::of(a, node.activation);
+    let fused = node.activation.map(|fused| fused.operator().ok_or(format!("no shader applies {fused}")));
+    let fused = fused.transpose()?;
+    let own = |a: ActivationFunctionType| Activation::of(a, fused);
     match code {
         B::RESHAPE | B::SQUEEZE | B::EXPAND_DIMS => Ok(Op::Alias),
-        B::CONV_2D => conv(n, node.activation),
-        B::DEPTHWISE_CONV_2D => depthwise(n, node.activation),
-        B::FULLY_CONNECTED => dense(n, node.activation),
+        B::CONV_2D => conv(n, fused),
+        B::DEPTHWISE_CONV_2D => depthwise(n, fused),
+        B::FULLY_CONNECTED => dense(n, fused),
         B::AVERAGE_POOL_2D | B::MAX_POOL_2D => pool(n, code == B::MAX_POOL_2D),
         B::MEAN => mean(n),
         B::ADD => binary(n, 0, own(n.options::<AddOptionsT>().map_err(refusal)?.fused_activation_function)?),

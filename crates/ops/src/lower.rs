@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrolite_kernels::isa::Cpu;
@@ -10,6 +11,51 @@ use ferrolite_model::BuiltinOperator;
 use crate::error::OpError;
 use crate::node::{ConstSource, Operand};
 
+/// A function of single elements that the planner lets an operator with an epilogue apply to its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fused {
+    /// An activation operator without options.
+    Operator(BuiltinOperator),
+    /// GELU, or its approximation by `tanh`.
+    Gelu {
+        /// Whether it is the approximation.
+        approximate: bool,
+    },
+    /// `x * sigmoid(x)`, which models have as two operators.
+    Swish,
+}
+
+impl Fused {
+    /// A number of its own, for the keys of packed weights.
+    #[must_use]
+    pub fn key(self) -> u64 {
+        match self {
+            Self::Operator(operator) => operator.0 as u64,
+            Self::Gelu { approximate } => (1 << 32) + u64::from(approximate),
+            Self::Swish => 1 << 33,
+        }
+    }
+
+    /// The operator, if it is one without options.
+    #[must_use]
+    pub fn operator(self) -> Option<BuiltinOperator> {
+        match self {
+            Self::Operator(operator) => Some(operator),
+            Self::Gelu { .. } | Self::Swish => None,
+        }
+    }
+}
+
+impl fmt::Display for Fused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(operator) => f.write_str(operator.variant_name().unwrap_or("activation")),
+            Self::Gelu { .. } => f.write_str("GELU"),
+            Self::Swish => f.write_str("SWISH"),
+        }
+    }
+}
+
 /// Surroundings of a lowering.
 #[derive(Clone, Copy)]
 pub struct LowerCx<'a> {
@@ -17,8 +63,8 @@ pub struct LowerCx<'a> {
     pub cpu: Cpu,
     /// Threads that will run the kernel.
     pub threads: usize,
-    /// An activation operator fused behind this one; only operators with [`crate::Traits::epilogue`] meet it.
-    pub activation: Option<BuiltinOperator>,
+    /// What is fused behind this operator; only operators with [`crate::Traits::epilogue`] meet it.
+    pub activation: Option<Fused>,
     /// Packed weights of the model.
     pub packs: &'a PackCache,
 }

@@ -11,7 +11,7 @@ pub struct BackendNode<'a> {
     /// Its output tensors.
     pub outputs: &'a [usize],
     /// The activation fused behind it.
-    pub activation: Option<ferrolite_model::BuiltinOperator>,
+    pub activation: Option<ferrolite_ops::Fused>,
 }
 
 /// A run of nodes that a backend takes as one step.

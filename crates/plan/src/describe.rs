@@ -32,7 +32,7 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
                 .iter()
                 .filter_map(|&n| graph.nodes[n].activation)
                 .filter(|_| step.nodes.len() == 1)
-                .map(|a| format!("+{}", a.variant_name().unwrap_or("activation")))
+                .map(|a| format!("+{a}"))
                 .collect();
             let inputs: Vec<String> =
                 step.inputs.iter().filter(|o| o.tensor.is_some()).map(operand).collect();

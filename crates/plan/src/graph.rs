@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferrolite_model::options::StablehloCustomCallOptionsT;
-use ferrolite_model::{BuiltinOperator, Model, OpCode, Operator, Options, Sparsity, Subgraph, Tensor};
-use ferrolite_ops::{ConstSource, OpSpec, Registry, Shape, TensorInfo, TensorValue};
+use ferrolite_model::{Model, OpCode, Operator, Options, Sparsity, Subgraph, Tensor};
+use ferrolite_ops::{ConstSource, Fused, OpSpec, Registry, Shape, TensorInfo, TensorValue};
 
 use crate::blocks;
 use crate::error::{Error, ErrorKind};
@@ -51,8 +51,8 @@ pub struct GraphNode {
     pub outputs: Vec<usize>,
     /// Quantization of inner values.
     pub intermediates: Vec<TensorInfo>,
-    /// An activation operator fused behind it.
-    pub activation: Option<BuiltinOperator>,
+    /// What is fused behind it.
+    pub activation: Option<Fused>,
 }
 
 /// A subgraph, ready to be planned for any input shapes.

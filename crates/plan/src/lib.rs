@@ -24,5 +24,5 @@ pub use describe::describe;
 pub use error::{Error, ErrorKind, Place as ErrorPlace};
 pub use graph::{Content, Graph, GraphNode, GraphTensor, unsupported_operators};
 pub use infer::Known;
-pub use rewrite::rewrite;
+pub use rewrite::{Fusion, rewrite};
 pub use segment::{Place, Segment, Step, StepOperand};

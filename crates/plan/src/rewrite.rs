@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::options::{
+    ActivationFunctionType, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT, GeluOptionsT,
+    MulOptionsT, TransposeConvOptionsT,
+};
 use ferrolite_model::{BuiltinOperator, OpCode, Operator, TensorType};
 use ferrolite_ops::eval::{Argument, Detached, evaluate};
-use ferrolite_ops::{LowerCx, PackCache, Shape};
+use ferrolite_ops::{Fused, LowerCx, PackCache, Shape};
 
 use crate::graph::{Content, Graph};
 use crate::inline::inline_calls;
@@ -13,14 +17,25 @@ use crate::inline::inline_calls;
 /// Folding may not blow a model up: results beyond this many bytes are folded only if they stay near their operands' size.
 const SMALL_RESULT: usize = 64 << 10;
 
-/// Applies all rewrites; with `preserve_all` only those that keep every tensor of the file computed.
-pub fn rewrite(graph: &mut Graph, cpu: Cpu, preserve_all: bool) {
-    if !preserve_all {
+/// How far operators may be fused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fusion {
+    /// Not at all: every tensor of the file stays computed.
+    None,
+    /// Into what every backend computes.
+    Common,
+    /// Into whatever the CPU's kernels compute.
+    Cpu,
+}
+
+/// Applies all rewrites.
+pub fn rewrite(graph: &mut Graph, cpu: Cpu, fusion: Fusion) {
+    if fusion != Fusion::None {
         inline_calls(graph);
     }
     fold_constants(graph, cpu);
-    if !preserve_all {
-        fuse_activations(graph);
+    if fusion != Fusion::None {
+        fuse_activations(graph, fusion);
     }
     drop_dead_nodes(graph);
 }
@@ -69,29 +84,32 @@ fn fold_constants(graph: &mut Graph, cpu: Cpu) {
 }
 
 /// Lets float operators with an epilogue apply the activation that alone reads their output.
-fn fuse_activations(graph: &mut Graph) {
+fn fuse_activations(graph: &mut Graph, fusion: Fusion) {
     let mut consumers = vec![0usize; graph.tensors.len()];
     for &t in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs) {
         consumers[t] += 1;
     }
+    let mut writer = vec![None; graph.tensors.len()];
     let mut producer = vec![None; graph.tensors.len()];
     for n in 0..graph.nodes.len() {
-        let node = &graph.nodes[n];
-        if let (Some(activation), [Some(input)], [output]) =
-            (fusible_activation(graph, n), node.inputs.as_slice(), node.outputs.as_slice())
+        if let Some(found) = fusible(graph, n, &writer, fusion)
+            && let Some(p) = producer[found.input].filter(|_| consumers[found.input] == found.readers)
         {
-            let (input, output) = (*input, *output);
-            if let Some(p) = producer[input].filter(|_| consumers[input] == 1) {
-                let target: &mut crate::graph::GraphNode = &mut graph.nodes[p];
-                target.activation = Some(activation);
-                target.outputs[0] = output;
-                graph.nodes[n].outputs.clear();
-                graph.nodes[n].inputs.clear();
-                // A second activation behind the first one stays an operator of its own.
-                continue;
+            let output = graph.nodes[n].outputs[0];
+            let target: &mut crate::graph::GraphNode = &mut graph.nodes[p];
+            target.activation = Some(found.function);
+            target.outputs[0] = output;
+            for gone in found.other.into_iter().chain([n]) {
+                graph.nodes[gone].outputs.clear();
+                graph.nodes[gone].inputs.clear();
             }
+            // A second activation behind the first one stays an operator of its own.
+            continue;
         }
         let node = &graph.nodes[n];
+        for &t in &node.outputs {
+            writer[t] = Some(n);
+        }
         if node.spec.traits.epilogue
             && node.activation.is_none()
             && node.outputs.len() == 1
@@ -105,26 +123,63 @@ fn fuse_activations(graph: &mut Graph) {
     graph.nodes.retain(|node| !node.outputs.is_empty() || node.spec.traits.stateful);
 }
 
-fn fusible_activation(graph: &Graph, n: usize) -> Option<BuiltinOperator> {
-    const FUSIBLE: [BuiltinOperator; 5] = [
-        BuiltinOperator::RELU,
-        BuiltinOperator::RELU6,
-        BuiltinOperator::RELU_N1_TO_1,
-        BuiltinOperator::RELU_0_TO_1,
-        BuiltinOperator::HARD_SWISH,
-    ];
-    match graph.operator(&graph.nodes[n]).code {
-        OpCode::Builtin(op) if FUSIBLE.contains(&op) => Some(op),
+/// An operator, or two, that can become the activation of another.
+struct Fusible {
+    function: Fused,
+    /// The tensor it is a function of.
+    input: usize,
+    /// How often it reads that.
+    readers: usize,
+    /// The second operator.
+    other: Option<usize>,
+}
+
+/// What ends in node `n`; `writer` has for each tensor the node before `n` that writes it.
+fn fusible(graph: &Graph, n: usize, writer: &[Option<usize>], fusion: Fusion) -> Option<Fusible> {
+    let node = &graph.nodes[n];
+    let operator = graph.operator(node);
+    let OpCode::Builtin(code) = operator.code else { return None };
+    let [_] = node.outputs.as_slice() else { return None };
+    type B = BuiltinOperator;
+    match (code, node.inputs.as_slice()) {
+        (B::MUL, &[Some(a), Some(b)]) if fusion == Fusion::Cpu => {
+            let plain = operator
+                .options::<MulOptionsT>()
+                .is_none_or(|o| o.fused_activation_function == ActivationFunctionType::NONE);
+            let sigmoid = |of: usize, t: usize| {
+                let w = writer[t]?;
+                let is_logistic = graph.operator(&graph.nodes[w]).code == OpCode::Builtin(B::LOGISTIC);
+                (is_logistic && graph.nodes[w].inputs == [Some(of)] && reads(graph, t) == 1).then_some(w)
+            };
+            let (input, other) =
+                sigmoid(a, b).map(|w| (a, w)).or_else(|| sigmoid(b, a).map(|w| (b, w))).filter(|_| plain)?;
+            Some(Fusible { function: Fused::Swish, input, readers: 2, other: Some(other) })
+        }
+        (_, &[Some(input)]) => {
+            let function = match code {
+                B::RELU | B::RELU6 | B::RELU_N1_TO_1 | B::RELU_0_TO_1 | B::HARD_SWISH => {
+                    Fused::Operator(code)
+                }
+                B::LOGISTIC | B::TANH if fusion == Fusion::Cpu => Fused::Operator(code),
+                B::GELU if fusion == Fusion::Cpu => Fused::Gelu {
+                    approximate: operator.options::<GeluOptionsT>().is_some_and(|o| o.approximate),
+                },
+                _ => return None,
+            };
+            Some(Fusible { function, input, readers: 1, other: None })
+        }
         _ => None,
     }
 }
 
+/// How many operands and graph outputs a tensor is.
+fn reads(graph: &Graph, tensor: usize) -> usize {
+    let operands = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
+    operands.chain(&graph.outputs).filter(|&&t| t == tensor).count()
+}
+
 /// Whether the operator's own options already name an activation.
 fn has_fused_activation(operator: &Operator) -> bool {
-    use ferrolite_model::options::{
-        ActivationFunctionType, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT,
-        TransposeConvOptionsT,
-    };
     let activation = None
         .or_else(|| operator.options::<Conv2DOptionsT>().map(|o| o.fused_activation_function))
         .or_else(|| operator.options::<DepthwiseConv2DOptionsT>().map(|o| o.fused_activation_function))

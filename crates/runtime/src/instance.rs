@@ -32,7 +32,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub fn new(shared: &SharedModel, subgraph: usize, options: &Options) -> Result<Self, Error> {
-        let graph = shared.graph(subgraph, options.cpu, options.preserve_all)?;
+        let graph = shared.graph(subgraph, options.cpu, options.fusion())?;
         let mut slots = Vec::with_capacity(graph.tensors.len());
         let mut total = 0usize;
         for (t, tensor) in graph.tensors.iter().enumerate() {

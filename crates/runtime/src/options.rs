@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_plan::CompileOptions;
 use ferrolite_plan::backend::Backend;
+use ferrolite_plan::{CompileOptions, Fusion};
 
 /// Everything that can be chosen when an interpreter is built.
 #[derive(Clone)]
@@ -59,6 +59,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// How far the model's operators may be fused.
+    pub(crate) fn fusion(&self) -> Fusion {
+        match (self.preserve_all, self.backends.is_empty()) {
+            (true, _) => Fusion::None,
+            (false, true) => Fusion::Cpu,
+            (false, false) => Fusion::Common,
+        }
+    }
+
     pub(crate) fn compile_options(&self) -> CompileOptions {
         CompileOptions {
             cpu: self.cpu,

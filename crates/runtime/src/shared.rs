@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::{Model, OpCode};
 use ferrolite_ops::{PackCache, Registry};
-use ferrolite_plan::{Error, Graph, rewrite, unsupported_operators};
+use ferrolite_plan::{Error, Fusion, Graph, rewrite, unsupported_operators};
 
 /// A model ready for interpreters, immutable from outside and shareable between threads.
 pub struct SharedModel {
@@ -19,7 +19,7 @@ pub struct SharedModel {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct GraphKey {
     subgraph: usize,
-    preserve_all: bool,
+    fusion: Fusion,
 }
 
 impl SharedModel {
@@ -62,14 +62,14 @@ impl SharedModel {
     ///
     /// # Errors
     /// Those of [`Graph::new`].
-    pub fn graph(&self, subgraph: usize, cpu: Cpu, preserve_all: bool) -> Result<Arc<Graph>, Error> {
-        let key = GraphKey { subgraph, preserve_all };
+    pub fn graph(&self, subgraph: usize, cpu: Cpu, fusion: Fusion) -> Result<Arc<Graph>, Error> {
+        let key = GraphKey { subgraph, fusion };
         let mut graphs = self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(graph) = graphs.get(&key) {
             return Ok(graph.clone());
         }
         let mut graph = Graph::new(&self.model, subgraph, &self.registry)?;
-        rewrite(&mut graph, cpu, preserve_all);
+        rewrite(&mut graph, cpu, fusion);
         let graph = Arc::new(graph);
         graphs.insert(key, graph.clone());
         Ok(graph)

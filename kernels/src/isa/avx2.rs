@@ -113,6 +113,12 @@ impl Isa for Avx2Fma {
     }
 
     #[inline(always)]
+    fn prefetch(self, ptr: *const f32) {
+        // SAFETY: a hint that is free to name memory that is not there.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast()) }
+    }
+
+    #[inline(always)]
     fn shl<const N: i32>(self, a: Self::I) -> Self::I {
         // SAFETY: the token proves that the CPU has AVX2.
         unsafe { _mm256_slli_epi32::<N>(a) }

@@ -193,6 +193,12 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, ptr: *const f32) {
+        // SAFETY: a hint that is free to name memory that is not there.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast()) }
+    }
+
+    #[inline(always)]
     fn shl<const N: i32>(self, a: Self::I) -> Self::I {
         // SAFETY: the token proves that the CPU has AVX-512. The count is a constant below 32.
         unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(N)) }

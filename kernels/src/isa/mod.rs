@@ -293,6 +293,10 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// `yes` where the mask holds, else `no`.
     fn select_i32(self, mask: Self::M, yes: Self::I, no: Self::I) -> Self::I;
 
+    /// Asks for the cache line at `ptr`, which may be any address; never waits and never faults.
+    #[inline(always)]
+    fn prefetch(self, _ptr: *const f32) {}
+
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::F {

@@ -48,13 +48,10 @@ pub fn softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize, beta: f32
                 let max = row_max(isa, src, len);
                 let sum = exponentials(isa, src, dst, len, max, beta);
                 let scale = isa.splat(1.0 / sum);
-                each(isa, len, |i, n| {
-                    if n == S::LANES {
-                        isa.store_ptr(isa.mul(isa.load_ptr(dst.add(i)), scale), dst.add(i));
-                    } else {
-                        isa.store_ptr_part(isa.mul(isa.load_ptr_part(dst.add(i), n), scale), dst.add(i), n);
-                    }
-                });
+                for i in (0..len).step_by(S::LANES) {
+                    let n = S::LANES.min(len - i);
+                    store(isa, isa.mul(load(isa, dst.add(i), n), scale), dst.add(i), n);
+                }
             }
         }
     }
@@ -76,23 +73,17 @@ pub fn log_softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
             unsafe {
                 let max = row_max(isa, src, len);
                 let (top, mut sum) = (isa.splat(max), isa.zero());
-                each(isa, len, |i, n| {
-                    if n == S::LANES {
-                        sum = isa.add(sum, exp_negative(isa, isa.sub(isa.load_ptr(src.add(i)), top)));
-                    } else {
-                        let e = exp_negative(isa, isa.sub(isa.load_ptr_part(src.add(i), n), top));
-                        sum = isa.add(sum, keep(isa, e, n));
-                    }
-                });
+                for i in (0..len).step_by(S::LANES) {
+                    let n = S::LANES.min(len - i);
+                    let e = exp_negative(isa, isa.sub(load(isa, src.add(i), n), top));
+                    sum = isa.add(sum, keep(isa, e, n));
+                }
                 let log = isa.splat(isa.reduce_add(sum).ln());
-                each(isa, len, |i, n| {
-                    if n == S::LANES {
-                        isa.store_ptr(isa.sub(isa.sub(isa.load_ptr(src.add(i)), top), log), dst.add(i));
-                    } else {
-                        let x = isa.load_ptr_part(src.add(i), n);
-                        isa.store_ptr_part(isa.sub(isa.sub(x, top), log), dst.add(i), n);
-                    }
-                });
+                for i in (0..len).step_by(S::LANES) {
+                    let n = S::LANES.min(len - i);
+                    let x = load(isa, src.add(i), n);
+                    store(isa, isa.sub(isa.sub(x, top), log), dst.add(i), n);
+                }
             }
         }
     }
@@ -113,43 +104,47 @@ pub fn l2_normalize(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
             let mut sum = isa.zero();
             // SAFETY: the row has `len` elements on both sides.
             unsafe {
-                each(isa, len, |i, n| {
-                    let x = if n == S::LANES {
-                        isa.load_ptr(src.add(i))
-                    } else {
-                        isa.load_ptr_part(src.add(i), n)
-                    };
+                for i in (0..len).step_by(S::LANES) {
+                    let x = load(isa, src.add(i), S::LANES.min(len - i));
                     sum = isa.fma(x, x, sum);
-                });
+                }
                 let norm = isa.splat(isa.reduce_add(sum).sqrt().max(1e-6));
-                each(isa, len, |i, n| {
-                    if n == S::LANES {
-                        isa.store_ptr(isa.div(isa.load_ptr(src.add(i)), norm), dst.add(i));
-                    } else {
-                        isa.store_ptr_part(isa.div(isa.load_ptr_part(src.add(i), n), norm), dst.add(i), n);
-                    }
-                });
+                for i in (0..len).step_by(S::LANES) {
+                    let n = S::LANES.min(len - i);
+                    store(isa, isa.div(load(isa, src.add(i), n), norm), dst.add(i), n);
+                }
             }
         }
     }
     rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
 }
 
-/// Calls `visit` with the start and length of each vector of `0..len`; only the last is shorter than a vector.
+/// Reads `n <= LANES` values, the other lanes are zero.
+///
+/// # Safety
+/// `src` must be valid for reading `n` values.
 #[inline(always)]
-fn each<S: Isa>(_: S, len: usize, mut visit: impl FnMut(usize, usize)) {
-    let whole = len - len % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        visit(i, S::LANES);
-    }
-    if whole < len {
-        visit(whole, len - whole);
-    }
+unsafe fn load<S: Isa>(isa: S, src: *const f32, n: usize) -> S::F {
+    // SAFETY: forwarded.
+    unsafe { if n == S::LANES { isa.load_ptr(src) } else { isa.load_ptr_part(src, n) } }
 }
 
-/// The first `n` lanes, the others zero.
+/// Writes the first `n <= LANES` lanes.
+///
+/// # Safety
+/// `dst` must be valid for writing `n` values.
+#[inline(always)]
+unsafe fn store<S: Isa>(isa: S, value: S::F, dst: *mut f32, n: usize) {
+    // SAFETY: forwarded.
+    unsafe { if n == S::LANES { isa.store_ptr(value, dst) } else { isa.store_ptr_part(value, dst, n) } }
+}
+
+/// The first `n <= LANES` lanes, the others zero.
 #[inline(always)]
 fn keep<S: Isa>(isa: S, x: S::F, n: usize) -> S::F {
+    if n == S::LANES {
+        return x;
+    }
     let mut lanes = [0.0; crate::isa::MAX_LANES];
     isa.store_part(x, &mut lanes[..n]);
     isa.load(&lanes)
@@ -163,17 +158,17 @@ fn keep<S: Isa>(isa: S, x: S::F, n: usize) -> S::F {
 unsafe fn row_max<S: Isa>(isa: S, src: *const f32, len: usize) -> f32 {
     let mut top = isa.splat(f32::NEG_INFINITY);
     let mut rest = f32::NEG_INFINITY;
-    each(isa, len, |i, n| {
-        if n == S::LANES {
+    for i in (0..len).step_by(S::LANES) {
+        if len - i >= S::LANES {
             // SAFETY: within the row.
             top = isa.max(top, unsafe { isa.load_ptr(src.add(i)) });
         } else {
-            for j in i..i + n {
+            for j in i..len {
                 // SAFETY: within the row.
                 rest = rest.max(unsafe { *src.add(j) });
             }
         }
-    });
+    }
     isa.reduce_max(top).max(rest)
 }
 

@@ -1,5 +1,6 @@
 //! What is done to a float result before it is stored, while it still is in registers.
 
+use crate::cpu::elementwise::math::{Function, Gelu, GeluTanh, Sigmoid, Tanh};
 use crate::isa::Isa;
 
 /// A function applied to every element.
@@ -22,6 +23,17 @@ pub enum Activation {
     LeakyRelu {
         /// Slope of the negative side.
         alpha: f32,
+    },
+    /// `1 / (1 + e^-x)`
+    Sigmoid,
+    /// `x / (1 + e^-x)`
+    Swish,
+    /// `tanh x`
+    Tanh,
+    /// `x Φ(x)` with the standard normal distribution function, or its approximation by `tanh`.
+    Gelu {
+        /// Whether it is the approximation.
+        approximate: bool,
     },
 }
 
@@ -54,14 +66,60 @@ impl Activation {
                     x
                 }
             }
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Swish => x / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+            Self::Gelu { approximate: false } => 0.5 * x * libm::erfcf(-x * core::f32::consts::FRAC_1_SQRT_2),
+            Self::Gelu { approximate: true } => {
+                let scale = core::f32::consts::FRAC_2_SQRT_PI * core::f32::consts::FRAC_1_SQRT_2;
+                0.5 * x * (1.0 + (scale * (x + 0.044_715 * x * x * x)).tanh())
+            }
         }
     }
 
-    /// The function of every lane of an array of vectors; the choice is made once for all.
+    /// Whether it takes too many registers to be applied beside a tile of sums: then it follows the tile, on the
+    /// values just stored.
+    #[inline(always)]
+    fn follows(self) -> bool {
+        matches!(self, Self::Sigmoid | Self::Swish | Self::Tanh | Self::Gelu { .. })
+    }
+
+    /// Applies what [`Activation::apply`] leaves to do to the `len` values at each of `rows`.
+    ///
+    /// # Safety
+    /// Each row must be valid for reading and writing `len` values.
+    #[inline(always)]
+    pub(super) unsafe fn follow<S: Isa>(self, isa: S, rows: impl Iterator<Item = *mut f32>, len: usize) {
+        if !self.follows() {
+            return;
+        }
+        for row in rows {
+            for at in (0..len).step_by(S::LANES) {
+                let n = (len - at).min(S::LANES);
+                // SAFETY: `n` values from `at` on lie within the row.
+                unsafe {
+                    let to = row.add(at);
+                    let x = isa.load_ptr_part(to, n);
+                    let y = match self {
+                        Self::Sigmoid => Sigmoid.eval(isa, x),
+                        Self::Swish => isa.mul(x, Sigmoid.eval(isa, x)),
+                        Self::Tanh => Tanh.eval(isa, x),
+                        Self::Gelu { approximate: false } => Gelu.eval(isa, x),
+                        Self::Gelu { approximate: true } => GeluTanh.eval(isa, x),
+                        _ => x,
+                    };
+                    isa.store_ptr_part(y, to, n);
+                }
+            }
+        }
+    }
+
+    /// The function of every lane of an array of vectors; the choice is made once for all. Functions that
+    /// [`Activation::follow`] applies are left out.
     #[inline(always)]
     pub fn apply<S: Isa, const M: usize, const N: usize>(self, isa: S, values: &mut [[S::F; N]; M]) {
         match self {
-            Self::None => {}
+            Self::None | Self::Sigmoid | Self::Swish | Self::Tanh | Self::Gelu { .. } => {}
             Self::Clamp { min, max } => {
                 let (min, max) = (isa.splat(min), isa.splat(max));
                 for row in values {

@@ -5,7 +5,7 @@ use ferrolite_model::options::ActivationFunctionType;
 use ferrolite_model::{BuiltinOperator, TensorType};
 
 use crate::error::OpError;
-use crate::lower::LowerCx;
+use crate::lower::{Fused, LowerCx};
 use crate::tensor::TensorInfo;
 
 /// The real values that an activation option lets through. Options that do not cut have no effect on these operators,
@@ -25,11 +25,15 @@ pub(super) fn float(option: ActivationFunctionType, cx: &LowerCx<'_>) -> Result<
     let own = if min == f32::NEG_INFINITY { Activation::None } else { Activation::Clamp { min, max } };
     let fused = match cx.activation {
         None => return Ok(own),
-        Some(BuiltinOperator::RELU) => Activation::RELU,
-        Some(BuiltinOperator::RELU6) => Activation::RELU6,
-        Some(BuiltinOperator::RELU_N1_TO_1) => Activation::RELU_N1_TO_1,
-        Some(BuiltinOperator::RELU_0_TO_1) => Activation::Clamp { min: 0.0, max: 1.0 },
-        Some(BuiltinOperator::HARD_SWISH) => Activation::HardSwish,
+        Some(Fused::Operator(BuiltinOperator::RELU)) => Activation::RELU,
+        Some(Fused::Operator(BuiltinOperator::RELU6)) => Activation::RELU6,
+        Some(Fused::Operator(BuiltinOperator::RELU_N1_TO_1)) => Activation::RELU_N1_TO_1,
+        Some(Fused::Operator(BuiltinOperator::RELU_0_TO_1)) => Activation::Clamp { min: 0.0, max: 1.0 },
+        Some(Fused::Operator(BuiltinOperator::HARD_SWISH)) => Activation::HardSwish,
+        Some(Fused::Operator(BuiltinOperator::LOGISTIC)) => Activation::Sigmoid,
+        Some(Fused::Operator(BuiltinOperator::TANH)) => Activation::Tanh,
+        Some(Fused::Gelu { approximate }) => Activation::Gelu { approximate },
+        Some(Fused::Swish) => Activation::Swish,
         Some(other) => return Err(cannot_fuse(other)),
     };
     match (own, fused) {
@@ -55,9 +59,9 @@ pub(super) fn clamp(option: ActivationFunctionType, cx: &LowerCx<'_>) -> Result<
     }
 }
 
-fn cannot_fuse(activation: BuiltinOperator) -> OpError {
+fn cannot_fuse(activation: Fused) -> OpError {
     OpError::unsupported(format!(
-        "{activation:?} cannot be computed along with this operator: run it by itself"
+        "{activation} cannot be computed along with this operator: run it by itself"
     ))
 }
 

@@ -26,7 +26,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{Fused, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -265,7 +265,7 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
         Some(bytes) => {
             let mut params = PackParams::new(cpu, node);
             params.extend(&[n, k, m]);
-            params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+            params.push(cx.activation.map_or(u64::MAX, Fused::key));
             let make = || prepare(bytes);
             Some(cx.packs.get_or_pack("matmul_hybrid", params.as_slice(), &[Some(right)], make)?)
         }

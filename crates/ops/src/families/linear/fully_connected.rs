@@ -27,7 +27,7 @@ use super::{activation, blockwise, shuffled};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{Fused, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -352,7 +352,7 @@ fn lower_hybrid(
     };
     let mut params = PackParams::new(cpu, node);
     params.push(option.0 as u64);
-    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(cx.activation.map_or(u64::MAX, Fused::key));
     params.push(hybrid::rescaling(scheme) as u64);
     let prepare = move |weights: &[u8], bias: Option<&[u8]>| {
         let weights = WeightBytes::new(weights_type, weights, units * depth)?;

@@ -23,7 +23,7 @@ use super::weights::{PackParams, WeightBytes, columns, float_bias, known, scales
 use super::{activation, conv2d, depthwise as depthwise_op};
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{Fused, LowerCx};
 use crate::node::Node;
 
 /// How the activations of a step are quantized.
@@ -202,7 +202,7 @@ pub(super) fn lower_conv2d(
     let mut params = PackParams::new(cpu, node);
     params.extend(&[sizes.groups]);
     params.push(option.0 as u64);
-    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(cx.activation.map_or(u64::MAX, Fused::key));
     params.push(rescaling(scheme) as u64);
     let name = format!("hybrid_conv_{}", layout.tile_name());
     let scratch = activations.scratch().bytes() + scratch_bytes(&layout, threads);
@@ -273,7 +273,7 @@ pub(super) fn lower_depthwise(
     let strip = depthwise_op::strip_len(cpu, &image)?;
     let mut params = PackParams::new(cpu, node);
     params.push(option.0 as u64);
-    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(cx.activation.map_or(u64::MAX, Fused::key));
     let scratch = activations.scratch().with::<i32>(strip * threads).bytes();
     let prepare = move |filter: &[u8], bias: Option<&[u8]>| {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;

@@ -12,7 +12,7 @@ use ferrolite_model::{BuiltinOperator, OpCode, Operator, Quantization, TensorTyp
 use super::SPECS;
 use crate::error::OpError;
 use crate::eval::{Argument, Detached, evaluate, plain_info};
-use crate::lower::{LowerCx, PackCache};
+use crate::lower::{Fused, LowerCx, PackCache};
 use crate::shape::Shape;
 use crate::spec::{OpKey, OpSpec};
 use crate::tensor::{TensorInfo, TensorValue};
@@ -37,7 +37,7 @@ fn run(
     operands: &[(TensorInfo, &[u8])],
     output: TensorInfo,
     cpu: Cpu,
-    activation: Option<BuiltinOperator>,
+    activation: Option<Fused>,
 ) -> Result<TensorValue, OpError> {
     let operator = Operator { options: options.into(), ..operator(op) };
     let values: Vec<TensorValue> = operands.iter().map(|(info, bytes)| value(info, bytes)).collect();
@@ -134,8 +134,14 @@ fn fused_activations() {
             (f32_info(&[2]), bytes(&[0.0f32, 0.0])),
         ];
         let options = FullyConnectedOptionsT { fused_activation_function: own, ..Default::default() };
-        let got =
-            run(BuiltinOperator::FULLY_CONNECTED, options, operands, f32_info(&[1, 2]), Cpu::detect(), fused);
+        let got = run(
+            BuiltinOperator::FULLY_CONNECTED,
+            options,
+            operands,
+            f32_info(&[1, 2]),
+            Cpu::detect(),
+            fused.map(Fused::Operator),
+        );
         let got = got.unwrap();
         for (got, want) in got.elements::<f32>().unwrap().iter().zip(want) {
             assert!((got - want).abs() < 1e-6, "{own:?} then {fused:?}: {got}, not {want}");

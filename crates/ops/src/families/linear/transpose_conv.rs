@@ -28,7 +28,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{Fused, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -348,7 +348,7 @@ fn lower_hybrid(
     let mut params = PackParams::new(cpu, node);
     params.extend(&[sizes.stride, sizes.before, sizes.output].concat());
     params.push(option.0 as u64);
-    params.push(cx.activation.map_or(u64::MAX, |a| a.0 as u64));
+    params.push(cx.activation.map_or(u64::MAX, Fused::key));
     let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
         let bias = float_bias(bias, sizes.outputs)?;

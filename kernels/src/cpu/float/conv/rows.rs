@@ -72,6 +72,19 @@ impl Windows {
         self.start[2] < 0 || last > self.input[2] as isize
     }
 
+    /// How many windows from column `x` of the input on, one after another, do not hang over an edge.
+    fn whole_windows(&self, x: isize) -> usize {
+        let span = (self.kernel[2].saturating_sub(1)) * self.dilation[2] + 1;
+        let room = usize::try_from(x).ok().and_then(|x| self.input[2].checked_sub(x + span));
+        room.map_or(0, |room| room / self.stride[2].max(1) + 1)
+    }
+
+    /// The rows of the filter, plane by plane.
+    fn filter_rows(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let [planes, rows, _] = self.kernel;
+        (0..planes).flat_map(move |kz| (0..rows).map(move |ky| [kz, ky]))
+    }
+
     /// Values that [`ConvRows::locate`] needs for a tile.
     pub(crate) fn scratch_len(&self) -> usize {
         match self.access {
@@ -119,8 +132,9 @@ struct Window {
 }
 
 impl Window {
-    /// Goes to the window of the next row.
-    fn advance(&mut self, count: [usize; 3]) {
+    /// Goes on by `windows`, at most to the first one of the next line.
+    fn advance(&mut self, windows: usize, count: [usize; 3]) {
+        self.at[2] += windows - 1;
         for axis in [2, 1, 0] {
             self.at[axis] += 1;
             if self.at[axis] < count[axis] {
@@ -141,7 +155,7 @@ pub(crate) struct ConvRows<'a, T> {
     pub(crate) padding: &'a [T],
 }
 
-impl<T: Copy + Sync> ConvRows<'_, T> {
+impl<T: Copy> ConvRows<'_, T> {
     /// The values of a pixel.
     fn pixel(&self, pixel: usize, len: usize) -> &[T] {
         &self.input[pixel * self.windows.in_channels..][..len]
@@ -186,6 +200,92 @@ impl<T: Copy + Sync> ConvRows<'_, T> {
     }
 }
 
+impl<T: Copy> ConvRows<'_, T> {
+    /// Locates the windows of rows that follow each other in a line and hang over no edge: from each to the next
+    /// it is the same step for every piece.
+    fn locate_neighbours(
+        &self,
+        window: &Window,
+        corner: [isize; 3],
+        rows: core::ops::Range<usize>,
+        height: usize,
+        pieces: &mut [*const T],
+    ) {
+        let w = &self.windows;
+        let (taps, piece_len) = match w.access {
+            Access::Lines => (1, w.kernel[2] * w.depth),
+            _ => (w.kernel[2], w.depth),
+        };
+        let x = corner[2] as usize;
+        let last = (rows.len() - 1) * w.stride[2];
+        let mut pieces = pieces.chunks_exact_mut(height);
+        for filter_row in w.filter_rows() {
+            let line = w.line(window, corner, filter_row);
+            for (tap, pieces) in (0..taps).zip(&mut pieces) {
+                let pieces = &mut pieces[rows.clone()];
+                let Some(line) = line else {
+                    pieces.fill(self.padding[..piece_len].as_ptr());
+                    continue;
+                };
+                let pixel = line * w.input[2] + x + tap * w.dilation[2];
+                // The last piece is in bounds, so all are.
+                let _ = self.pixel(pixel + last, piece_len);
+                let mut from = self.pixel(pixel, piece_len).as_ptr();
+                for piece in pieces {
+                    *piece = from;
+                    from = from.wrapping_add(w.stride[2] * w.in_channels);
+                }
+            }
+        }
+    }
+
+    /// Locates the window of one row, copying what hangs over an edge.
+    fn locate_one(
+        &self,
+        window: &Window,
+        corner: [isize; 3],
+        row: usize,
+        height: usize,
+        scratch: &mut [T],
+        pieces: &mut [*const T],
+    ) {
+        let w = &self.windows;
+        let run_len = w.kernel[2] * w.depth;
+        let window_len = w.window_len();
+        let may_copy = w.scratch_len() > 0;
+        let mut piece = row;
+        for (index, filter_row) in w.filter_rows().enumerate() {
+            let line = w.line(window, corner, filter_row);
+            let copy_at = row * window_len + index * run_len;
+            let copy = if may_copy { &mut scratch[copy_at..copy_at + run_len] } else { &mut [] };
+            let columns = (0..w.kernel[2]).map(|kx| corner[2] + (kx * w.dilation[2]) as isize);
+            match w.access {
+                Access::Lines => {
+                    pieces[piece] = match line {
+                        Some(line) => self.run(line, corner[2], copy),
+                        None => self.padding[..run_len].as_ptr(),
+                    };
+                    piece += height;
+                }
+                Access::Taps => {
+                    for x in columns {
+                        pieces[piece] = self.tap(line, x).as_ptr();
+                        piece += height;
+                    }
+                }
+                Access::Copies => {
+                    for (x, copy) in columns.zip(copy.chunks_exact_mut(w.depth.max(1))) {
+                        copy.copy_from_slice(self.tap(line, x));
+                    }
+                }
+            }
+        }
+        if w.access == Access::Copies {
+            pieces[row] = scratch[row * window_len..][..window_len].as_ptr();
+        }
+    }
+}
+
 impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
     fn taps(&self) -> usize {
         let kernel = self.windows.kernel;
@@ -215,44 +315,20 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
 
     fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]) {
         let w = &self.windows;
-        let run_len = w.kernel[2] * w.depth;
-        let window_len = w.window_len();
-        let may_copy = w.scratch_len() > 0;
         let mut window = w.window(first);
-        for row in 0..rows {
+        let mut row = 0;
+        while row < rows {
             let corner = w.corner(&window);
-            let mut piece = row;
-            let filter_rows = (0..w.kernel[0]).flat_map(|kz| (0..w.kernel[1]).map(move |ky| [kz, ky]));
-            for (index, filter_row) in filter_rows.enumerate() {
-                let line = w.line(&window, corner, filter_row);
-                let copy_at = row * window_len + index * run_len;
-                let copy = if may_copy { &mut scratch[copy_at..copy_at + run_len] } else { &mut [] };
-                let columns = (0..w.kernel[2]).map(|kx| corner[2] + (kx * w.dilation[2]) as isize);
-                match w.access {
-                    Access::Lines => {
-                        pieces[piece] = match line {
-                            Some(line) => self.run(line, corner[2], copy),
-                            None => self.padding[..run_len].as_ptr(),
-                        };
-                        piece += height;
-                    }
-                    Access::Taps => {
-                        for x in columns {
-                            pieces[piece] = self.tap(line, x).as_ptr();
-                            piece += height;
-                        }
-                    }
-                    Access::Copies => {
-                        for (x, copy) in columns.zip(copy.chunks_exact_mut(w.depth.max(1))) {
-                            copy.copy_from_slice(self.tap(line, x));
-                        }
-                    }
-                }
+            let ahead = (rows - row).min(w.count[2] - window.at[2]);
+            let whole = if w.access == Access::Copies { 0 } else { w.whole_windows(corner[2]).min(ahead) };
+            if whole > 0 {
+                self.locate_neighbours(&window, corner, row..row + whole, height, pieces);
+            } else {
+                self.locate_one(&window, corner, row, height, scratch, pieces);
             }
-            if w.access == Access::Copies {
-                pieces[row] = scratch[row * window_len..][..window_len].as_ptr();
-            }
-            window.advance(w.count);
+            let done = whole.max(1);
+            window.advance(done, w.count);
+            row += done;
         }
         for piece in pieces.chunks_exact_mut(height) {
             let last = piece[rows - 1];

@@ -132,6 +132,7 @@ impl Kernel for Block<'_> {
                 let (column, columns, _) = weights.layout.columns(panel);
                 let tile = Tile {
                     pieces: &pieces[..taps * height],
+                    rows,
                     taps,
                     depth,
                     panel: weights.panel(panel),

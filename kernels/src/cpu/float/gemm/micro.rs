@@ -4,6 +4,10 @@ use super::rows::MAX_ROWS;
 use crate::cpu::float::epilogue::Activation;
 use crate::isa::{Cpu, Isa, Kernel};
 
+/// How far ahead of the sums weights are asked for, in floats: what a core reads while a line comes from the shared
+/// cache. Each model's weights are read once per run and rarely are in a nearer one.
+const AHEAD: usize = 1024;
+
 /// Size of the tallest tile of an instruction set.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
@@ -38,6 +42,8 @@ pub(crate) fn tile_shape(cpu: Cpu) -> TileShape {
 pub(super) struct Tile<'a> {
     /// Addresses of the pieces of the left rows, `height` per tap.
     pub(super) pieces: &'a [*const f32],
+    /// Distinct rows: the last one is repeated up to the height.
+    pub(super) rows: usize,
     /// Pieces of a row.
     pub(super) taps: usize,
     /// Values in a piece.
@@ -84,6 +90,10 @@ pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
         6 => heights!(1 2 3 6),
         _ => heights!(1 2 4),
     }
+    // The last row may stand for several lines of the tile: its values must be mapped once.
+    let rows = tile.starts[..tile.rows].iter().map(|&start| tile.out.wrapping_add(start));
+    // SAFETY: the output has `columns` values at each start.
+    unsafe { tile.activation.follow(isa, rows, tile.columns) };
 }
 
 /// The height of the tile for `rows` rows: the lowest that holds them all, or the tallest.
@@ -126,6 +136,7 @@ unsafe fn several<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_
             for (v, column) in columns.iter_mut().enumerate() {
                 // SAFETY: within the panel.
                 *column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+                isa.prefetch(weights.wrapping_add(AHEAD + v * S::LANES));
             }
             for m in 0..M {
                 // SAFETY: each piece has `depth` values.

@@ -1,28 +1,29 @@
 //! Any filter, stride, dilation and multiplier.
 
-use super::{Line, PIXELS};
+use super::{PIXELS, Strip};
 use crate::isa::{Isa, Kernel, MAX_LANES};
 
-/// Computes a line tap by tap.
-pub(super) struct General<'a>(pub(super) Line<'a>);
+/// Computes a strip of one line tap by tap.
+pub(super) struct General<'a>(pub(super) Strip<'a>);
 
 impl Kernel for General<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let mut line = self.0;
+        let line = self.0;
+        debug_assert_eq!(line.lines, 1);
         if line.op.output[1] >= PIXELS {
-            pixels::<S, PIXELS>(isa, &mut line);
+            pixels::<S, PIXELS>(isa, &line);
         } else {
-            pixels::<S, 1>(isa, &mut line);
+            pixels::<S, 1>(isa, &line);
         }
     }
 }
 
 /// Computes the line in groups of `M` pixels; it must have as many.
 #[inline(always)]
-fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
+fn pixels<S: Isa, const M: usize>(isa: S, line: &Strip<'_>) {
     let op = line.op;
     let [_, kernel_height, kernel_width] = op.shape.kernel;
     let (dilation, stride) = (op.shape.dilation[2], op.shape.stride[2]);
@@ -31,7 +32,7 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
     let mut x = 0;
     while x < op.output[1] {
         let first = x.min(op.output[1] - M);
-        for block in 0..op.weights.blocks() {
+        for block in line.blocks.clone() {
             let (channel, n) = op.weights.block_channels(block);
             let weights = op.weights.block(block);
             let mut sums = [isa.load(&weights[kernel_height * kernel_width * S::LANES..]); M];
@@ -61,7 +62,7 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &mut Line<'_>) {
                     }
                 }
             }
-            line.finish(isa, first, channel, n, sums);
+            line.finish(isa, (0, first), channel, n, sums);
         }
         x += M;
     }

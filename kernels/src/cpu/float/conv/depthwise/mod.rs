@@ -1,8 +1,8 @@
 //! Depthwise float convolution.
 //!
-//! A tile is a vector of channels times a few neighbouring output pixels of a line, all held in registers. For
-//! square filters 3 and 5 wide at stride 1 and 2 all loops have a fixed length ([`tiled`]); every other filter takes
-//! [`general`].
+//! A tile is a vector of channels times a few neighbouring output pixels of a line, or of two lines, all held in
+//! registers. For square filters 3 and 5 wide at stride 1 and 2 all loops have a fixed length ([`tiled`]); every other
+//! filter takes [`general`].
 
 mod general;
 mod tiled;
@@ -15,11 +15,24 @@ use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::{Activation, Epilogue};
 use crate::error::ShapeError;
 use crate::isa::Isa;
-use crate::par::Par;
+use crate::par::{Par, SharedMut};
+use core::ops::Range;
+use std::sync::Arc;
 
 /// Output pixels of the tallest tile. Seven divides the image sizes of most vision models and leaves sixteen
 /// registers room for a window and a filter row.
 const PIXELS: usize = 7;
+
+/// Output lines that are computed together where all loops have a fixed length: most input lines then serve both.
+const LINES: usize = 2;
+
+/// Blocks of channels that narrow images are computed by, from the top to the bottom: the lines under the filter then
+/// stay in the first-level cache until the next lines are due.
+const NARROW_BLOCKS: usize = 4;
+/// Output pixels of the widest line that counts as narrow.
+const NARROW: usize = 16;
+/// Multiplications below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 32 * 1024;
 
 /// A depthwise float convolution of fixed sizes, ready to run.
 #[derive(Clone, Debug)]
@@ -28,6 +41,8 @@ pub struct DepthwiseF32 {
     output: [usize; 2],
     multiplier: usize,
     weights: DepthwiseWeightsF32,
+    /// A pixel beyond the image.
+    zeros: Arc<[f32]>,
 }
 
 impl DepthwiseF32 {
@@ -43,7 +58,8 @@ impl DepthwiseF32 {
         ShapeError::check("filter width of the weights", shape.kernel[2], weights.kernel()[1])?;
         ShapeError::check("channels of the weights", shape.out_channels, weights.channels())?;
         let multiplier = shape.out_channels / shape.groups;
-        Ok(Self { shape, output: [height, width], multiplier, weights })
+        let zeros = vec![0.0; shape.in_channels.max(weights.cpu().lanes())].into();
+        Ok(Self { shape, output: [height, width], multiplier, weights, zeros })
     }
 
     /// Height and width of the output.
@@ -96,43 +112,64 @@ impl DepthwiseF32 {
         }
         let image_len = height * width * shape.in_channels;
         let tiled = self.tiled();
-        par.chunks_mut(out, line_len, |index, out| {
-            let (image, y) = (index / self.output[0], index % self.output[0]);
-            let line = Line {
+        let lines = if tiled.is_some() { LINES } else { 1 };
+        let blocks = self.weights.blocks();
+        let per_chunk = if self.output[1] <= NARROW { NARROW_BLOCKS } else { blocks };
+        // The last block may share channels with the one before, so the last chunk has no fewer blocks than others.
+        let chunks = (blocks / per_chunk).max(1);
+        let strips = self.output[0].div_ceil(lines);
+        let taps = shape.kernel[1] * shape.kernel[2];
+        let par = if out.len().saturating_mul(taps) < WORTH_A_THREAD { Par::serial() } else { par };
+        let whole = SharedMut::new(out);
+        par.for_each_tile(shape.batch * chunks * strips, |index| {
+            let (image, chunk) = (index / (chunks * strips), index / strips % chunks);
+            let y = index % strips * lines;
+            let last = if chunk + 1 == chunks { blocks } else { (chunk + 1) * per_chunk };
+            let strip = Strip {
                 op: self,
                 input: &input[image * image_len..][..image_len],
                 top: (y * shape.stride[1]) as isize - shape.pad_before[1] as isize,
-                residual: epilogue.residual.map(|all| &all[index * line_len..][..line_len]),
+                lines: lines.min(self.output[0] - y),
+                blocks: chunk * per_chunk..last,
+                place: (image * self.output[0] + y) * line_len,
+                residual: epilogue.residual,
                 activation: epilogue.activation,
-                out,
+                out: &whole,
             };
             let cpu = self.weights.cpu();
             match tiled {
-                Some((3, 1)) => cpu.dispatch(Tiled::<'_, 3, 1>(line)),
-                Some((3, _)) => cpu.dispatch(Tiled::<'_, 3, 2>(line)),
-                Some((_, 1)) => cpu.dispatch(Tiled::<'_, 5, 1>(line)),
-                Some(_) => cpu.dispatch(Tiled::<'_, 5, 2>(line)),
-                None => cpu.dispatch(General(line)),
+                Some((3, 1)) => cpu.dispatch(Tiled::<'_, 3, 1>(strip)),
+                Some((3, _)) => cpu.dispatch(Tiled::<'_, 3, 2>(strip)),
+                Some((_, 1)) => cpu.dispatch(Tiled::<'_, 5, 1>(strip)),
+                Some(_) => cpu.dispatch(Tiled::<'_, 5, 2>(strip)),
+                None => cpu.dispatch(General(strip)),
             }
         });
         Ok(())
     }
 }
 
-/// A line of output pixels to compute.
-struct Line<'a> {
+/// Lines of output pixels to compute, one under the other, in some of their blocks of channels.
+struct Strip<'a> {
     op: &'a DepthwiseF32,
     /// The image.
     input: &'a [f32],
-    /// The input line under the filter's first row.
+    /// The input line under the filter's first row, for the first line.
     top: isize,
+    /// Number of lines.
+    lines: usize,
+    /// Blocks of channels to compute.
+    blocks: Range<usize>,
+    /// Where the first line starts in the output.
+    place: usize,
+    /// As long as the output.
     residual: Option<&'a [f32]>,
     activation: Activation,
-    out: &'a mut [f32],
+    out: &'a SharedMut<'a, f32>,
 }
 
-impl Line<'_> {
-    /// Filter rows that lie on the image, each with the start of its input line.
+impl Strip<'_> {
+    /// Rows of the filter at the first line that lie on the image, each with the start of its input line.
     #[inline(always)]
     fn filter_rows(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let shape = &self.op.shape;
@@ -151,20 +188,20 @@ impl Line<'_> {
     }
 
     /// Adds the residual, applies the activation and stores `n` channels from `channel` on of the pixels from
-    /// `x` on.
+    /// `x` on in the given line.
     #[inline(always)]
     fn finish<S: Isa, const M: usize>(
-        &mut self,
+        &self,
         isa: S,
-        x: usize,
+        (line, x): (usize, usize),
         channel: usize,
         n: usize,
         sums: [S::F; M],
     ) {
         let channels = self.op.shape.out_channels;
-        let start = x * channels + channel;
-        assert!(n <= S::LANES && start + (M - 1) * channels + n <= self.out.len());
-        debug_assert!(self.residual.is_none_or(|residual| residual.len() == self.out.len()));
+        let start = self.place + (line * self.op.output[1] + x) * channels + channel;
+        assert!(n <= S::LANES);
+        self.out.check(start, (M - 1) * channels + n);
         let mut sums = [sums];
         if let Some(residual) = self.residual {
             for (m, sum) in sums[0].iter_mut().enumerate() {
@@ -174,12 +211,15 @@ impl Line<'_> {
             }
         }
         self.activation.apply(isa, &mut sums);
+        let out = self.out.as_mut_ptr();
         for (m, &sum) in sums[0].iter().enumerate() {
-            // SAFETY: checked above.
+            // SAFETY: checked above, and no two strips have a value in common.
             unsafe {
-                let to = self.out.as_mut_ptr().add(start + m * channels);
+                let to = out.add(start + m * channels);
                 if n == S::LANES { isa.store_ptr(sum, to) } else { isa.store_ptr_part(sum, to, n) }
             }
         }
+        // SAFETY: as above.
+        unsafe { self.activation.follow(isa, (0..M).map(|m| out.add(start + m * channels)), n) };
     }
 }

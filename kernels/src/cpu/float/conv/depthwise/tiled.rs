@@ -3,99 +3,129 @@
 //! Taps are added column by column of the filter, as in [`super::general`]: a sum depends on the order, and
 //! LiteRT's default path takes this one.
 
-use super::{Line, PIXELS};
-use crate::isa::{Isa, Kernel, MAX_LANES};
+use super::{PIXELS, Strip};
+use crate::isa::{Isa, Kernel};
 
-/// What filter rows beyond the image see.
-static ZEROS: [f32; MAX_LANES] = [0.0; MAX_LANES];
-
-/// Computes a line with a filter `SIZE` wide and high at stride `STEP`. Every block of channels must be whole.
-pub(super) struct Tiled<'a, const SIZE: usize, const STEP: usize>(pub(super) Line<'a>);
+/// Computes a strip with a filter `SIZE` wide and high at stride `STEP`. Every block of channels must be whole.
+pub(super) struct Tiled<'a, const SIZE: usize, const STEP: usize>(pub(super) Strip<'a>);
 
 impl<const SIZE: usize, const STEP: usize> Kernel for Tiled<'_, SIZE, STEP> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let mut line = self.0;
-        debug_assert!(line.op.weights.whole_vectors() && line.op.multiplier == 1);
-        let width = line.op.output[1];
-        if width >= PIXELS {
-            pixels::<S, SIZE, STEP, PIXELS>(isa, &mut line);
-        } else if width >= 3 {
-            pixels::<S, SIZE, STEP, 3>(isa, &mut line);
+        let strip = self.0;
+        debug_assert!(strip.op.weights.whole_vectors() && strip.op.multiplier == 1);
+        if S::REGISTERS >= 32 && strip.lines == 2 {
+            lines::<S, SIZE, STEP, 2>(isa, &strip, 0);
         } else {
-            pixels::<S, SIZE, STEP, 1>(isa, &mut line);
+            for line in 0..strip.lines {
+                lines::<S, SIZE, STEP, 1>(isa, &strip, line);
+            }
         }
     }
 }
 
-/// Computes the line in groups of `M` pixels; it must have as many.
+/// Computes `LINES` lines of the strip from `line` on.
 #[inline(always)]
-fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const M: usize>(isa: S, line: &mut Line<'_>) {
-    let in_width = line.op.shape.input[2] as isize;
-    let out_width = line.op.output[1];
-    // A row beyond the image stays on the zeros, whatever the column.
-    let mut rows = [(ZEROS.as_ptr(), 0); SIZE];
-    for (ky, start) in line.filter_rows() {
-        rows[ky] = (line.input[start..].as_ptr(), line.op.shape.in_channels as isize);
+fn lines<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize>(
+    isa: S,
+    strip: &Strip<'_>,
+    line: usize,
+) {
+    let width = strip.op.output[1];
+    // The pixels under a tile that fall on the same sets of the first-level cache must not be more than its ways.
+    let collide = strip.op.shape.in_channels.is_multiple_of(512);
+    if width >= PIXELS && !collide {
+        pixels::<S, SIZE, STEP, LINES, PIXELS>(isa, strip, line);
+    } else if width >= 3 {
+        pixels::<S, SIZE, STEP, LINES, 3>(isa, strip, line);
+    } else {
+        pixels::<S, SIZE, STEP, LINES, 1>(isa, strip, line);
+    }
+}
+
+/// The most input lines under a tile: two lines of a filter five high at stride two.
+const MAX_ROWS: usize = 7;
+/// The most input columns under a tile.
+const MAX_COLUMNS: usize = (PIXELS - 1) * 2 + 5;
+
+/// Where the first channel of a pixel lies.
+type Pixel = *const f32;
+
+/// Computes lines in groups of `M` pixels; they must have as many.
+#[inline(always)]
+fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
+    isa: S,
+    strip: &Strip<'_>,
+    line: usize,
+) {
+    let shape = &strip.op.shape;
+    let (in_width, out_width) = (shape.input[2], strip.op.output[1]);
+    let line_len = in_width * shape.in_channels;
+    let top = strip.top + (line * STEP) as isize;
+    let mut input = [None; MAX_ROWS];
+    for (r, input) in input[..(LINES - 1) * STEP + SIZE].iter_mut().enumerate() {
+        let y = usize::try_from(top + r as isize).ok().filter(|&y| y < shape.input[1]);
+        *input = y.map(|y| &strip.input[y * line_len..][..line_len]);
     }
     let mut x = 0;
     while x < out_width {
         let first = x.min(out_width - M);
-        let left = line.left(first);
-        let inside = left >= 0 && left + ((M - 1) * STEP + SIZE) as isize <= in_width;
-        for block in 0..line.op.weights.blocks() {
-            // SAFETY: `inside` says that all columns are on the image.
-            unsafe {
-                if inside {
-                    group::<S, SIZE, STEP, M, false>(isa, line, &rows, first, left, block);
-                } else {
-                    group::<S, SIZE, STEP, M, true>(isa, line, &rows, first, left, block);
+        let left = strip.left(first);
+        let mut under = [[strip.op.zeros.as_ptr(); MAX_COLUMNS]; MAX_ROWS];
+        for (input, under) in input.iter().zip(&mut under) {
+            let Some(input) = input else { continue };
+            for (c, under) in under[..(M - 1) * STEP + SIZE].iter_mut().enumerate() {
+                if let Some(column) = usize::try_from(left + c as isize).ok().filter(|&c| c < in_width) {
+                    *under = input[column * shape.in_channels..].as_ptr();
                 }
             }
+        }
+        for block in strip.blocks.clone() {
+            // SAFETY: every pixel has all channels, those beyond the image are zeros.
+            unsafe { group::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block) };
         }
         x += M;
     }
 }
 
-/// Computes `M` pixels of a block of channels. Each row is the start of an input line and the floats from column to
-/// column; zeros have none.
+/// Computes `M` pixels of `LINES` lines of a block of channels, from line and pixel `at` on.
 ///
 /// # Safety
-/// Without `EDGE` all input columns from `left` on must be on the image.
+/// The pixels in the first `(M - 1) * STEP + SIZE` columns of the first `(LINES - 1) * STEP + SIZE` rows must be
+/// valid for reading all channels.
 #[inline(always)]
-unsafe fn group<S: Isa, const SIZE: usize, const STEP: usize, const M: usize, const EDGE: bool>(
+unsafe fn group<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
     isa: S,
-    line: &mut Line<'_>,
-    rows: &[(*const f32, isize); SIZE],
-    x: usize,
-    left: isize,
+    strip: &Strip<'_>,
+    under: &[[Pixel; MAX_COLUMNS]; MAX_ROWS],
+    at: (usize, usize),
     block: usize,
 ) {
-    let op = line.op;
-    let in_width = op.shape.input[2] as isize;
-    let (channel, _) = op.weights.block_channels(block);
-    let weights = op.weights.block(block);
+    let (channel, _) = strip.op.weights.block_channels(block);
+    let weights = strip.op.weights.block(block);
     assert!(weights.len() > SIZE * SIZE * S::LANES);
-    let mut sums = [isa.load(&weights[SIZE * SIZE * S::LANES..]); M];
+    let mut sums = [[isa.load(&weights[SIZE * SIZE * S::LANES..]); M]; LINES];
     for kx in 0..SIZE {
-        for (ky, &(row, channels)) in rows.iter().enumerate() {
+        let mut filter = [isa.zero(); SIZE];
+        for (ky, filter) in filter.iter_mut().enumerate() {
             // SAFETY: the block has a vector for each of `SIZE * SIZE` taps.
-            let filter = unsafe { isa.load_ptr(weights.as_ptr().add((ky * SIZE + kx) * S::LANES)) };
-            let from = if channels == 0 { row } else { row.wrapping_add(channel) };
-            for (m, sum) in sums.iter_mut().enumerate() {
-                let column = left + (m * STEP + kx) as isize;
-                let value = if EDGE && !(0..in_width).contains(&column) {
-                    isa.zero()
-                } else {
-                    // SAFETY: the column is on the image, whose pixels hold all channels of the block; the zeros
-                    // are as long as a vector.
-                    unsafe { isa.load_ptr(from.wrapping_offset(column * channels)) }
-                };
-                *sum = isa.fma(value, filter, *sum);
+            *filter = unsafe { isa.load_ptr(weights.as_ptr().add((ky * SIZE + kx) * S::LANES)) };
+        }
+        for r in 0..(LINES - 1) * STEP + SIZE {
+            for m in 0..M {
+                // SAFETY: the pixel holds all channels of the block.
+                let value = unsafe { isa.load_ptr(under[r][m * STEP + kx].add(channel)) };
+                for line in 0..LINES {
+                    if (line * STEP..line * STEP + SIZE).contains(&r) {
+                        sums[line][m] = isa.fma(value, filter[r - line * STEP], sums[line][m]);
+                    }
+                }
             }
         }
     }
-    line.finish(isa, x, channel, S::LANES, sums);
+    for (line, sums) in sums.into_iter().enumerate() {
+        strip.finish(isa, (at.0 + line, at.1), channel, S::LANES, sums);
+    }
 }
