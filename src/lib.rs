@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Features
-//! `threads` (default) spreads kernels over rayon's threads; `std` (default) reads files; `mmap` maps them into memory;
+//! `threads` (default) spreads kernels over threads; `std` (default) reads files; `mmap` maps them into memory;
 //! `flex` adds the TensorFlow operators of training graphs and the modules `checkpoint` and `weights`; `gpu` adds the module `gpu`, a backend over Vulkan, Metal and Direct3D 12.
 
 mod builder;

@@ -14,6 +14,8 @@ pub mod isa;
 pub mod par;
 pub mod reference;
 pub mod scratch;
+#[cfg(feature = "threads")]
+pub mod team;
 pub mod wgsl;
 
 #[cfg(test)]

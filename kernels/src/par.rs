@@ -4,7 +4,7 @@
 ///
 /// Work is handed out in tiles whose number depends on the problem alone, and a reduction is never split by
 /// the number of threads: results are the same bits for any count. With more than one thread the tiles run on
-/// the rayon pool the caller is in (see `rayon::ThreadPool::install`).
+/// the `Team` that the caller has entered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Par {
     threads: usize,
@@ -53,12 +53,7 @@ impl Par {
                     run(tile);
                 }
             };
-            rayon::in_place_scope(|scope| {
-                for _ in 1..self.threads.min(tiles) {
-                    scope.spawn(|_| work());
-                }
-                work();
-            });
+            crate::team::run(self.threads.min(tiles) - 1, &work);
             return;
         }
         for tile in 0..tiles {

@@ -41,6 +41,8 @@ struct Step {
     shapes: String,
     /// Mean time of one run.
     mean_us: f64,
+    /// Time of the shortest run, warming up included.
+    min_us: f64,
     /// Of all steps' time, 0 to 1.
     share: f64,
     /// Billions of arithmetic operations per second; missing where the kernel does not count them.
@@ -124,6 +126,7 @@ fn steps(after: &Profile, before: Option<&Profile>) -> Vec<Step> {
             kernel: step.kernel.clone(),
             shapes: step.shapes.clone(),
             mean_us: mean * 1e6,
+            min_us: step.least.as_secs_f64() * 1e6,
             share: share(total),
             gops: (step.ops > 0.0 && mean > 0.0).then(|| step.ops / mean / 1e9),
         }
@@ -222,6 +225,7 @@ mod tests {
             kernel: "add".to_owned(),
             shapes: String::new(),
             total: Duration::from_micros(micros),
+            least: Duration::ZERO,
             calls,
             ops: 1000.0,
         };

@@ -11,6 +11,10 @@ use ferrolite_model::BuiltinOperator;
 use crate::error::OpError;
 use crate::node::{ConstSource, Operand};
 
+/// Where CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED over floats with constant weights find an operand that no file
+/// has: a tensor of the output's shape, added to the products before the activation. The planner puts it there.
+pub const ADDEND: usize = 3;
+
 /// A function of single elements that the planner lets an operator with an epilogue apply to its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fused {

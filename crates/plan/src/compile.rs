@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
-use ferrolite_ops::{LowerCx, Node, Operand, PackCache, Shape, TensorInfo, is_sized};
+use ferrolite_ops::{ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, is_sized};
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
@@ -13,6 +13,7 @@ use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
 use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
 use crate::regions::{GraphRegions, Memo};
+use crate::residual::residuals;
 use crate::segment::{Place, Segment, Step, StepOperand};
 
 /// Choices that hold for all segments of an interpreter.
@@ -142,14 +143,24 @@ impl Compiler<'_> {
     /// Groups nodes into steps, offering each to the backends.
     fn units(&self) -> Vec<Unit> {
         let mut units: Vec<Unit> = Vec::with_capacity(self.inferred.nodes.len());
+        let residuals = if self.options.backends.is_empty() && !self.options.preserve_all {
+            residuals(self.graph, self.inferred, &self.pinned())
+        } else {
+            vec![None; self.graph.nodes.len()]
+        };
+        let taken_over: Vec<usize> = residuals.iter().flatten().map(|r| r.sum).collect();
         for &n in &self.inferred.nodes {
+            if taken_over.contains(&n) {
+                continue;
+            }
             let (backend, refusal) = self.claim(n);
             match units.last_mut() {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
                 _ => units.push(Unit {
-                    nodes: vec![n],
+                    nodes: [n].into_iter().chain(residuals[n].map(|r| r.sum)).collect(),
                     inputs: Vec::new(),
                     outputs: Vec::new(),
+                    residual: residuals[n],
                     backend,
                     refusal,
                 }),
@@ -214,6 +225,7 @@ impl Compiler<'_> {
                 nodes: vec![n],
                 inputs: Vec::new(),
                 outputs: Vec::new(),
+                residual: None,
                 backend: None,
                 refusal: Some(why.clone()),
             })
@@ -234,6 +246,11 @@ impl Compiler<'_> {
                 let node = &self.graph.nodes[unit.nodes[0]];
                 unit.inputs = node.inputs.clone();
                 unit.outputs = node.outputs.clone();
+                if let Some(residual) = unit.residual {
+                    unit.inputs.resize(ADDEND, None);
+                    unit.inputs.push(Some(residual.addend));
+                    unit.outputs = self.graph.nodes[residual.sum].outputs.clone();
+                }
                 continue;
             }
             let nodes = || unit.nodes.iter().map(|&n| &self.graph.nodes[n]);
@@ -275,7 +292,12 @@ impl Compiler<'_> {
         let kernel = match unit.backend {
             Some(b) => self.backend_kernel(unit, &*self.options.backends[b])?,
             None => {
-                let (operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
+                let (mut operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
+                if let Some(residual) = unit.residual {
+                    operands.resize(ADDEND, None);
+                    let addend = self.info(residual.addend);
+                    operands.push(addend.map(|info| Operand { info, value: None, source: None }));
+                }
                 let node = Node {
                     operator: self.graph.operator(first),
                     inputs: &operands,
@@ -286,7 +308,7 @@ impl Compiler<'_> {
                 let cx = LowerCx {
                     cpu: self.options.cpu,
                     threads: self.options.threads,
-                    activation: first.activation,
+                    activation: unit.residual.map_or(first.activation, |residual| residual.activation),
                     packs: self.packs,
                 };
                 (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?

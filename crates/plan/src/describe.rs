@@ -25,13 +25,14 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
                 step.nodes.iter().map(|&n| graph.operator(&graph.nodes[n]).code.to_string()).collect();
             let operator = match names.as_slice() {
                 [one] => one.clone(),
+                several if step.backend.is_none() => several.join("+"),
                 many => format!("{} operators", many.len()),
             };
             let fused: String = step
                 .nodes
                 .iter()
                 .filter_map(|&n| graph.nodes[n].activation)
-                .filter(|_| step.nodes.len() == 1)
+                .filter(|_| step.backend.is_none())
                 .map(|a| format!("+{a}"))
                 .collect();
             let inputs: Vec<String> =

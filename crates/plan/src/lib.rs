@@ -16,6 +16,7 @@ mod infer;
 mod inline;
 mod memory;
 mod regions;
+mod residual;
 mod rewrite;
 mod segment;
 

@@ -5,6 +5,7 @@ use ferrolite_ops::{TensorInfo, is_sized};
 use crate::arena::Block;
 use crate::graph::{Content, Graph};
 use crate::infer::Inferred;
+use crate::residual::Residual;
 
 /// Where a tensor lives before the arena is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +21,14 @@ pub(crate) enum Home {
 /// Nodes that become one step.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {
-    /// The nodes; several when a backend takes them.
+    /// The nodes; several when a backend takes them, two when a product takes an addition over.
     pub nodes: Vec<usize>,
     /// Tensors read.
     pub inputs: Vec<Option<usize>>,
     /// Tensors written.
     pub outputs: Vec<usize>,
+    /// What a product takes over.
+    pub residual: Option<Residual>,
     /// The backend's index.
     pub backend: Option<usize>,
     /// Why no backend took it.

@@ -179,7 +179,7 @@ fn reads(graph: &Graph, tensor: usize) -> usize {
 }
 
 /// Whether the operator's own options already name an activation.
-fn has_fused_activation(operator: &Operator) -> bool {
+pub(crate) fn has_fused_activation(operator: &Operator) -> bool {
     let activation = None
         .or_else(|| operator.options::<Conv2DOptionsT>().map(|o| o.fused_activation_function))
         .or_else(|| operator.options::<DepthwiseConv2DOptionsT>().map(|o| o.fused_activation_function))

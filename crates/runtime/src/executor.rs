@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::instance::Instance;
 use crate::options::Options;
 use crate::pool::Pool;
-use crate::profile::{Profile, StepProfile};
+use crate::profile::{Profile, StepProfile, StepTime};
 use crate::shared::SharedModel;
 
 /// Runs the subgraphs of a model.
@@ -192,7 +192,7 @@ impl Executor {
             for (s, segment) in instance.segments.iter().enumerate() {
                 let Some(times) = instance.times(s) else { continue };
                 for (i, step) in segment.steps.iter().enumerate() {
-                    let (total, calls) = times.get(i);
+                    let StepTime { total, least, calls } = times.get(i);
                     let operators: Vec<String> = step
                         .nodes
                         .iter()
@@ -211,6 +211,7 @@ impl Executor {
                         kernel: step.kernel.name().into_owned(),
                         shapes: format!("{} -> {}", shapes(&step.inputs), shapes(&step.outputs)),
                         total,
+                        least,
                         calls,
                         ops: step.kernel.cost().ops,
                     });

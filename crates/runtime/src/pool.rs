@@ -2,43 +2,43 @@
 
 use ferrolite_plan::Error;
 
-/// A thread pool, entered once per run; with one thread everything runs on the caller.
+/// A team of threads, entered once per run; with one thread everything runs on the caller.
 pub(crate) struct Pool {
     #[cfg(feature = "threads")]
-    inner: Option<std::sync::Arc<rayon::ThreadPool>>,
+    team: Option<std::sync::Arc<ferrolite_kernels::team::Team>>,
 }
 
 #[cfg(feature = "threads")]
 impl Pool {
-    /// A pool of `threads` threads; interpreters with the same count share one.
+    /// A pool of `threads` threads, the caller included; interpreters with the same count share one.
     pub fn new(threads: usize) -> Result<Self, Error> {
+        use ferrolite_kernels::team::Team;
         use std::collections::HashMap;
-        use std::sync::{Mutex, PoisonError, Weak};
+        use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-        static POOLS: Mutex<Option<HashMap<usize, Weak<rayon::ThreadPool>>>> = Mutex::new(None);
+        static TEAMS: Mutex<Option<HashMap<usize, Weak<Team>>>> = Mutex::new(None);
         if threads <= 1 {
-            return Ok(Self { inner: None });
+            return Ok(Self { team: None });
         }
-        let mut guard = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        let pools = guard.get_or_insert_default();
-        if let Some(pool) = pools.get(&threads).and_then(Weak::upgrade) {
-            return Ok(Self { inner: Some(pool) });
+        let mut guard = TEAMS.lock().unwrap_or_else(PoisonError::into_inner);
+        let teams = guard.get_or_insert_default();
+        if let Some(team) = teams.get(&threads).and_then(Weak::upgrade) {
+            return Ok(Self { team: Some(team) });
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
+        let team = Arc::new(Team::new(threads).map_err(|e| {
             Error::new(
                 ferrolite_plan::ErrorKind::Runtime,
                 format!("{threads} threads could not be started: {e}"),
             )
-        })?;
-        let pool = std::sync::Arc::new(pool);
-        pools.insert(threads, std::sync::Arc::downgrade(&pool));
-        Ok(Self { inner: Some(pool) })
+        })?);
+        teams.insert(threads, Arc::downgrade(&team));
+        Ok(Self { team: Some(team) })
     }
 
     /// Runs `work` where kernels find the pool's threads.
-    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.inner {
-            Some(pool) => pool.install(work),
+    pub fn install<R>(&self, work: impl FnOnce() -> R) -> R {
+        match &self.team {
+            Some(team) => team.enter(work),
             None => work(),
         }
     }

@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
+/// The times of one step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StepTime {
+    pub total: Duration,
+    pub least: Duration,
+    pub calls: u64,
+}
+
 /// Accumulated times of a segment's steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepTimes {
-    steps: Vec<(Duration, u64)>,
+    steps: Vec<StepTime>,
 }
 
 impl StepTimes {
     pub fn add(&mut self, step: usize, time: Duration) {
         if self.steps.len() <= step {
-            self.steps.resize(step + 1, (Duration::ZERO, 0));
+            self.steps.resize(step + 1, StepTime::default());
         }
-        let (total, calls) = &mut self.steps[step];
-        *total += time;
-        *calls += 1;
+        let step = &mut self.steps[step];
+        step.total += time;
+        step.least = if step.calls == 0 { time } else { step.least.min(time) };
+        step.calls += 1;
     }
 
-    pub fn get(&self, step: usize) -> (Duration, u64) {
+    pub fn get(&self, step: usize) -> StepTime {
         self.steps.get(step).copied().unwrap_or_default()
     }
 }
@@ -34,6 +43,8 @@ pub struct StepProfile {
     pub shapes: String,
     /// Time of all its runs.
     pub total: Duration,
+    /// Time of its shortest run.
+    pub least: Duration,
     /// Number of runs.
     pub calls: u64,
     /// Arithmetic operations of one run, 0 when not stated.

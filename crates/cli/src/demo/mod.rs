@@ -188,6 +188,7 @@ mod tests {
                 kernel: "add".to_owned(),
                 shapes: String::new(),
                 total: Duration::from_micros(micros),
+                least: Duration::ZERO,
                 calls,
                 ops: 0.0,
             }],

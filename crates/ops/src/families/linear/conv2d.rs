@@ -1,5 +1,6 @@
 //! CONV_2D: any groups, strides and dilations.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
@@ -20,7 +21,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{ADDEND, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -103,7 +104,8 @@ fn lower_float(
     sizes: Sizes,
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
-    let epilogue = Epilogue::new(activation::float(option, cx)?);
+    let activation = activation::float(option, cx)?;
+    let epilogue = Epilogue::new(activation);
     let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
     let cpu = cx.cpu;
     let pack = move |filter: &[f32], bias: Option<&[f32]>| -> Result<ConvF32, OpError> {
@@ -125,6 +127,7 @@ fn lower_float(
         return Ok(FnKernel::new(name, move |io, cx| {
             let input = io.inputs.get::<f32>(0)?;
             let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);
+            let epilogue = Epilogue { activation, residual: io.inputs.optional(ADDEND)? };
             Ok(conv.run(input, io.outputs.get(0)?, scratch, &epilogue, cx.par())?)
         })
         .scratch(scratch)
@@ -141,8 +144,9 @@ fn lower_float(
 }
 
 /// The floats of a tensor, whatever the alignment of its bytes.
-pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect()
+pub(super) fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
+    bytemuck::try_cast_slice(bytes)
+        .map_or_else(|_| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(), Cow::Borrowed)
 }
 
 /// An integer convolution with its weights packed, one part for each group.

@@ -22,7 +22,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::LowerCx;
+use crate::lower::{ADDEND, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -97,7 +97,8 @@ fn lower_float(
     sizes: Sizes,
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
-    let epilogue = Epilogue::new(activation::float(option, cx)?);
+    let activation = activation::float(option, cx)?;
+    let epilogue = Epilogue::new(activation);
     let shape = float_shape(&sizes.window, sizes.outputs(), sizes.window.channels);
     let (cpu, kernel, outputs) = (cx.cpu, sizes.window.kernel, sizes.outputs());
     let (filter, bias) = (node.input(1)?, node.optional(2));
@@ -110,6 +111,7 @@ fn lower_float(
             })?;
         let conv = DepthwiseF32::new(shape, (*weights).clone())?;
         return Ok(FnKernel::new(conv.name(), move |io, cx| {
+            let epilogue = Epilogue { activation, residual: io.inputs.optional(ADDEND)? };
             Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, &epilogue, cx.par())?)
         })
         .ops(sizes.ops())

@@ -27,7 +27,7 @@ use super::{activation, blockwise, shuffled};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::{Fused, LowerCx};
+use crate::lower::{ADDEND, Fused, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -135,8 +135,8 @@ fn lower_float(
     let pack = move |weights: &[f32], bias: Option<&[f32]>| {
         PackedF32::new(cpu, units, depth, weights, bias).map_err(OpError::from)
     };
-    let run = move |packed: &PackedF32, x: &[f32], out: &mut [f32], par| {
-        let epilogue = Epilogue::new(activation);
+    let run = move |packed: &PackedF32, x: &[f32], residual: Option<&[f32]>, out: &mut [f32], par| {
+        let epilogue = Epilogue { activation, residual };
         gemm_f32(x, rows, depth, packed, out, units, &epilogue, par).map_err(OpError::from)
     };
     let kernel = match weights.value {
@@ -147,12 +147,13 @@ fn lower_float(
                     pack(&floats(bytes), bias.and_then(|b| b.value).map(floats).as_deref())
                 })?;
             FnKernel::new(packed.name(), move |io, cx| {
-                run(&packed, io.inputs.get(0)?, io.outputs.get(0)?, cx.par())
+                let residual = io.inputs.optional(ADDEND)?;
+                run(&packed, io.inputs.get(0)?, residual, io.outputs.get(0)?, cx.par())
             })
         }
         _ => FnKernel::new("f32_gemm_unpacked", move |io, cx| {
             let packed = pack(io.inputs.get(1)?, io.inputs.optional(2)?)?;
-            run(&packed, io.inputs.get(0)?, io.outputs.get(0)?, cx.par())
+            run(&packed, io.inputs.get(0)?, None, io.outputs.get(0)?, cx.par())
         }),
     };
     Ok(kernel.ops(sizes.ops()).boxed())

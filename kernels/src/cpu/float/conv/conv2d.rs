@@ -1,5 +1,6 @@
 //! Float convolutions in two and three dimensions.
 
+use core::ops::Range;
 use std::sync::Arc;
 
 use super::rows::{Access, ConvRows, Windows};
@@ -29,7 +30,10 @@ impl ConvWeightsF32 {
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
-        Self::pack(cpu, shape, filter, bias, |channel, at, k| filter[channel * k + at])
+        Self::pack(shape, filter, bias, |channels, k, bias| {
+            let filter = &filter[channels.start * k..channels.end * k];
+            PackedF32::from_rows(cpu, channels.len(), k, bias, filter)
+        })
     }
 
     /// As [`ConvWeightsF32::new`], with a filter `[depth, height, width, in_channels / groups, out_channels]`.
@@ -42,15 +46,18 @@ impl ConvWeightsF32 {
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
-        Self::pack(cpu, shape, filter, bias, |channel, at, _| filter[at * shape.out_channels + channel])
+        Self::pack(shape, filter, bias, |channels, k, bias| {
+            let weight = |channel, at| filter[at * shape.out_channels + channels.start + channel];
+            PackedF32::with(cpu, channels.len(), k, bias, weight)
+        })
     }
 
+    /// Checks sizes and packs group by group: `pack` gets the group's output channels, the weights of one, and biases.
     fn pack(
-        cpu: Cpu,
         shape: &ConvShape,
         filter: &[f32],
         bias: Option<&[f32]>,
-        weight: impl Fn(usize, usize, usize) -> f32,
+        pack: impl Fn(Range<usize>, usize, Option<&[f32]>) -> PackedF32,
     ) -> Result<Self, ShapeError> {
         shape.output()?;
         let depth = shape.in_channels / shape.groups;
@@ -59,9 +66,8 @@ impl ConvWeightsF32 {
         ShapeError::check("filter", shape.out_channels.saturating_mul(k), filter.len())?;
         ShapeError::check("bias", shape.out_channels, bias.map_or(shape.out_channels, <[f32]>::len))?;
         let group = |group: usize| {
-            let first = group * per_group;
-            let bias = bias.map(|bias| &bias[first..first + per_group]);
-            PackedF32::with(cpu, per_group, k, bias, |n, at| weight(first + n, at, k))
+            let channels = group * per_group..(group + 1) * per_group;
+            pack(channels.clone(), k, bias.map(|bias| &bias[channels]))
         };
         Ok(Self { groups: (0..shape.groups).map(group).collect() })
     }

@@ -309,10 +309,6 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         self.windows.scratch_len()
     }
 
-    fn rows_collide(&self) -> bool {
-        (self.windows.stride[2] * self.windows.in_channels).is_multiple_of(1024)
-    }
-
     fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]) {
         let w = &self.windows;
         let mut window = w.window(first);

@@ -9,7 +9,7 @@ use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::{Par, SharedMut};
 
 /// Bytes of packed weights that stay in the second-level cache while rows pass by.
-const CACHED_WEIGHTS: usize = 256 << 10;
+const CACHED_WEIGHTS: usize = 512 << 10;
 /// Blocks per thread, so that threads end at about the same time.
 const BLOCKS_PER_THREAD: usize = 4;
 /// Multiplications below which a second thread costs more than it saves.
@@ -78,7 +78,9 @@ impl Blocks {
             0 | 1 => 1,
             threads => threads * BLOCKS_PER_THREAD,
         };
-        let row_blocks = wanted.min(row_tiles);
+        // Whichever operand is larger is cut, so that each of its parts is read by one thread alone.
+        let cut_weights = wanted > 1 && product.weights.n() > product.rows && panels >= wanted;
+        let row_blocks = if cut_weights { 1 } else { wanted.min(row_tiles) };
         if row_blocks < wanted {
             panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
         }
@@ -117,11 +119,10 @@ impl Kernel for Block<'_> {
         let panels = first_panel..(first_panel + blocks.panels_per_block).min(weights.count());
         let mut row = block % blocks.row_blocks * blocks.rows_per_block;
         let end = (row + blocks.rows_per_block).min(product.rows);
-        let low = source.rows_collide();
         let mut pieces = [core::ptr::null(); MAX_TAPS * MAX_ROWS];
         let mut starts = [0; MAX_ROWS];
         while row < end {
-            let height = micro::height_for::<S>(end - row, low);
+            let height = micro::height_for::<S>(end - row);
             let rows = height.min(end - row);
             source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
             for (m, start) in starts[..height].iter_mut().enumerate() {

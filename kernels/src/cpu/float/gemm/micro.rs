@@ -96,13 +96,15 @@ pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
     unsafe { tile.activation.follow(isa, rows, tile.columns) };
 }
 
-/// The height of the tile for `rows` rows: the lowest that holds them all, or the tallest.
-pub(super) fn height_for<S: Isa>(rows: usize, low: bool) -> usize {
-    let heights: &[usize] = match tall::<S>() {
-        14 if low => &[1, 4, 7],
-        14 => &[1, 4, 7, 14],
-        8 => &[1, 2, 4, 8],
-        6 => &[1, 2, 3, 6],
+/// The height of the next tile for `rows` rows: the tallest, or what leaves least of a tile empty.
+pub(super) fn height_for<S: Isa>(rows: usize) -> usize {
+    let heights: &[usize] = match (tall::<S>(), rows) {
+        // Two low tiles rather than one that is a third empty.
+        (14, 8) => &[4],
+        (14, 9..=11) => &[7],
+        (14, _) => &[1, 4, 7, 14],
+        (8, _) => &[1, 2, 4, 8],
+        (6, _) => &[1, 2, 3, 6],
         _ => &[1, 2, 4],
     };
     heights.iter().copied().find(|&height| height >= rows).unwrap_or(heights[heights.len() - 1])

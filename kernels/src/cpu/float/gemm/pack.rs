@@ -33,7 +33,24 @@ impl PackedF32 {
     ) -> Result<Self, ShapeError> {
         ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
         ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
-        Ok(Self::with(cpu, n, k, bias, |n, at| weights[n * k + at]))
+        Ok(Self::from_rows(cpu, n, k, bias, weights))
+    }
+
+    /// Packs `weights[n][k]` of checked size.
+    pub(crate) fn from_rows(cpu: Cpu, n: usize, k: usize, bias: Option<&[f32]>, weights: &[f32]) -> Self {
+        /// Weights of a column that are taken together: what a cache line holds.
+        const RUN: usize = 16;
+        Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+            // Run by run the part of the panel that is written stays in the first-level cache.
+            for (from, packed) in (0..k).step_by(RUN).zip(packed.chunks_mut(RUN * width)) {
+                for column in 0..columns {
+                    let run = &weights[(first + column) * k..][from..k.min(from + RUN)];
+                    for (row, &weight) in packed.chunks_exact_mut(width).zip(run) {
+                        row[column] = weight;
+                    }
+                }
+            }
+        })
     }
 
     /// Packs weights that lie transposed, `weights[k][n]`.
@@ -60,6 +77,24 @@ impl PackedF32 {
         bias: Option<&[f32]>,
         weight: impl Fn(usize, usize) -> f32,
     ) -> Self {
+        Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+            for (k, row) in packed.chunks_exact_mut(width).enumerate() {
+                for (column, value) in row[..columns].iter_mut().enumerate() {
+                    *value = weight(first + column, k);
+                }
+            }
+        })
+    }
+
+    /// Packs the biases, and has the weights of each panel packed: its first column, the number of columns, the
+    /// values from `k` to `k`, and where they go.
+    fn fill(
+        cpu: Cpu,
+        n: usize,
+        k: usize,
+        bias: Option<&[f32]>,
+        panel_weights: impl Fn(usize, usize, usize, &mut [f32]),
+    ) -> Self {
         let layout = Layout::new(cpu, n, k);
         let mut data = AlignedBuf::zeros(layout.len());
         for panel in 0..layout.panels() {
@@ -69,11 +104,7 @@ impl PackedF32 {
             if let Some(bias) = bias {
                 packed[..columns].copy_from_slice(&bias[first..first + columns]);
             }
-            for (k, row) in packed[width..].chunks_exact_mut(width).enumerate() {
-                for (column, value) in row[..columns].iter_mut().enumerate() {
-                    *value = weight(first + column, k);
-                }
-            }
+            panel_weights(first, columns, width, &mut packed[width..]);
         }
         Self { cpu, n, k, data: Arc::new(data) }
     }

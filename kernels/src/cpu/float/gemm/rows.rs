@@ -19,11 +19,6 @@ pub(crate) trait RowSource<T>: Sync {
         0
     }
 
-    /// Whether the rows of a tall tile fall on the same sets of a cache, so that a lower tile runs faster.
-    fn rows_collide(&self) -> bool {
-        false
-    }
-
     /// Writes for the rows `first..first + rows` the address of each piece to `pieces[tap * height + row]`, and
     /// repeats the last row up to `height`. Each address must be valid for reading `depth` values as long as the
     /// source and the scratch buffer are borrowed.
@@ -47,10 +42,6 @@ impl<T: Sync> RowSource<T> for Strided<'_, T> {
     }
     fn depth(&self) -> usize {
         self.k
-    }
-    fn rows_collide(&self) -> bool {
-        // More rows than a cache set has ways, at a distance of whole pages.
-        self.lda.is_multiple_of(1024)
     }
     fn locate(&self, first: usize, rows: usize, height: usize, _: &mut [T], pieces: &mut [*const T]) {
         for (row, piece) in pieces[..height].iter_mut().enumerate() {

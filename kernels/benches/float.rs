@@ -1,0 +1,196 @@
+//! Float kernels against what the machine can do: `cargo bench -p ferrolite-kernels --bench float`.
+//!
+//! Every benchmark prints its best rate beside a roofline measured in the same process: fused multiply-adds on
+//! registers for kernels that compute, a copy of a large array for kernels that move memory. Criterion then follows the
+//! times from run to run.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ferrolite_kernels::cpu::elementwise::binary::binary;
+use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
+use ferrolite_kernels::cpu::elementwise::math::Sigmoid;
+use ferrolite_kernels::cpu::elementwise::unary::apply;
+use ferrolite_kernels::cpu::float::conv::{
+    ConvF32, ConvShape, ConvWeightsF32, DepthwiseF32, DepthwiseWeightsF32,
+};
+use ferrolite_kernels::cpu::float::epilogue::{Activation, Epilogue};
+use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
+use ferrolite_kernels::inout::InOut;
+use ferrolite_kernels::isa::{Cpu, Isa, Kernel};
+use ferrolite_kernels::par::Par;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// What a benchmark is held against.
+#[derive(Clone, Copy)]
+enum Roof {
+    /// Floating-point operations per second.
+    Compute(f64),
+    /// Bytes read and written per second.
+    Memory(f64),
+}
+
+/// The least time of one call in a quarter of a second.
+fn least(mut run: impl FnMut()) -> f64 {
+    let begun = Instant::now();
+    let mut best = f64::INFINITY;
+    while begun.elapsed() < Duration::from_millis(250) {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+/// Operations per second of independent chains of multiply-adds that never leave the registers.
+fn compute_roof(cpu: Cpu) -> Roof {
+    const CHAINS: usize = 12;
+    struct Chains(usize);
+    impl Kernel for Chains {
+        type Output = (f32, usize);
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) -> (f32, usize) {
+            let (mut sums, factor) = ([isa.splat(1.0); CHAINS], isa.splat(0.999));
+            for _ in 0..self.0 {
+                for sum in &mut sums {
+                    *sum = isa.fma(*sum, factor, factor);
+                }
+            }
+            let mut total = isa.zero();
+            for sum in sums {
+                total = isa.add(total, sum);
+            }
+            (isa.reduce_add(total), 2 * CHAINS * S::LANES)
+        }
+    }
+    let rounds = 10_000;
+    let (_, per_round) = cpu.dispatch(Chains(1));
+    let time = least(|| {
+        black_box(cpu.dispatch(Chains(black_box(rounds))));
+    });
+    Roof::Compute((rounds * per_round) as f64 / time)
+}
+
+/// Bytes per second of a copy between arrays that fit no near cache.
+fn memory_roof() -> Roof {
+    let from = vec![1u8; 64 << 20];
+    let mut to = vec![0u8; from.len()];
+    let time = least(|| to.copy_from_slice(black_box(&from)));
+    Roof::Memory(2.0 * from.len() as f64 / time)
+}
+
+/// Prints the rate of `run`, which does `work` operations or moves `work` bytes, and hands it to Criterion.
+fn bench(c: &mut Criterion, name: &str, work: usize, roof: Roof, mut run: impl FnMut()) {
+    let rate = work as f64 / least(&mut run);
+    match roof {
+        Roof::Compute(peak) => {
+            println!("{name}: {:.1} GFLOP/s, {:.0} % of {:.1}", rate / 1e9, 100.0 * rate / peak, peak / 1e9);
+        }
+        Roof::Memory(peak) => {
+            println!("{name}: {:.1} GB/s, {:.0} % of {:.1}", rate / 1e9, 100.0 * rate / peak, peak / 1e9);
+        }
+    }
+    let mut group = c.benchmark_group("float");
+    group.throughput(match roof {
+        Roof::Compute(_) => Throughput::Elements(work as u64),
+        Roof::Memory(_) => Throughput::Bytes(work as u64),
+    });
+    group.bench_function(name, |b| b.iter(&mut run));
+    group.finish();
+}
+
+fn wave(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * 0.37).sin()).collect()
+}
+
+fn products(c: &mut Criterion) {
+    let cpu = Cpu::detect();
+    let roof = compute_roof(cpu);
+    for (m, n, k) in [(512, 512, 512), (196, 512, 512), (49, 960, 160), (3136, 24, 144), (1, 1000, 1280)] {
+        let (a, weights) = (wave(m * k), wave(n * k));
+        let packed = PackedF32::new(cpu, n, k, &weights, None).expect("sizes fit");
+        let mut out = vec![0.0; m * n];
+        let epilogue = Epilogue::new(Activation::RELU6);
+        bench(c, &format!("gemm {m}x{n}x{k}"), 2 * m * n * k, roof, || {
+            gemm_f32(&a, m, k, &packed, &mut out, n, &epilogue, Par::serial()).expect("sizes fit");
+        });
+    }
+}
+
+/// A square filter on a square image, padded to `stride` times fewer pixels.
+fn shape(size: usize, channels: [usize; 2], kernel: usize, stride: usize, groups: usize) -> ConvShape {
+    let total = ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
+    let (before, after) = (total / 2, total - total / 2);
+    ConvShape {
+        batch: 1,
+        input: [1, size, size],
+        in_channels: channels[0],
+        out_channels: channels[1],
+        groups,
+        kernel: [1, kernel, kernel],
+        stride: [1, stride, stride],
+        dilation: [1; 3],
+        pad_before: [0, before, before],
+        pad_after: [0, after, after],
+    }
+}
+
+fn convolutions(c: &mut Criterion) {
+    let cpu = Cpu::detect();
+    let roof = compute_roof(cpu);
+    for (size, channels, kernel, stride) in
+        [(224, [3, 32], 3, 2), (56, [64, 64], 3, 1), (14, [256, 256], 3, 1), (7, [512, 512], 3, 1)]
+    {
+        let shape = shape(size, channels, kernel, stride, 1);
+        let filter = wave(channels[1] * kernel * kernel * channels[0]);
+        let weights = ConvWeightsF32::new(cpu, &shape, &filter, None).expect("sizes fit");
+        let conv = ConvF32::new(shape, weights).expect("sizes fit");
+        let input = wave(size * size * channels[0]);
+        let mut out = vec![0.0; conv.output().iter().product::<usize>() * channels[1]];
+        let mut scratch = vec![0.0; conv.scratch_bytes(Par::serial()) / size_of::<f32>()];
+        let epilogue = Epilogue::new(Activation::RELU6);
+        let ops = 2 * out.len() * kernel * kernel * channels[0];
+        let name = format!("conv {kernel}x{kernel}s{stride} {size}x{size} {}->{}", channels[0], channels[1]);
+        bench(c, &name, ops, roof, || {
+            conv.run(&input, &mut out, &mut scratch, &epilogue, Par::serial()).expect("sizes fit");
+        });
+    }
+}
+
+fn depthwise(c: &mut Criterion) {
+    let cpu = Cpu::detect();
+    let roof = compute_roof(cpu);
+    for (size, channels, kernel, stride) in
+        [(112, 64, 3, 1), (112, 96, 3, 2), (28, 192, 3, 1), (14, 384, 3, 1), (7, 960, 5, 1)]
+    {
+        let shape = shape(size, [channels; 2], kernel, stride, channels);
+        let filter = wave(kernel * kernel * channels);
+        let weights = DepthwiseWeightsF32::new(cpu, [kernel; 2], channels, &filter, None).expect("sizes fit");
+        let conv = DepthwiseF32::new(shape, weights).expect("sizes fit");
+        let input = wave(size * size * channels);
+        let mut out = vec![0.0; conv.output().iter().product::<usize>() * channels];
+        let epilogue = Epilogue::new(Activation::RELU6);
+        let name = format!("depthwise {kernel}x{kernel}s{stride} {size}x{size}x{channels}");
+        bench(c, &name, 2 * out.len() * kernel * kernel, roof, || {
+            conv.run(&input, &mut out, &epilogue, Par::serial()).expect("sizes fit");
+        });
+    }
+}
+
+fn elementwise(c: &mut Criterion) {
+    let cpu = Cpu::detect();
+    let roof = memory_roof();
+    let len = 4 << 20;
+    let (a, b) = (wave(len), wave(len));
+    let mut out = vec![0.0; len];
+    let plan = Broadcast::new([&[len], &[len]]).expect("equal shapes");
+    bench(c, "add", 12 * len, roof, || {
+        binary(cpu, Par::serial(), &plan, (&a, &b), &mut out, |x: f32, y: f32| x + y);
+    });
+    bench(c, "sigmoid", 8 * len, roof, || {
+        let io = InOut::apart(&a, &mut out).expect("equal lengths");
+        apply(cpu, Par::serial(), io, Sigmoid);
+    });
+}
+
+criterion_group!(benches, products, convolutions, depthwise, elementwise);
+criterion_main!(benches);
