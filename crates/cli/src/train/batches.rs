@@ -93,9 +93,8 @@ impl Batches {
                 }
             }
         }
-        interpreter
-            .runner(signature)
-            .map(|_| ())
+        runner
+            .allocate()
             .map_err(|e| Error::usage(format!("the model cannot take batches of {}: {e}", self.size)))
     }
 
