@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn merge_rows() {
-        let rows: &[(&[i32], &[i32], Option<&[i32]>)] = &[
+        type Row = (&'static [i32], &'static [i32], Option<&'static [i32]>);
+        let rows: &[Row] = &[
             (&[], &[2, -1], Some(&[2, -1])),
             (&[2, -1], &[-1, 3], Some(&[2, 3])),
             (&[2], &[3], None),

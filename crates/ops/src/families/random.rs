@@ -153,7 +153,7 @@ fn lower_uniform_int(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         let mut draw = || {
             let [a, b, ..] = random.block();
             let bits = u128::from(u64::from(a) << 32 | u64::from(b));
-            least.wrapping_add((bits * range >> 64) as i64)
+            least.wrapping_add(((bits * range) >> 64) as i64)
         };
         if wide {
             io.outputs.get::<i64>(0)?.iter_mut().for_each(|x| *x = draw());

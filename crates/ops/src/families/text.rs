@@ -89,7 +89,7 @@ fn lower_grams(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
                     "the text has more than {MOST_GRAMS} n-grams: cut it into shorter ones"
                 )));
             }
-            if grams.len() % 4096 == 0 {
+            if grams.len().is_multiple_of(4096) {
                 cx.check_cancelled()?;
             }
             let picked: Vec<&[u8]> = gram.iter().map(|&i| words[i]).collect();

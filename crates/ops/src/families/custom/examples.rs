@@ -338,8 +338,11 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The feature messages of an example, in order.
-fn features(example: &[u8]) -> Result<Vec<(&[u8], &[u8])>, OpError> {
+/// A feature's name and message.
+type Feature<'a> = (&'a [u8], &'a [u8]);
+
+/// The features of an example, in order.
+fn features(example: &[u8]) -> Result<Vec<Feature<'_>>, OpError> {
     let mut found = Vec::new();
     for field in Fields::new(example) {
         let (1, map) = field? else { continue };
@@ -360,11 +363,7 @@ fn features(example: &[u8]) -> Result<Vec<(&[u8], &[u8])>, OpError> {
 }
 
 /// The last feature of this name; `None` if there is none, or it has no values of any kind.
-fn find<'a>(
-    features: &[(&'a [u8], &'a [u8])],
-    name: &[u8],
-    dtype: TensorType,
-) -> Result<Option<Values<'a>>, OpError> {
+fn find<'a>(features: &[Feature<'a>], name: &[u8], dtype: TensorType) -> Result<Option<Values<'a>>, OpError> {
     let Some((_, feature)) = features.iter().rev().find(|(key, _)| *key == name) else { return Ok(None) };
     let mut values = Values::new(dtype);
     Ok(values.read(feature)?.then_some(values))

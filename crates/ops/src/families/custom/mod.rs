@@ -138,7 +138,7 @@ mod tests {
     fn no_operands_or_attributes_make_an_operator_panic() {
         let numbers = [-1, 0, 1, 2, 7, i64::from(i32::MAX), i64::MAX, i64::MIN];
         let mut options: Vec<Vec<u8>> = numbers.into_iter().map(attributes).collect();
-        options.extend([Vec::new(), vec![0xff; 40], vec![1; 40], vec![2, 0, 0, 0].repeat(10)]);
+        options.extend([Vec::new(), vec![0xff; 40], vec![1; 40], [2, 0, 0, 0].repeat(10)]);
         let shapes: [&[usize]; 9] =
             [&[], &[0], &[1], &[3], &[2, 2], &[1, 2, 4], &[1, 2, 2, 4], &[1, 0, 2, 3], &[1, 2, 2, 2, 1]];
         let registry = Registry::builtin();
