@@ -71,6 +71,11 @@ impl<'a> Integers<'a> {
     /// # Panics
     /// If there is no such element.
     #[must_use]
+    #[expect(
+        clippy::unnecessary_fallible_conversions,
+        clippy::useless_conversion,
+        reason = "one expression for all types; that of the widest can fail"
+    )]
     pub fn get(self, i: usize) -> i64 {
         each!(self, v => i64::try_from(v[i]).unwrap_or(i64::MAX))
     }

@@ -31,6 +31,7 @@ pub(super) const LEAST_ROWS: usize = 4;
 const LEAST_TILE_WORK: usize = 8 * LEAST_WORK;
 
 /// As [`super::gemm::gemm`], whose contract this shares, for byte activations.
+#[expect(clippy::too_many_arguments, reason = "the operands of the general product, and the token")]
 pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
     amx: Avx512Amx,
     weights: PackedRef<'_>,

@@ -27,7 +27,10 @@ pub(crate) const SPECS: &[OpSpec] = &[
 ];
 
 /// First position, step and number of positions along every dimension.
-fn slice_box(node: &Node<'_>) -> Result<(Vec<usize>, Vec<isize>, Vec<usize>), OpError> {
+type SliceBox = (Vec<usize>, Vec<isize>, Vec<usize>);
+
+/// The part that a slice takes.
+fn slice_box(node: &Node<'_>) -> Result<SliceBox, OpError> {
     let shape = node.shape(0)?;
     let options = node.options::<StablehloSliceOptionsT>()?;
     let rank = shape.rank();

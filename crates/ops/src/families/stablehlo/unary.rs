@@ -75,6 +75,9 @@ fn lower_float(
     }
 }
 
+/// A function of complex numbers, in both precisions.
+type ComplexPair = (fn(Complex64) -> Complex64, fn(Complex128) -> Complex128);
+
 /// The same with complex numbers.
 fn lower_analytic(
     name: &str,
@@ -82,7 +85,7 @@ fn lower_analytic(
     cx: &LowerCx<'_>,
     narrow: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
     wide: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
-    complex: (fn(Complex64) -> Complex64, fn(Complex128) -> Complex128),
+    complex: ComplexPair,
 ) -> Lowered {
     match node.dtype(0)? {
         TensorType::Complex64 => unary_kernel::<Complex64>(format!("c64_{name}"), node, complex.0),
@@ -99,7 +102,7 @@ fn lower_vector(
     function: impl math::Function,
     narrow: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
     wide: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
-    complex: (fn(Complex64) -> Complex64, fn(Complex128) -> Complex128),
+    complex: ComplexPair,
 ) -> Lowered {
     match node.dtype(0)? {
         TensorType::Float32 => function_kernel(&format!("f32_{name}"), node, cx, function),
