@@ -139,7 +139,8 @@ fn cross_entropies_by_finite_differences() {
         let inputs = [f32s(&[3, 4], l), i32s(&classes)];
         run("SparseSoftmaxCrossEntropyWithLogits", &[], &inputs, &[TensorType::Float32; 2]).unwrap()
     };
-    let forms: [(&str, &dyn Fn(&[f32]) -> Vec<TensorValue>); 2] = [("dense", &dense), ("sparse", &sparse)];
+    type Form<'a> = &'a dyn Fn(&[f32]) -> Vec<TensorValue>;
+    let forms: [(&str, Form<'_>); 2] = [("dense", &dense), ("sparse", &sparse)];
     for (name, form) in forms {
         let total =
             |l: &[f32]| form(l)[0].elements::<f32>().unwrap().iter().map(|&x| f64::from(x)).sum::<f64>();

@@ -215,8 +215,7 @@ fn lower_mirror_grad(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         "SYMMETRIC" => 1,
         other => return Err(OpError::unsupported(format!("the padding mode '{other}'"))),
     };
-    let fits =
-        pairs.iter().zip(shape.iter()).all(|(&(a, b), &d)| a.max(b) + 1 <= d + offset || a.max(b) == 0);
+    let fits = pairs.iter().zip(shape.iter()).all(|(&(a, b), &d)| a.max(b) < d + offset || a.max(b) == 0);
     if !fits {
         return Err(OpError::invalid("a mirrored edge is wider than what it mirrors"));
     }

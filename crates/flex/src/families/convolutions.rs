@@ -27,12 +27,12 @@ const fn gradient(
 
 /// The family's operators. Inputs are sizes or values of input and filter, and the gradient of the output.
 pub const SPECS: &[OpSpec] = &[
-    gradient("FlexConv2DBackpropInput", |n| infer::<0>(n), |n, cx| lower_input::<2>(n, cx)),
-    gradient("FlexConv2DBackpropFilter", |n| infer::<1>(n), |n, cx| lower_filter::<2>(n, cx)),
-    gradient("FlexConv3DBackpropInputV2", |n| infer::<0>(n), |n, cx| lower_input::<3>(n, cx)),
-    gradient("FlexConv3DBackpropFilterV2", |n| infer::<1>(n), |n, cx| lower_filter::<3>(n, cx)),
-    gradient("FlexDepthwiseConv2dNativeBackpropInput", |n| infer::<0>(n), lower_depthwise_input),
-    gradient("FlexDepthwiseConv2dNativeBackpropFilter", |n| infer::<1>(n), lower_depthwise_filter),
+    gradient("FlexConv2DBackpropInput", infer::<0>, lower_input::<2>),
+    gradient("FlexConv2DBackpropFilter", infer::<1>, lower_filter::<2>),
+    gradient("FlexConv3DBackpropInputV2", infer::<0>, lower_input::<3>),
+    gradient("FlexConv3DBackpropFilterV2", infer::<1>, lower_filter::<3>),
+    gradient("FlexDepthwiseConv2dNativeBackpropInput", infer::<0>, lower_depthwise_input),
+    gradient("FlexDepthwiseConv2dNativeBackpropFilter", infer::<1>, lower_depthwise_filter),
 ];
 
 /// The output's shape is in input `SIZES`.

@@ -166,7 +166,7 @@ fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> 
 }
 
 /// The variable and its slots as slices of equal length.
-fn slices<'v>(variables: &'v mut [TensorValue]) -> Result<(&'v mut [f32], [&'v mut [f32]; 3]), OpError> {
+fn slices(variables: &mut [TensorValue]) -> Result<(&mut [f32], [&mut [f32]; 3]), OpError> {
     let mut slots: [&mut [f32]; 3] = Default::default();
     let (first, rest) = variables.split_first_mut().ok_or_else(|| OpError::invalid("no variable"))?;
     let variable = first.elements_mut::<f32>()?;

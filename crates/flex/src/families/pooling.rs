@@ -25,10 +25,10 @@ const fn average_grad(name: &'static str, lower: LowerFn) -> OpSpec {
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    forward("FlexMaxPool", |n| infer::<2>(n), |n, _| lower_max::<2>(n)),
-    forward("FlexAvgPool", |n| infer::<2>(n), |n, _| lower_average::<2>(n)),
-    forward("FlexMaxPool3D", |n| infer::<3>(n), |n, _| lower_max::<3>(n)),
-    forward("FlexAvgPool3D", |n| infer::<3>(n), |n, _| lower_average::<3>(n)),
+    forward("FlexMaxPool", infer::<2>, |n, _| lower_max::<2>(n)),
+    forward("FlexAvgPool", infer::<2>, |n, _| lower_average::<2>(n)),
+    forward("FlexMaxPool3D", infer::<3>, |n, _| lower_max::<3>(n)),
+    forward("FlexAvgPool3D", infer::<3>, |n, _| lower_average::<3>(n)),
     max_grad("FlexMaxPoolGrad", |n, _| lower_max_grad::<2>(n)),
     max_grad("FlexMaxPool3DGrad", |n, _| lower_max_grad::<3>(n)),
     average_grad("FlexAvgPoolGrad", |n, _| lower_average_grad::<2>(n)),
