@@ -45,7 +45,9 @@ fn save(second: bool) -> Box<dyn Kernel> {
         let values: Vec<TensorValue> = values.collect::<Result<_, _>>()?;
         let names: Vec<&str> = names.into_iter().map(name).collect::<Result<_, _>>()?;
         let tensors = names.into_iter().zip(&values);
-        if second { checkpoint::write(path, tensors) } else { checkpoint::write_v1(path, tensors) }
+        let written =
+            if second { checkpoint::write(path, tensors) } else { checkpoint::write_v1(path, tensors) };
+        written.map_err(OpError::from)
     })
     .boxed()
 }
