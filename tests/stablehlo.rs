@@ -36,8 +36,11 @@ fn load(builder: &ModelBuilder) -> Result<Model> {
     Model::from_bytes(builder.to_bytes().expect("the builder makes a file"))
 }
 
+/// Planned for the shapes in the file, also where a scalar, which may stand for an unknown rank, puts that off.
 fn build(builder: &ModelBuilder) -> Result<Interpreter> {
-    Interpreter::builder(&load(builder)?).threads(1).build()
+    let mut interpreter = Interpreter::builder(&load(builder)?).threads(1).build()?;
+    interpreter.allocate()?;
+    Ok(interpreter)
 }
 
 #[test]

@@ -145,9 +145,9 @@ mod tests {
         let want = (Shape::from([2, 4]), vec![10.0, 11.0, 5.0, 6.0, 11.0, 11.0, 1.0, 2.0]);
         assert_eq!(run(options(&[2, 1], &[1, 2])).unwrap(), want);
         assert_eq!(run(options(&[2, 1], &[])).unwrap(), want);
-        for (columns, lens) in
-            [(&[1, 1][..], &[][..]), (&[3], &[]), (&[2, 1], &[2, 2]), (&[-1, 4], &[]), (&[1, 2], &[])]
-        {
+        let want = (Shape::from([2, 5]), vec![10.0, 3.0, 4.0, 5.0, 6.0, 11.0, 3.0, 4.0, 1.0, 2.0]);
+        assert_eq!(run(options(&[1, 2], &[])).unwrap(), want);
+        for (columns, lens) in [(&[1, 1][..], &[][..]), (&[3], &[]), (&[2, 1], &[2, 2]), (&[-1, 4], &[])] {
             assert!(run(options(columns, lens)).is_err(), "{columns:?} {lens:?}");
         }
     }

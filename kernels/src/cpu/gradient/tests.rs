@@ -28,7 +28,8 @@ fn differences(x: &[f32], weights: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Ve
 
 fn check(name: &str, got: &[f32], want: &[f32]) {
     assert_eq!(got.len(), want.len(), "{name}");
-    let range = want.iter().fold(1e-3f32, |m, w| m.max(w.abs()));
+    // Gradients near zero are differences of numbers near one (1 - y² of a saturated tanh), and as good as those.
+    let range = want.iter().fold(1e-2f32, |m, w| m.max(w.abs()));
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
         assert!((g - w).abs() <= 2e-5 * range, "{name}: element {i} is {g}, want {w}");
     }
@@ -237,7 +238,14 @@ fn pools() {
     for (name, shape) in rows {
         let input_len = 2 * shape.input.iter().product::<usize>() * 3;
         let output_len = 2 * shape.output.iter().product::<usize>() * 3;
-        let (x, dy) = (noise(input_len, 5), noise(output_len, 6));
+        // Further apart than the steps are wide: no step changes which element is the greatest.
+        let (order, dy) = (noise(input_len, 5), noise(output_len, 6));
+        let mut ranks: Vec<usize> = (0..input_len).collect();
+        ranks.sort_by(|&a, &b| order[a].total_cmp(&order[b]));
+        let mut x = vec![0f32; input_len];
+        for (rank, &at) in ranks.iter().enumerate() {
+            x[at] = 2.0 * rank as f32 / input_len as f32 - 1.0;
+        }
         let run = |x: &[f64], average: bool| {
             let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
             let mut y = vec![0.0; output_len];
@@ -326,7 +334,7 @@ fn optimizers_go_downhill() {
         Rule::AmsGrad { alpha: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-7 },
         Rule::AdaMax { alpha: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-7 },
         Rule::Adagrad { lr: 0.3, epsilon: 1e-7, update: true },
-        Rule::Adadelta { lr: 30.0, rho: 0.9, epsilon: 1e-6 },
+        Rule::Adadelta { lr: 0.5, rho: 0.9, epsilon: 1e-6 },
         Rule::RmsProp { lr: 0.02, rho: 0.9, momentum: 0.5, epsilon: 1e-7 },
         Rule::CenteredRmsProp { lr: 0.01, rho: 0.9, momentum: 0.5, epsilon: 1e-3 },
         Rule::Ftrl { lr: 0.5, l1: 0.0, l2: 0.0, shrinkage: 0.0, power: -0.5 },
