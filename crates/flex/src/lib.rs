@@ -2,7 +2,7 @@
 //!
 //! A model converted with `SELECT_TF_OPS` carries operators that TensorFlow Lite lacks as custom operators whose names
 //! start with `Flex`. [`TABLE`] has those that gradients, optimizers, recurrent loops and checkpoints are made of, each an
-//! [`OpSpec`] like the builtin ones; [`register`] adds them to a registry.
+//! [`OpSpec`](ferrolite_ops::OpSpec) like the builtin ones; [`register`] adds them to a registry.
 
 pub mod checkpoint;
 pub mod families;

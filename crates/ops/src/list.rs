@@ -59,7 +59,7 @@ impl<'a> TensorList<'a> {
     /// A list of `count` tensors that are not set.
     ///
     /// # Errors
-    /// When there are more than [`MOST_ITEMS`].
+    /// When there are more than `MOST_ITEMS`.
     pub fn new(dtype: TensorType, element: Vec<i32>, count: usize) -> Result<Self, OpError> {
         let mut list = Self { dtype, element, items: Vec::new() };
         list.resize(count)?;
@@ -69,7 +69,7 @@ impl<'a> TensorList<'a> {
     /// Changes the number of tensors; new ones are not set.
     ///
     /// # Errors
-    /// When there are more than [`MOST_ITEMS`].
+    /// When there are more than `MOST_ITEMS`.
     pub fn resize(&mut self, count: usize) -> Result<(), OpError> {
         if count > MOST_ITEMS {
             let message = format!("a list holds at most {MOST_ITEMS} tensors, {count} are asked for");
