@@ -4,6 +4,8 @@
 //! registers for kernels that compute, a copy of a large array for kernels that move memory. Criterion then follows the
 //! times from run to run.
 
+#![expect(missing_docs, reason = "criterion's macro makes public functions")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ferrolite_kernels::cpu::elementwise::binary::binary;
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;

@@ -3,6 +3,8 @@
 //! Matrix products, convolutions and depthwise convolutions of the sizes that mobile networks have, with requantization
 //! to bytes, on one thread; then tables of bytes and the quantization of float rows.
 
+#![expect(missing_docs, reason = "criterion's macro makes public functions")]
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ferrolite_kernels::cpu::elementwise::lut::{apply8, table8};
 use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise, depthwise_scratch};
