@@ -19,7 +19,6 @@ pub struct OperatorInfo {
 pub fn operators() -> Vec<OperatorInfo> {
     crate::model::registry()
         .specs()
-        .iter()
         .map(|spec| OperatorInfo {
             name: match spec.key {
                 OpKey::Builtin(op) => OpCode::Builtin(op).to_string(),

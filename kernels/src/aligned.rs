@@ -1,13 +1,16 @@
 //! Memory for packed weights: whole cache lines, so that vector loads never straddle two.
 
-/// One cache line of plain data.
-#[derive(Copy, Clone)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+/// A cache line.
+const LINE: usize = 64;
+
+/// What memory is asked for in: fresh memory comes zeroed from the system, untouched, only for alignments up to this.
+type Unit = u128;
 
 /// A fixed-size buffer of plain numbers that starts on a cache line.
 pub(crate) struct AlignedBuf<T> {
-    lines: Vec<Line>,
+    units: Vec<Unit>,
+    /// Units before the first line.
+    skip: usize,
     len: usize,
     _of: core::marker::PhantomData<T>,
 }
@@ -15,23 +18,36 @@ pub(crate) struct AlignedBuf<T> {
 impl<T: bytemuck::Pod> AlignedBuf<T> {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        let lines = vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)];
-        Self { lines, len, _of: core::marker::PhantomData }
+        const UNITS: usize = LINE / size_of::<Unit>();
+        let lines = (len * size_of::<T>()).div_ceil(LINE);
+        let units: Vec<Unit> = match lines {
+            0 => Vec::new(),
+            lines => vec![0; lines * UNITS + UNITS - 1],
+        };
+        let skip = units.as_ptr().addr().wrapping_neg() % LINE / size_of::<Unit>();
+        Self { units, skip, len, _of: core::marker::PhantomData }
     }
 }
 
 impl<T: bytemuck::Pod> core::ops::Deref for AlignedBuf<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` values, are aligned for any plain number, and any bytes are one.
-        unsafe { core::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        if self.units.is_empty() {
+            return &[];
+        }
+        // SAFETY: behind the skipped units there are whole lines for `len` values, aligned for any plain number, and any
+        // bytes are one.
+        unsafe { core::slice::from_raw_parts(self.units.as_ptr().add(self.skip).cast(), self.len) }
     }
 }
 
 impl<T: bytemuck::Pod> core::ops::DerefMut for AlignedBuf<T> {
     fn deref_mut(&mut self) -> &mut [T] {
+        if self.units.is_empty() {
+            return &mut [];
+        }
         // SAFETY: as for `deref`, and the borrow is exclusive.
-        unsafe { core::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { core::slice::from_raw_parts_mut(self.units.as_mut_ptr().add(self.skip).cast(), self.len) }
     }
 }
 

@@ -27,6 +27,18 @@ impl Par {
         if cfg!(feature = "threads") && threads > 1 { Self { threads } } else { Self::serial() }
     }
 
+    /// The threads of the team that the caller has entered, for packing weights of `bytes` bytes; few bytes are packed
+    /// sooner than another thread is awake.
+    pub(crate) fn for_packing(bytes: usize) -> Self {
+        const WORTH_WAKING: usize = 64 << 10;
+        #[cfg(feature = "threads")]
+        if bytes >= WORTH_WAKING {
+            return Self::new(crate::team::entered());
+        }
+        let _ = (bytes, WORTH_WAKING);
+        Self::serial()
+    }
+
     /// The number of threads tiles may run on.
     pub const fn threads(self) -> usize {
         self.threads

@@ -279,6 +279,15 @@ fn common() -> Option<&'static Team> {
         .as_ref()
 }
 
+/// The threads of the team that the current thread has entered and may lead; 1 outside of any.
+pub(crate) fn entered() -> usize {
+    match PLACE.get() {
+        // SAFETY: `Team::enter` borrows the team for as long as this place holds.
+        Place::Entered(team) => unsafe { &*team }.members.len() + 1,
+        Place::AtWork | Place::Outside => 1,
+    }
+}
+
 /// Runs `work` on the current thread and on up to `helpers` others.
 pub(crate) fn run(helpers: usize, work: &Work<'_>) {
     match PLACE.get() {

@@ -5,7 +5,8 @@ use clap_complete::Shell;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 success, 1 results beyond tolerance, 2 bad usage, 3 a bad or unsupported model, 4 a failure while running.";
+Exit codes: 0 success, 1 results beyond tolerance, 2 bad usage, 3 a bad or unsupported model, 4 a failure while running.\n\n\
+    Model files are mapped into memory: do not change them while a command runs.";
 
 /// Run, measure, look into and compare TensorFlow Lite (LiteRT) models. Without a command: a demo that reads
 /// handwritten digits.

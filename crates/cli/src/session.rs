@@ -10,12 +10,23 @@ use ferrolite::{Cpu, ErrorKind, Interpreter, InterpreterBuilder, Model, TensorMe
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Reads a model.
+/// Opens a model: files are mapped into memory, anything else (a pipe) is read.
 ///
 /// # Errors
 /// A model error (exit 3) naming the file.
 pub fn load(path: &Path) -> Result<Model, Error> {
-    Model::from_file(path).map_err(|error| match error.kind() {
+    let mapped = path.is_file().then(|| {
+        // SAFETY: a command runs for a while on the models it is given; that nobody writes to them meanwhile is asked of
+        // whoever runs it (`--help` says so).
+        unsafe { Model::from_mmap(path) }
+    });
+    let opened = match mapped {
+        // Some file systems map nothing, and an empty file cannot be mapped.
+        Some(Err(error)) if error.kind() == ErrorKind::Io => Model::from_file(path),
+        Some(opened) => opened,
+        None => Model::from_file(path),
+    };
+    opened.map_err(|error| match error.kind() {
         // Its message names the file already.
         ErrorKind::Io => error.into(),
         _ => Error::from(error).about(path.display()),

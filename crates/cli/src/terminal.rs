@@ -75,6 +75,9 @@ pub fn progress_bar(total: u64, what: &str) -> ProgressBar {
 pub fn spinner(what: &str) -> ProgressBar {
     let spinner = if stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     spinner.set_message(what.to_owned());
-    spinner.enable_steady_tick(Duration::from_millis(120));
+    // Turning takes a thread, which nobody would see.
+    if !spinner.is_hidden() {
+        spinner.enable_steady_tick(Duration::from_millis(120));
+    }
     spinner
 }

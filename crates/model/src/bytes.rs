@@ -5,6 +5,26 @@ use std::hash::{Hash, Hasher};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+/// Memory that holds a file.
+pub trait Storage: AsRef<[u8]> + Send + Sync {
+    /// Says that the bytes of `range` will not be read soon. Their content must stay what it is, but a memory map may give
+    /// their pages back until somebody reads them again.
+    fn release(&self, range: Range<usize>) {
+        let _ = range;
+    }
+}
+
+/// Memory that is just there.
+struct Plain<T>(T);
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Plain<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+}
+
+impl<T: AsRef<[u8]> + Send + Sync> Storage for Plain<T> {}
+
 /// Shared immutable bytes, cheap to clone and to slice. Whatever owns them (a vector, a memory map) lives as long as
 /// the last clone.
 #[derive(Clone)]
@@ -16,7 +36,7 @@ pub struct Bytes {
 #[derive(Clone)]
 enum Owner {
     Static(&'static [u8]),
-    Shared(Arc<dyn AsRef<[u8]> + Send + Sync>),
+    Shared(Arc<dyn Storage>),
 }
 
 impl Bytes {
@@ -28,8 +48,26 @@ impl Bytes {
     /// Takes the bytes of any owner, such as a memory-mapped file. The owner must give the same slice each time it is
     /// asked; should the slice shrink, reads past it come back empty.
     pub fn from_owner(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        let end = owner.as_ref().len();
-        Self { owner: Owner::Shared(Arc::new(owner)), range: 0..end }
+        Self::from_storage(Plain(owner))
+    }
+
+    /// As [`Bytes::from_owner`], for an owner that is told which bytes are not needed for now.
+    pub fn from_storage(storage: impl Storage + 'static) -> Self {
+        let end = storage.as_ref().len();
+        Self { owner: Owner::Shared(Arc::new(storage)), range: 0..end }
+    }
+
+    /// Tells the owner that `part`, if it lies within these bytes, will not be read soon.
+    pub fn release(&self, part: &[u8]) {
+        let Owner::Shared(owner) = &self.owner else { return };
+        let all = (**owner).as_ref();
+        let start = part.as_ptr().addr().checked_sub(all.as_ptr().addr());
+        let range = start.and_then(|start| Some(start..start.checked_add(part.len())?));
+        if let Some(range) =
+            range.filter(|range| self.range.start <= range.start && range.end <= self.range.end)
+        {
+            owner.release(range);
+        }
     }
 
     /// The bytes.
@@ -121,7 +159,33 @@ impl fmt::Debug for Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[test]
+    fn only_parts_of_a_storage_are_released() {
+        struct Notes(Vec<u8>, Arc<Mutex<Vec<Range<usize>>>>);
+        impl AsRef<[u8]> for Notes {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        impl Storage for Notes {
+            fn release(&self, range: Range<usize>) {
+                self.1.lock().unwrap().push(range);
+            }
+        }
+        let released = Arc::new(Mutex::default());
+        let bytes = Bytes::from_storage(Notes(vec![0; 10], released.clone()));
+        bytes.release(&bytes[2..5]);
+        bytes.release(&[0; 3]);
+        bytes.slice(4..8).unwrap().release(&bytes[3..5]);
+        Bytes::from(&[1, 2, 3]).release(&[1]);
+        #[expect(clippy::single_range_in_vec_init)]
+        let expected = [2..5];
+        assert_eq!(*released.lock().unwrap(), expected);
+    }
 
     #[test]
     fn slices_share_and_stay_within() {

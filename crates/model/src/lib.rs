@@ -37,7 +37,7 @@ mod write;
 
 pub use archive::{AssociatedFile, append_files};
 pub use builder::ModelBuilder;
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Storage};
 pub use error::{ModelError, ModelErrorKind, Place};
 pub use ferrolite_schema::tflite::BuiltinOperator;
 pub use graph::{

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_model::BuiltinOperator;
+use ferrolite_model::{BuiltinOperator, Bytes};
 
 use crate::error::OpError;
 use crate::node::{ConstSource, Operand};
@@ -85,9 +85,17 @@ struct PackKey {
 #[derive(Default)]
 pub struct PackCache {
     entries: Mutex<HashMap<PackKey, Arc<dyn Any + Send + Sync>>>,
+    /// What constants that were packed are a part of.
+    file: Bytes,
 }
 
 impl PackCache {
+    /// A cache that tells the owner of `file` which parts of it have been packed, and so are not needed for now.
+    #[must_use]
+    pub fn releasing(file: Bytes) -> Self {
+        Self { entries: Mutex::default(), file }
+    }
+
     /// The packing `layout` (with further `params`) of the given constant operands, made by `make` when it is asked for first.
     ///
     /// Operands that do not come from the model file alone are packed anew each time.
@@ -113,6 +121,9 @@ impl PackCache {
         }
         let packed = Arc::new(make()?);
         entries.insert(key, packed.clone());
+        for bytes in operands.iter().flatten().filter_map(|o| o.value) {
+            self.file.release(bytes);
+        }
         Ok(packed)
     }
 

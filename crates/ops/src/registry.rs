@@ -6,9 +6,12 @@ use crate::families;
 use crate::spec::OpSpec;
 
 /// The operators an interpreter knows.
+///
+/// The table is used where it lies; an interpreter's start is too short to copy it.
 #[derive(Clone)]
 pub struct Registry {
-    specs: Vec<OpSpec>,
+    /// What was added to the table, in that order.
+    added: Vec<OpSpec>,
 }
 
 impl Default for Registry {
@@ -21,23 +24,22 @@ impl Registry {
     /// All operators of the table.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { specs: families::TABLE.iter().flat_map(|family| family.iter().copied()).collect() }
+        Self { added: Vec::new() }
     }
 
     /// Adds an operator; it takes precedence over one of the same name.
     pub fn register(&mut self, spec: OpSpec) {
-        self.specs.insert(0, spec);
+        self.added.push(spec);
     }
 
     /// The spec of an operator code.
     #[must_use]
     pub fn find(&self, code: &OpCode) -> Option<&OpSpec> {
-        self.specs.iter().find(|spec| spec.key.matches(code))
+        self.specs().find(|spec| spec.key.matches(code))
     }
 
-    /// All specs.
-    #[must_use]
-    pub fn specs(&self) -> &[OpSpec] {
-        &self.specs
+    /// All specs, those that take precedence first.
+    pub fn specs(&self) -> impl Iterator<Item = &OpSpec> {
+        self.added.iter().rev().chain(families::TABLE.iter().copied().flatten())
     }
 }

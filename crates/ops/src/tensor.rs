@@ -70,15 +70,18 @@ impl TensorInfo {
     }
 }
 
-/// One cache line; vectors of it give 64-byte aligned memory in safe code.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+/// What memory is asked for in: fresh memory comes zeroed from the system, untouched, only for alignments up to this.
+type Unit = u128;
+
+/// A cache line.
+const LINE: usize = 64;
 
 /// Zero-initialised bytes aligned to 64.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AlignedBytes {
-    lines: Vec<Line>,
+    units: Vec<Unit>,
+    /// Units before the first line.
+    skip: usize,
     len: usize,
 }
 
@@ -86,7 +89,9 @@ impl AlignedBytes {
     /// `len` zero bytes.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        let mut bytes = Self::default();
+        bytes.resize(len);
+        bytes
     }
 
     /// A copy of `bytes`.
@@ -97,27 +102,64 @@ impl AlignedBytes {
         out
     }
 
-    /// Gets memory for `len` bytes, `None` if there is not as much.
-    fn reserve(&mut self, len: usize) -> Option<()> {
-        let more = len.div_ceil(64).saturating_sub(self.lines.len());
-        self.lines.try_reserve_exact(more).ok()
+    /// Changes the length; bytes that were there keep their content, more are zero.
+    pub fn resize(&mut self, len: usize) {
+        if !self.resize_in_place(len) {
+            self.move_into(vec![0; Self::units_for(len)], len);
+        }
     }
 
-    /// Changes the length; memory that is reused keeps its content, new memory is zero.
-    pub fn resize(&mut self, len: usize) {
-        self.lines.resize(len.div_ceil(64), Line([0; 64]));
+    /// As [`AlignedBytes::resize`], `None` if there is not as much memory.
+    fn try_resize(&mut self, len: usize) -> Option<()> {
+        if !self.resize_in_place(len) {
+            let units = bytemuck::allocation::try_zeroed_vec(Self::units_for(len)).ok()?;
+            self.move_into(units, len);
+        }
+        Some(())
+    }
+
+    /// Units that have room for `len` bytes from a cache line on, wherever they start.
+    fn units_for(len: usize) -> usize {
+        (len.div_ceil(LINE) + 1) * (LINE / size_of::<Unit>()) - 1
+    }
+
+    /// Changes the length if there is memory for that.
+    fn resize_in_place(&mut self, len: usize) -> bool {
+        let old = self.len;
+        if len > old {
+            let all: &mut [u8] =
+                bytemuck::cast_slice_mut(self.units.get_mut(self.skip..).unwrap_or_default());
+            let Some(more) = all.get_mut(old..len) else { return false };
+            more.fill(0);
+        }
         self.len = len;
+        true
+    }
+
+    /// Moves to other, zeroed memory.
+    fn move_into(&mut self, units: Vec<Unit>, len: usize) {
+        let skip = units.as_ptr().addr().wrapping_neg() % LINE / size_of::<Unit>();
+        let mut moved = Self { units, skip, len };
+        moved.as_mut_slice()[..self.len].copy_from_slice(self.as_slice());
+        *self = moved;
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &bytemuck::cast_slice(self.units.get(self.skip..).unwrap_or_default())[..self.len]
     }
 
     /// The bytes, writable.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        let len = self.len;
+        &mut bytemuck::cast_slice_mut(self.units.get_mut(self.skip..).unwrap_or_default())[..len]
+    }
+}
+
+impl Clone for AlignedBytes {
+    fn clone(&self) -> Self {
+        Self::copy_of(self.as_slice())
     }
 }
 
@@ -177,8 +219,7 @@ impl TensorValue {
     /// When the size does not fit in memory's address range.
     pub fn reset(&mut self, dtype: TensorType, shape: Shape) -> Result<(), OpError> {
         let len = byte_len(dtype, &shape)?;
-        self.data.reserve(len).ok_or_else(|| too_large(dtype, &shape))?;
-        self.data.resize(len);
+        self.data.try_resize(len).ok_or_else(|| too_large(dtype, &shape))?;
         if dtype == TensorType::String {
             self.data = AlignedBytes::copy_of(&crate::strings::encode_empty(shape.num_elements()?));
         }

@@ -96,8 +96,10 @@ impl Executor {
     /// Those of planning.
     pub fn allocate(&mut self, subgraph: usize) -> Result<(), Error> {
         self.instance(subgraph)?;
-        let (shared, options) = (self.shared.clone(), self.options.clone());
-        self.instance(subgraph)?.allocate(&shared, &options)
+        let Self { shared, options, pool, world, .. } = self;
+        let instance = world.instances.get_mut(subgraph).and_then(Option::as_mut);
+        // Weights are packed by all threads.
+        instance.map_or(Ok(()), |instance| pool.install(|| instance.allocate(shared, options)))
     }
 
     /// Gives an input tensor another shape.

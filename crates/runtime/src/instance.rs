@@ -15,14 +15,19 @@ use crate::arena::Memory;
 use crate::options::Options;
 use crate::profile::StepTimes;
 use crate::shared::SharedModel;
+use crate::spare::SparePlans;
 
 /// A subgraph with memory of its own.
 pub(crate) struct Instance {
     pub graph: Arc<Graph>,
     /// One per tensor; empty for those that live in the arena or are constants.
     pub slots: Vec<TensorValue>,
+    /// The plans of the last run, in order.
     pub segments: Vec<Segment>,
+    /// Plans for other shapes or contents.
+    spare: SparePlans,
     arena: AlignedBytes,
+    /// By segment.
     times: Vec<StepTimes>,
     /// Slots have their sizes and contents for the first segment.
     prepared: bool,
@@ -64,6 +69,7 @@ impl Instance {
             graph,
             slots,
             segments: Vec::new(),
+            spare: SparePlans::default(),
             arena: AlignedBytes::default(),
             times: Vec::new(),
             prepared: false,
@@ -90,12 +96,13 @@ impl Instance {
         }
         self.segments.clear();
         self.times.clear();
+        self.spare.clear();
         let known = Known { slots: &self.slots, contents: false };
         let segment = compile(&self.graph, 0, &known, shared.packs(), &options.compile_options())?;
         self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
         prepare(&self.graph, &segment, &mut self.slots)?;
         self.prepared = true;
-        self.segments.push(segment);
+        self.put(0, segment, StepTimes::default());
         Ok(())
     }
 
@@ -134,24 +141,14 @@ impl Instance {
             let fits = self.segments.get(index).is_some_and(|s| {
                 // A plan made before the inputs had content may end where their content now allows to go on.
                 let stuck = s.end == s.start && s.start < total;
-                !stuck && s.fits(&self.slots)
+                !stuck && s.start == start && s.fits(&self.slots)
             });
             if !fits {
-                self.segments.truncate(index);
-                self.times.truncate(index);
-                let known = Known { slots: &self.slots, contents: true };
-                let segment =
-                    compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
-                if segment.end == start && start < total {
-                    let node = &self.graph.nodes[start];
-                    let e = Error::new(
-                        ErrorKind::Unsupported,
-                        "the operator's shape depends on content that is not to be had before it runs",
-                    );
-                    return Err(self.graph.locate(node, e));
-                }
-                self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
-                self.segments.push(segment);
+                let (segment, times) = match self.spare.take(start, &self.slots) {
+                    Some(kept) => kept,
+                    None => (self.plan(start, shared, options)?, StepTimes::default()),
+                };
+                self.put(index, segment, times);
                 self.prepared = false;
             }
             if index > 0 || !self.prepared {
@@ -167,15 +164,49 @@ impl Instance {
             }
             self.prepared = false;
         }
-        self.segments.truncate(index);
+        while self.segments.len() > index {
+            self.set_last_aside();
+        }
         Ok(())
+    }
+
+    /// Plans from node `start` on for what the slots hold.
+    fn plan(&mut self, start: usize, shared: &SharedModel, options: &Options) -> Result<Segment, Error> {
+        let known = Known { slots: &self.slots, contents: true };
+        let segment = compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
+        if segment.end == start && start < self.graph.nodes.len() {
+            let node = &self.graph.nodes[start];
+            let e = Error::new(
+                ErrorKind::Unsupported,
+                "the operator's shape depends on content that is not to be had before it runs",
+            );
+            return Err(self.graph.locate(node, e));
+        }
+        self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
+        Ok(segment)
+    }
+
+    /// Makes a plan the one at `index`; what was there is kept for when it fits again.
+    fn put(&mut self, index: usize, segment: Segment, times: StepTimes) {
+        if index == self.segments.len() {
+            self.segments.push(segment);
+            self.times.push(times);
+            return;
+        }
+        let former = core::mem::replace(&mut self.segments[index], segment);
+        let former_times = core::mem::replace(&mut self.times[index], times);
+        self.spare.keep(former, former_times);
+    }
+
+    /// Takes the last plan out of the run.
+    fn set_last_aside(&mut self) {
+        if let (Some(segment), Some(times)) = (self.segments.pop(), self.times.pop()) {
+            self.spare.keep(segment, times);
+        }
     }
 
     fn run_segment(&mut self, index: usize, profile: bool, context: &mut dyn Context) -> Result<(), Error> {
         let segment = &self.segments[index];
-        if profile && self.times.len() <= index {
-            self.times.resize_with(index + 1, StepTimes::default);
-        }
         let memory = Memory::new(&self.graph, segment, self.arena.as_mut_slice(), &mut self.slots);
         for (s, step) in segment.steps.iter().enumerate() {
             context.check_cancelled().map_err(|e| locate(&self.graph, step, e.into()))?;

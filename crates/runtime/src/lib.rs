@@ -11,6 +11,7 @@ mod options;
 mod pool;
 mod profile;
 mod shared;
+mod spare;
 
 pub use cancel::CancelToken;
 pub use executor::Executor;

@@ -27,9 +27,9 @@ impl SharedModel {
     #[must_use]
     pub fn new(model: Model, registry: Registry) -> Self {
         Self {
+            packs: PackCache::releasing(model.source().clone()),
             model: Arc::new(model),
             registry: Arc::new(registry),
-            packs: PackCache::default(),
             graphs: Mutex::default(),
         }
     }

@@ -37,6 +37,52 @@ impl Avx512 {
     }
 }
 
+impl Avx512 {
+    /// Transposes a block of sixteen rows of sixteen 32-bit cells; strides count bytes.
+    ///
+    /// # Safety
+    /// The CPU must have AVX-512 (somebody has the token), and the block must lie within both sides, which must not
+    /// overlap.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) unsafe fn transpose_block(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
+        let mut a = [_mm512_setzero_si512(); 16];
+        for (row, a) in a.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *a = unsafe { _mm512_loadu_si512(from.add(row * from_stride).cast()) };
+        }
+        // Cells, pairs and fours of neighbouring rows are interleaved within the quarters of the vectors ...
+        let mut b = a;
+        for i in (0..16).step_by(2) {
+            b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+            b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+        }
+        for i in (0..16).step_by(4) {
+            a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+            a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+            a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+            a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+        }
+        // ... and then the quarters themselves: even ones and odd ones, twice.
+        for i in 0..4 {
+            b[i] = _mm512_shuffle_i32x4::<0x88>(a[i], a[i + 4]);
+            b[i + 4] = _mm512_shuffle_i32x4::<0xdd>(a[i], a[i + 4]);
+            b[i + 8] = _mm512_shuffle_i32x4::<0x88>(a[i + 8], a[i + 12]);
+            b[i + 12] = _mm512_shuffle_i32x4::<0xdd>(a[i + 8], a[i + 12]);
+        }
+        for i in 0..4 {
+            a[i] = _mm512_shuffle_i32x4::<0x88>(b[i], b[i + 8]);
+            a[i + 4] = _mm512_shuffle_i32x4::<0x88>(b[i + 4], b[i + 12]);
+            a[i + 8] = _mm512_shuffle_i32x4::<0xdd>(b[i], b[i + 8]);
+            a[i + 12] = _mm512_shuffle_i32x4::<0xdd>(b[i + 4], b[i + 12]);
+        }
+        for (column, a) in a.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_storeu_si512(to.add(column * to_stride).cast(), *a) };
+        }
+    }
+}
+
 impl Avx512Vnni {
     /// The token, if the running CPU has all parts.
     pub fn detect() -> Option<Self> {

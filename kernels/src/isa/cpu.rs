@@ -126,6 +126,16 @@ impl Cpu {
         }
     }
 
+    /// The token of AVX-512, if it is there.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn avx512(self) -> Option<Avx512> {
+        match self {
+            Self::Avx512(isa) => Some(isa),
+            other => other.vnni().map(Avx512Vnni::base),
+        }
+    }
+
     /// The token of the 8-bit dot products of AVX-512, if they are there.
     #[cfg(target_arch = "x86_64")]
     #[inline]

@@ -2,8 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::dot::{Dot, DotKernel, dispatch_bytes, dispatch_words};
-use crate::isa::{Cpu, Isa};
+use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
+use crate::cpu::movement::{transpose, transpose_cells};
+use crate::isa::{Cpu, Isa, IsaNarrow};
+use crate::par::{Par, SharedMut};
 
 /// Weights as they lie in a tensor of bytes.
 #[derive(Copy, Clone, Debug)]
@@ -14,13 +16,21 @@ pub enum Bytes<'a> {
     Unsigned(&'a [u8]),
 }
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
     /// The weight at `index` as a signed number.
     #[inline(always)]
     pub(super) fn get(self, index: usize) -> i8 {
         match self {
             Self::Signed(bytes) => bytes[index],
             Self::Unsigned(bytes) => (bytes[index] ^ 0x80) as i8,
+        }
+    }
+
+    /// The bytes as they are stored.
+    fn raw(self) -> &'a [u8] {
+        match self {
+            Self::Signed(bytes) => bytemuck::cast_slice(bytes),
+            Self::Unsigned(bytes) => bytes,
         }
     }
 
@@ -48,6 +58,93 @@ pub struct Matrix<'a> {
     pub col_stride: usize,
     /// Distance between rows.
     pub depth_stride: usize,
+}
+
+impl Matrix<'_> {
+    /// Packs the columns from `first` on into a panel `width` columns wide whose rows come `step` at a time.
+    fn pack_panel(&self, cpu: Cpu, first: usize, width: usize, step: usize, panel: &mut [i8]) {
+        let cols = width.min(self.cols - first);
+        // What is written has no gaps but behind the last column and the last row.
+        if cols < width {
+            panel.fill(0);
+        }
+        let turned = match step {
+            _ if self.depth_stride != 1 => 0,
+            2 | 4 => self.turn_steps(cpu, first, cols, width, step, panel),
+            _ => 0,
+        };
+        panel[turned * width..].fill(0);
+        for k in turned..self.depth {
+            let row = &mut panel[k / step * width * step..][k % step..];
+            for (col, weight) in row.iter_mut().step_by(step).take(cols).enumerate() {
+                *weight = self.bytes.get((first + col) * self.col_stride + k * self.depth_stride);
+            }
+        }
+    }
+
+    /// Packs the whole steps of two or four rows that lie together; says how many rows those are.
+    fn turn_steps(
+        &self,
+        cpu: Cpu,
+        first: usize,
+        cols: usize,
+        width: usize,
+        step: usize,
+        panel: &mut [i8],
+    ) -> usize {
+        let rows = self.depth / step * step;
+        if rows == 0 || cols == 0 {
+            return 0;
+        }
+        let from = &self.bytes.raw()[first * self.col_stride..][..(cols - 1) * self.col_stride + rows];
+        let packed = &mut panel[..rows * width];
+        let (source, target) = (from.as_ptr(), packed.as_mut_ptr().cast());
+        let (col_stride, row_stride) = (self.col_stride, width * step);
+        // SAFETY: `from` ends with the last column's rows, `packed` has as many steps of `width` columns, and a shared and
+        // an exclusive borrow do not overlap.
+        unsafe {
+            match step {
+                4 => transpose_cells(cpu, source, col_stride, target, row_stride, cols, rows / 4),
+                _ => transpose::<2>(source, col_stride as isize, target, row_stride as isize, cols, rows / 2),
+            }
+        }
+        if let Bytes::Unsigned(_) = self.bytes {
+            for row in packed.chunks_exact_mut(row_stride) {
+                row[..cols * step].iter_mut().for_each(|weight| *weight ^= i8::MIN);
+            }
+        }
+        rows
+    }
+}
+
+/// Sums of the columns of one packed panel: its dot products with ones.
+struct ColumnSums<'a> {
+    data: &'a [i8],
+    /// One for each column of the panel.
+    sums: &'a mut [i32],
+}
+
+impl DotKernel for ColumnSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) {
+        const MOST_DEPTH: usize = 4;
+        const { assert!(D::DEPTH <= MOST_DEPTH) };
+        let ones = [D::Lhs::pack(1 - D::Lhs::rest(0), 0); MOST_DEPTH];
+        // SAFETY: there are as many as a step takes.
+        let ones = unsafe { dot.lhs(ones.as_ptr()) };
+        let row_bytes = self.sums.len() * D::DEPTH;
+        for (at, sums) in self.sums.chunks_exact_mut(D::V::LANES).enumerate() {
+            let mut total = dot.isa().splat_i32(0);
+            for row in self.data.chunks_exact(row_bytes) {
+                let weights = &row[at * D::DEPTH * D::V::LANES..][..D::DEPTH * D::V::LANES];
+                // SAFETY: the slice has as many weights as a step takes.
+                total = dot.dot(total, ones, unsafe { dot.rhs(weights.as_ptr()) });
+            }
+            dot.isa().store_i32(total, sums);
+        }
+    }
 }
 
 /// Width of the activations that weights are packed for.
@@ -134,22 +231,21 @@ impl PackLayout {
     /// If the matrix has another shape or is larger than its tensor, or the memory is smaller than
     /// [`PackLayout::data_len`] and [`PackLayout::sums_len`].
     pub fn pack<'a>(&self, matrix: Matrix<'_>, data: &'a mut [i8], sums: &'a mut [i32]) -> PackedRef<'a> {
-        let Matrix { bytes, zero, cols, depth, col_stride, depth_stride } = matrix;
+        let Matrix { bytes, zero, cols, depth, .. } = matrix;
         assert_eq!((cols, depth), (self.cols, self.depth), "the layout is for another matrix");
         let (data, sums) = (&mut data[..self.data_len()], &mut sums[..self.sums_len()]);
-        data.fill(0);
-        sums.fill(0);
-        let step = self.step;
-        for (col, sum) in sums[..cols].iter_mut().enumerate() {
-            let first = col / self.panel_cols * self.panel_cols;
+        let panel_bytes = (self.panel_cols * self.col_bytes).max(1);
+        let each_sums = SharedMut::new(sums);
+        Par::for_packing(data.len()).chunks_mut(data, panel_bytes, |panel, data| {
+            let first = panel * self.panel_cols;
             let width = self.panel_cols.min(self.padded_cols - first);
-            let panel = &mut data[first * self.col_bytes..][..width * self.col_bytes];
-            let at = (col - first) * step;
-            for k in 0..depth {
-                let weight = bytes.get(col * col_stride + k * depth_stride);
-                panel[k / step * width * step + at + k % step] = weight;
-                *sum = sum.wrapping_add(i32::from(weight));
-            }
+            matrix.pack_panel(self.cpu, first, width, self.step, data);
+            // SAFETY: the columns of two panels are not the same.
+            let sums = unsafe { each_sums.range(first, width) };
+            self.dispatch(ColumnSums { data, sums });
+        });
+        if self.col_bytes == 0 {
+            sums.fill(0);
         }
         PackedRef { layout: *self, zero: zero - bytes.offset(), data, sums }
     }
@@ -237,5 +333,60 @@ impl DotKernel for Layout {
             panel_cols: D::VECTORS * D::V::LANES,
             element_bytes: size_of::<D::Lhs>(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::int8::tests::Noise;
+
+    /// What [`PackLayout::pack`] says, weight by weight.
+    fn pack_one_by_one(layout: &PackLayout, matrix: Matrix<'_>) -> (Vec<i8>, Vec<i32>) {
+        let (mut data, mut sums) = (vec![0; layout.data_len()], vec![0i32; layout.sums_len()]);
+        for (col, sum) in sums[..matrix.cols].iter_mut().enumerate() {
+            let first = col / layout.panel_cols * layout.panel_cols;
+            let width = layout.panel_cols.min(layout.padded_cols - first);
+            for k in 0..matrix.depth {
+                let weight = matrix.bytes.get(col * matrix.col_stride + k * matrix.depth_stride);
+                let step = k / layout.step * width * layout.step;
+                data[first * layout.col_bytes + step + (col - first) * layout.step + k % layout.step] =
+                    weight;
+                *sum += i32::from(weight);
+            }
+        }
+        (data, sums)
+    }
+
+    #[test]
+    fn every_weight_has_its_place() {
+        let mut noise = Noise(9);
+        let mut wrong = Vec::new();
+        for (cols, depth) in
+            [(0, 3), (3, 0), (1, 1), (5, 3), (16, 4), (33, 63), (48, 64), (40, 65), (70, 130), (300, 300)]
+        {
+            let bytes: Vec<i8> = noise.bytes(cols * depth, |byte| byte as i8);
+            let unsigned: &[u8] = bytemuck::cast_slice(&bytes);
+            let rows = [
+                ("columns together", Bytes::Signed(&bytes), depth, 1),
+                ("unsigned", Bytes::Unsigned(unsigned), depth, 1),
+                ("rows together", Bytes::Signed(&bytes), 1, cols),
+            ];
+            for (name, bytes, col_stride, depth_stride) in rows {
+                let matrix = Matrix { bytes, zero: 3, cols, depth, col_stride, depth_stride };
+                for (cpu, width) in
+                    Cpu::all().into_iter().flat_map(|cpu| [(cpu, Width::Bytes), (cpu, Width::Words)])
+                {
+                    let layout = PackLayout::new(cpu, width, cols, depth);
+                    // What was there before must not matter.
+                    let (mut data, mut sums) = (vec![77; layout.data_len()], vec![77; layout.sums_len()]);
+                    layout.pack(matrix, &mut data, &mut sums);
+                    if (data, sums) != pack_one_by_one(&layout, matrix) {
+                        wrong.push(format!("{} {width:?} {name} {cols}x{depth}", cpu.name()));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

@@ -13,7 +13,7 @@ use crate::par::Par;
 use crate::reference;
 
 /// Numbers without a pattern.
-struct Noise(u64);
+pub(super) struct Noise(pub(super) u64);
 
 impl Noise {
     fn next(&mut self) -> u64 {
@@ -21,7 +21,7 @@ impl Noise {
         self.0 >> 33
     }
 
-    fn bytes<T>(&mut self, len: usize, of: impl Fn(u8) -> T) -> Vec<T> {
+    pub(super) fn bytes<T>(&mut self, len: usize, of: impl Fn(u8) -> T) -> Vec<T> {
         (0..len).map(|_| of(self.next() as u8)).collect()
     }
 }

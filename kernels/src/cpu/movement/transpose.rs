@@ -2,6 +2,8 @@
 
 /// Rows and columns of a block: eight vectors of eight, so that both sides of a block stay in registers or L1.
 const BLOCK: usize = 8;
+/// Neighbouring blocks that are done one after another: of elements of four bytes they share the source's cache lines.
+const BLOCKS_TOGETHER: usize = 2;
 
 /// Writes `to[c][r] = from[r][c]` for elements of `N` bytes.
 ///
@@ -10,7 +12,7 @@ const BLOCK: usize = 8;
 ///
 /// # Safety
 /// All `rows * columns` elements must lie within both sides, which must not overlap.
-pub(super) unsafe fn transpose<const N: usize>(
+pub(in crate::cpu) unsafe fn transpose<const N: usize>(
     from: *const u8,
     from_stride: isize,
     to: *mut u8,
@@ -18,24 +20,44 @@ pub(super) unsafe fn transpose<const N: usize>(
     rows: usize,
     columns: usize,
 ) {
-    for c in (0..columns).step_by(BLOCK) {
+    for group in (0..columns).step_by(BLOCK * BLOCKS_TOGETHER) {
         for r in (0..rows).step_by(BLOCK) {
-            let (height, width) = (BLOCK.min(rows - r), BLOCK.min(columns - c));
-            // SAFETY: the block lies within the matrix.
-            unsafe {
-                let from = from.offset(r as isize * from_stride).add(c * N);
-                let to = to.offset(c as isize * to_stride).add(r * N);
-                if (height, width) == (BLOCK, BLOCK) {
-                    whole_block::<N>(from, from_stride, to, to_stride);
-                } else {
-                    for i in 0..width {
-                        for j in 0..height {
-                            let element =
-                                from.offset(j as isize * from_stride).add(i * N).cast::<[u8; N]>().read();
-                            to.offset(i as isize * to_stride).add(j * N).cast::<[u8; N]>().write(element);
-                        }
+            for c in (group..columns.min(group + BLOCK * BLOCKS_TOGETHER)).step_by(BLOCK) {
+                let (height, width) = (BLOCK.min(rows - r), BLOCK.min(columns - c));
+                // SAFETY: the block lies within the matrix.
+                unsafe {
+                    let from = from.offset(r as isize * from_stride).add(c * N);
+                    let to = to.offset(c as isize * to_stride).add(r * N);
+                    if (height, width) == (BLOCK, BLOCK) {
+                        whole_block::<N>(from, from_stride, to, to_stride);
+                    } else {
+                        part_of_block::<N>(from, from_stride, to, to_stride, height, width);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Transposes a block of fewer rows or columns, element by element.
+///
+/// # Safety
+/// The block must lie within both sides, which must not overlap.
+#[inline(always)]
+unsafe fn part_of_block<const N: usize>(
+    from: *const u8,
+    from_stride: isize,
+    to: *mut u8,
+    to_stride: isize,
+    height: usize,
+    width: usize,
+) {
+    for i in 0..width {
+        for j in 0..height {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let element = from.offset(j as isize * from_stride).add(i * N).cast::<[u8; N]>().read();
+                to.offset(i as isize * to_stride).add(j * N).cast::<[u8; N]>().write(element);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::aligned::AlignedBuf;
+use crate::cpu::movement::transpose_cells;
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::Par;
@@ -38,18 +39,8 @@ impl PackedF32 {
 
     /// Packs `weights[n][k]` of checked size.
     pub(crate) fn from_rows(cpu: Cpu, n: usize, k: usize, bias: Option<&[f32]>, weights: &[f32]) -> Self {
-        /// Weights of a column that are taken together: what a cache line holds.
-        const RUN: usize = 16;
         Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
-            // Run by run the part of the panel that is written stays in the first-level cache.
-            for (from, packed) in (0..k).step_by(RUN).zip(packed.chunks_mut(RUN * width)) {
-                for column in 0..columns {
-                    let run = &weights[(first + column) * k..][from..k.min(from + RUN)];
-                    for (row, &weight) in packed.chunks_exact_mut(width).zip(run) {
-                        row[column] = weight;
-                    }
-                }
-            }
+            turn_columns(cpu, &weights[first * k..][..columns * k], columns, k, width, packed);
         })
     }
 
@@ -66,7 +57,11 @@ impl PackedF32 {
     ) -> Result<Self, ShapeError> {
         ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
         ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
-        Ok(Self::with(cpu, n, k, bias, |at, k| weights[k * n + at]))
+        Ok(Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+            for (row, weights) in packed.chunks_exact_mut(width).zip(weights.chunks_exact(n)) {
+                row[..columns].copy_from_slice(&weights[first..first + columns]);
+            }
+        }))
     }
 
     /// Packs the weights that `weight(n, k)` gives.
@@ -75,7 +70,7 @@ impl PackedF32 {
         n: usize,
         k: usize,
         bias: Option<&[f32]>,
-        weight: impl Fn(usize, usize) -> f32,
+        weight: impl Fn(usize, usize) -> f32 + Sync + Send,
     ) -> Self {
         Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
             for (k, row) in packed.chunks_exact_mut(width).enumerate() {
@@ -93,19 +88,18 @@ impl PackedF32 {
         n: usize,
         k: usize,
         bias: Option<&[f32]>,
-        panel_weights: impl Fn(usize, usize, usize, &mut [f32]),
+        panel_weights: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send,
     ) -> Self {
         let layout = Layout::new(cpu, n, k);
         let mut data = AlignedBuf::zeros(layout.len());
-        for panel in 0..layout.panels() {
+        let par = Par::for_packing(size_of_val(&data[..]));
+        par.chunks_mut(&mut data, layout.whole_panel(), |panel, packed| {
             let (first, columns, width) = layout.columns(panel);
-            let (start, len) = layout.place(panel);
-            let packed = &mut data[start..start + len];
             if let Some(bias) = bias {
                 packed[..columns].copy_from_slice(&bias[first..first + columns]);
             }
             panel_weights(first, columns, width, &mut packed[width..]);
-        }
+        });
         Self { cpu, n, k, data: Arc::new(data) }
     }
 
@@ -142,6 +136,7 @@ impl PackedF32 {
 /// Where the panels of a packed matrix lie.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Layout {
+    cpu: Cpu,
     lanes: usize,
     n: usize,
     k: usize,
@@ -149,11 +144,16 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(cpu: Cpu, n: usize, k: usize) -> Self {
-        Self { lanes: cpu.lanes(), n, k }
+        Self { cpu, lanes: cpu.lanes(), n, k }
     }
 
     pub(crate) fn panels(self) -> usize {
         self.n.div_ceil(2 * self.lanes)
+    }
+
+    /// Values of a panel of two vectors of columns.
+    fn whole_panel(self) -> usize {
+        2 * self.lanes * (self.k + 1)
     }
 
     /// First column, number of columns, and width in memory.
@@ -165,7 +165,7 @@ impl Layout {
 
     /// Start and length in memory.
     pub(crate) fn place(self, panel: usize) -> (usize, usize) {
-        (panel * 2 * self.lanes * (self.k + 1), self.columns(panel).2 * (self.k + 1))
+        (panel * self.whole_panel(), self.columns(panel).2 * (self.k + 1))
     }
 
     /// Values in all panels.
@@ -210,19 +210,28 @@ impl<'a> Panels<'a> {
 /// Packs a matrix that is only known at run time: `b[k][n]`, or `b[n][k]` when `transposed`, without a bias.
 pub(crate) fn pack_at_run_time(layout: Layout, b: &[f32], transposed: bool, packed: &mut [f32], par: Par) {
     let (n, k) = (layout.n, layout.k);
-    let whole = 2 * layout.lanes * (k + 1);
-    par.chunks_mut(&mut packed[..layout.len()], whole, |panel, packed| {
+    par.chunks_mut(&mut packed[..layout.len()], layout.whole_panel(), |panel, packed| {
         let (first, columns, width) = layout.columns(panel);
-        packed[..width].fill(0.0);
-        for (at, row) in packed[width..].chunks_exact_mut(width).enumerate() {
-            if transposed {
-                for (column, value) in row[..columns].iter_mut().enumerate() {
-                    *value = b[(first + column) * k + at];
-                }
-            } else {
+        let (bias, packed) = packed.split_at_mut(width);
+        bias.fill(0.0);
+        if transposed {
+            turn_columns(layout.cpu, &b[first * k..][..columns * k], columns, k, width, packed);
+        }
+        for (at, row) in packed.chunks_exact_mut(width).enumerate() {
+            if !transposed {
                 row[..columns].copy_from_slice(&b[at * n + first..][..columns]);
             }
             row[columns..].fill(0.0);
         }
     });
+}
+
+/// Writes `packed[at][column] = from[column][at]` for columns of `k` values and packed rows of `width`.
+fn turn_columns(cpu: Cpu, from: &[f32], columns: usize, k: usize, width: usize, packed: &mut [f32]) {
+    assert!(columns <= width && from.len() >= columns * k && packed.len() >= k * width);
+    let stride = |values: usize| values * size_of::<f32>();
+    let (from, to) = (from.as_ptr().cast(), packed.as_mut_ptr().cast());
+    // SAFETY: both sides were checked to hold `columns * k` values at their strides, and a shared and an exclusive borrow
+    // do not overlap.
+    unsafe { transpose_cells(cpu, from, stride(k), to, stride(width), columns, k) }
 }
