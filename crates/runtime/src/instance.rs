@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    AlignedBytes, Context, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape, TensorValue, is_sized,
+    AlignedBytes, Context, InputData, InputView, Inputs, Io, OpError, OutputView, Outputs, Shape,
+    TensorValue, is_sized,
 };
-use smallvec::SmallVec;
 
 use ferrolite_plan::{Content, Error, ErrorKind, Graph, Known, Place, Segment, Step, compile};
 
@@ -286,8 +286,16 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         // SAFETY: as above.
         unsafe { memory.output(o) }
     };
-    let inputs: SmallVec<[InputView<'_>; 8]> = step.inputs.iter().map(input).collect();
-    // Few steps have more outputs or states than fit here without allocating.
+    // Few steps have more operands than fit here without allocating.
+    let absent = InputView { dtype: TensorType::Float32, shape: &[], data: InputData::Absent };
+    let few: [InputView<'_>; 4] = core::array::from_fn(|i| step.inputs.get(i).map_or(absent, input));
+    let many: Vec<InputView<'_>>;
+    let inputs = if step.inputs.len() <= few.len() {
+        &few[..step.inputs.len()]
+    } else {
+        many = step.inputs.iter().map(input).collect();
+        &many[..]
+    };
     let mut few: [OutputView<'_>; 4] =
         core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));
     let mut many = Vec::new();
@@ -305,7 +313,7 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
     // SAFETY: as above; scratch is checked against all operands.
     let scratch = unsafe { memory.scratch(step.scratch) };
     let mut io = Io {
-        inputs: Inputs::new(&inputs),
+        inputs: Inputs::new(inputs),
         outputs: Outputs::new(outputs),
         states: Outputs::new(states),
         scratch,
