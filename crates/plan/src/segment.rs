@@ -90,9 +90,7 @@ impl Segment {
     /// Whether the plan holds for what the slots now contain.
     #[must_use]
     pub fn fits(&self, slots: &[TensorValue]) -> bool {
-        // Element by element: shapes are shorter than a call is long.
-        let same = |a: &Shape, b: &Shape| a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a == b);
-        self.shape_deps.iter().all(|(t, shape)| same(slots[*t].shape(), shape))
+        self.shape_deps.iter().all(|(t, shape)| slots[*t].shape() == shape)
             && self.value_deps.iter().all(|(t, value)| slots[*t].bytes() == value.bytes())
     }
 }

@@ -59,6 +59,7 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// While the view lives, no view of the same bytes may be written. Operands of one step of the segment this memory
     /// was made for satisfy that among each other.
+    #[inline]
     pub unsafe fn input<'v>(&'v self, operand: &'v StepOperand) -> InputView<'v> {
         let mut shape: &[usize] = &operand.shape;
         let data = match operand.place {

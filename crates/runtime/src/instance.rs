@@ -288,9 +288,12 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
     };
     // Few steps have more operands than fit here without allocating.
     let absent = InputView { dtype: TensorType::Float32, shape: &[], data: InputData::Absent };
-    let few: [InputView<'_>; 4] = core::array::from_fn(|i| step.inputs.get(i).map_or(absent, input));
+    let mut few = [absent; 4];
     let many: Vec<InputView<'_>>;
     let inputs = if step.inputs.len() <= few.len() {
+        for (view, operand) in few.iter_mut().zip(&step.inputs) {
+            *view = input(operand);
+        }
         &few[..step.inputs.len()]
     } else {
         many = step.inputs.iter().map(input).collect();
