@@ -1,5 +1,8 @@
 //! Spreading tiles of work over threads.
 
+#[cfg(feature = "threads")]
+mod shares;
+
 /// How many threads a kernel may use.
 ///
 /// Work is handed out in tiles whose number depends on the problem alone, and a reduction is never split by
@@ -52,24 +55,28 @@ impl Par {
 
     /// The scheduling, compiled once: hundreds of kernels come through here, and a call per tile costs nothing.
     fn run_tiles(self, tiles: usize, run: &(dyn Fn(usize) + Sync)) {
+        self.run_shares(tiles, self.threads, &|_, tile| run(tile));
+    }
+
+    /// Calls `run` with a number below `workers` and a tile, for every tile. No two calls with the same number run at
+    /// the same time.
+    fn run_shares(self, tiles: usize, workers: usize, run: &(dyn Fn(usize, usize) + Sync)) {
         #[cfg(feature = "threads")]
-        if self.threads > 1 && tiles > 1 {
-            let next = core::sync::atomic::AtomicUsize::new(0);
-            // Each worker claims the next tile when it is done with one: no splitting costs, even load.
-            let work = || {
-                loop {
-                    let tile = next.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-                    if tile >= tiles {
-                        break;
+        {
+            let workers = workers.min(self.threads).min(tiles);
+            if workers > 1 {
+                let shares = shares::Shares::new(tiles, workers);
+                crate::team::run(workers - 1, &|worker| {
+                    while let Some(tile) = shares.take(worker) {
+                        run(worker, tile);
                     }
-                    run(tile);
-                }
-            };
-            crate::team::run(self.threads.min(tiles) - 1, &work);
-            return;
+                });
+                return;
+            }
         }
+        let _ = workers;
         for tile in 0..tiles {
-            run(tile);
+            run(0, tile);
         }
     }
 
@@ -111,19 +118,10 @@ impl Par {
     ) {
         let buffers = scratch.len().checked_div(scratch_len).unwrap_or(self.threads);
         assert!(buffers > 0, "scratch needs room for one buffer of {scratch_len} elements");
-        let workers = self.threads.min(buffers).min(tiles);
-        let next = core::sync::atomic::AtomicUsize::new(0);
         let shared = SharedMut::new(scratch);
-        Self { threads: workers.max(1) }.for_each_tile(workers, |worker| {
-            // SAFETY: each worker is run once, and the ranges of two workers do not overlap.
-            let buffer = unsafe { shared.range(worker * scratch_len, scratch_len) };
-            loop {
-                let tile = next.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-                if tile >= tiles {
-                    break;
-                }
-                run(tile, buffer);
-            }
+        self.run_shares(tiles, buffers, &|worker, tile| {
+            // SAFETY: no two calls with the same number run at once, and the ranges of two numbers do not overlap.
+            run(tile, unsafe { shared.range(worker * scratch_len, scratch_len) });
         });
     }
 

@@ -26,8 +26,9 @@ pub struct Team {
     members: Vec<JoinHandle<()>>,
 }
 
-/// What a member is called to: claim tiles until none is left.
-type Work<'a> = dyn Fn() + Sync + 'a;
+/// What a member is called to: claim tiles until none is left. The argument is its place in the team, from 1 on; the
+/// leader's is 0.
+type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
 struct Shared {
     /// The number of the present work in the upper half, then how many members may join it, whether they still may,
@@ -135,7 +136,7 @@ impl Team {
         let helpers = helpers.min(self.members.len());
         if helpers == 0 || self.shared.taken.swap(true, Ordering::Acquire) {
             // Whoever leads now has the members; this work is done without them.
-            return work();
+            return work(0);
         }
         let shared = &*self.shared;
         // SAFETY: the work is dropped from sight, and nobody is at it any more, before this function returns or unwinds:
@@ -155,7 +156,7 @@ impl Team {
                 member.thread().unpark();
             }
         }
-        work();
+        work(0);
         drop(close);
         if shared.panicked.swap(false, Ordering::Relaxed) {
             let payload = shared.payload.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -213,7 +214,7 @@ impl Shared {
                 seen = number(state);
                 rounds = 0;
                 if self.join(state) {
-                    self.help();
+                    self.help(index + 1);
                 }
             } else if rounds < SPINS + YIELDS {
                 pause(&mut rounds);
@@ -241,11 +242,11 @@ impl Shared {
         false
     }
 
-    /// Does the present work; the member has been counted in.
-    fn help(&self) {
+    /// Does the present work as number `place`; the member has been counted in.
+    fn help(&self, place: usize) {
         // SAFETY: the leader wrote the work before it opened it, and waits for this member to leave.
         if let Some(work) = unsafe { *self.work.get() }
-            && let Err(payload) = catch_unwind(AssertUnwindSafe(work))
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(place)))
         {
             *self.payload.lock().unwrap_or_else(PoisonError::into_inner) = Some(payload);
             self.panicked.store(true, Ordering::Relaxed);
@@ -288,15 +289,16 @@ pub(crate) fn entered() -> usize {
     }
 }
 
-/// Runs `work` on the current thread and on up to `helpers` others.
+/// Runs `work` on the current thread and on up to `helpers` others, each with its place in the team: the same thread has
+/// the same place from work to work.
 pub(crate) fn run(helpers: usize, work: &Work<'_>) {
     match PLACE.get() {
-        Place::AtWork => work(),
+        Place::AtWork => work(0),
         // SAFETY: `Team::enter` borrows the team for as long as this place holds.
         Place::Entered(team) => unsafe { &*team }.lead(helpers, work),
         Place::Outside => match common() {
             Some(team) => team.lead(helpers, work),
-            None => work(),
+            None => work(0),
         },
     }
 }
@@ -309,7 +311,7 @@ mod tests {
     /// Claims tiles as kernels do and counts them.
     fn count(helpers: usize, tiles: usize) -> usize {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        run(helpers, &|| {
+        run(helpers, &|_| {
             while next.fetch_add(1, Ordering::Relaxed) < tiles {
                 done.fetch_add(1, Ordering::Relaxed);
             }
@@ -338,7 +340,7 @@ mod tests {
         let barrier = std::sync::Barrier::new(2);
         let next = AtomicUsize::new(0);
         team.enter(|| {
-            run(1, &|| {
+            run(1, &|_| {
                 if next.fetch_add(1, Ordering::Relaxed) < 2 {
                     barrier.wait();
                 }
@@ -353,7 +355,7 @@ mod tests {
         let inner = AtomicUsize::new(0);
         let next = AtomicUsize::new(0);
         team.enter(|| {
-            run(2, &|| {
+            run(2, &|_| {
                 while next.fetch_add(1, Ordering::Relaxed) < 8 {
                     inner.fetch_add(count(2, 5), Ordering::Relaxed);
                 }
@@ -379,7 +381,7 @@ mod tests {
             for _ in 0..20 {
                 let next = AtomicUsize::new(0);
                 let failed = catch_unwind(AssertUnwindSafe(|| {
-                    run(2, &|| {
+                    run(2, &|_| {
                         while next.fetch_add(1, Ordering::Relaxed) < 50 {
                             assert!(next.load(Ordering::Relaxed) < 25, "half way");
                         }

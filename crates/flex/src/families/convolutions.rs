@@ -4,7 +4,6 @@ use ferrolite_kernels::cpu::float::conv::ConvShape;
 use ferrolite_kernels::cpu::gradient::{
     ConvFilterGrad, ConvInputGrad, DepthwiseGradShape, depthwise_filter_grad, depthwise_input_grad,
 };
-use ferrolite_kernels::par::Par;
 use ferrolite_ops::{
     FnKernel, InferError, Kernel, LowerCx, Node, OpError, OpSpec, OutputShapes, Shape, one, types,
 };
@@ -109,13 +108,11 @@ fn lower_filter<const N: usize>(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box
     let def = NodeDef::of(node)?;
     let shape = conv_shape::<N>(&def, node.shape(0)?, &node.output(0)?.shape, node.shape(2)?)?;
     let gradient = ConvFilterGrad::new(cx.cpu, shape)?;
-    let scratch = floats(gradient.scratch_len(Par::new(cx.threads)));
     let ops = ops(&shape, gradient.output());
     Ok(FnKernel::new(format!("f32_conv_filter_grad_{}", cx.cpu.name()), move |io, cx| {
         let (x, dy) = (io.inputs.get(0)?, io.inputs.get(2)?);
-        Ok(gradient.run(x, dy, io.outputs.get(0)?, as_floats(io.scratch), cx.par())?)
+        Ok(gradient.run(x, dy, io.outputs.get(0)?, cx.par())?)
     })
-    .scratch(scratch)
     .ops(ops)
     .boxed())
 }

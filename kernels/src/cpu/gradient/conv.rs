@@ -1,33 +1,28 @@
-//! Gradients of convolutions with respect to filter and input, as matrix products.
-//!
-//! The filter's gradient is the product of the windows, transposed, and the output's gradient; windows are gathered a tile of
-//! rows at a time and never materialised. The input's gradient is the product of the output's gradient and the
-//! filter, each row of which is added where its window lies.
+//! The gradient of a convolution's input: the product of the output's gradient and the filter, each row of which is added
+//! where its window lies. Sizes, for the filter's gradient too.
 
 use super::activation::add;
 use crate::cpu::float::conv::ConvShape;
 use crate::cpu::float::epilogue::{Activation, Epilogue};
-use crate::cpu::float::gemm::{
-    Layout, MAX_ROWS, Panels, Product, RowSource, Strided, pack_at_run_time, product,
-};
+use crate::cpu::float::gemm::{Layout, Panels, Product, Strided, pack_at_run_time, product};
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::Par;
 
-/// Output positions whose products are summed before the sum is added to the others.
+/// Output positions whose windows are computed before they are added.
 const POSITIONS: usize = 512;
 
 /// What both gradients know of a convolution.
 #[derive(Clone, Copy, Debug)]
-struct Geometry {
-    shape: ConvShape,
-    output: [usize; 3],
-    in_group: usize,
-    out_group: usize,
+pub(super) struct Geometry {
+    pub(super) shape: ConvShape,
+    pub(super) output: [usize; 3],
+    pub(super) in_group: usize,
+    pub(super) out_group: usize,
 }
 
 impl Geometry {
-    fn new(shape: ConvShape) -> Result<Self, ShapeError> {
+    pub(super) fn new(shape: ConvShape) -> Result<Self, ShapeError> {
         let output = shape.output()?;
         Ok(Self {
             shape,
@@ -47,7 +42,7 @@ impl Geometry {
         self.shape.taps() * self.in_group
     }
 
-    fn input_len(&self) -> usize {
+    pub(super) fn input_len(&self) -> usize {
         self.shape.input.iter().product::<usize>() * self.shape.in_channels
     }
 
@@ -70,166 +65,11 @@ impl Geometry {
         Some(place)
     }
 
-    fn check(&self, input: usize, filter: usize, gradient: usize) -> Result<(), ShapeError> {
+    pub(super) fn check(&self, input: usize, filter: usize, gradient: usize) -> Result<(), ShapeError> {
         let ConvShape { batch, out_channels, .. } = self.shape;
         ShapeError::check("input", batch * self.input_len(), input)?;
         ShapeError::check("filter", self.filter_rows() * out_channels, filter)?;
         ShapeError::check("gradient of the output", batch * self.pixels() * out_channels, gradient)
-    }
-}
-
-/// The gradient of a convolution's filter `[depth, height, width, in_channels / groups, out_channels]`.
-#[derive(Clone, Debug)]
-pub struct ConvFilterGrad {
-    cpu: Cpu,
-    geometry: Geometry,
-}
-
-impl ConvFilterGrad {
-    /// Prepares for a convolution of these sizes.
-    ///
-    /// # Errors
-    /// Those of [`ConvShape::output`].
-    pub fn new(cpu: Cpu, shape: ConvShape) -> Result<Self, ShapeError> {
-        Ok(Self { cpu, geometry: Geometry::new(shape)? })
-    }
-
-    /// Depth, height and width of the output.
-    pub fn output(&self) -> [usize; 3] {
-        self.geometry.output
-    }
-
-    fn positions(&self) -> usize {
-        (self.geometry.shape.batch * self.geometry.pixels()).min(POSITIONS)
-    }
-
-    fn parts(&self, par: Par) -> [usize; 4] {
-        let g = &self.geometry;
-        [
-            Layout::new(self.cpu, g.out_group, self.positions()).len(),
-            par.scratch_len(MAX_ROWS * self.positions()),
-            g.filter_rows() * g.shape.out_channels,
-            if g.shape.groups > 1 { self.positions() * g.out_group } else { 0 },
-        ]
-    }
-
-    /// Floats of scratch that [`ConvFilterGrad::run`] needs.
-    pub fn scratch_len(&self, par: Par) -> usize {
-        self.parts(par).iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
-    }
-
-    /// Computes the gradient from the input and the gradient of the output, both channels-last.
-    ///
-    /// # Errors
-    /// If a slice does not have the convolution's size.
-    pub fn run(
-        &self,
-        input: &[f32],
-        gradient: &[f32],
-        filter: &mut [f32],
-        scratch: &mut [f32],
-        par: Par,
-    ) -> Result<(), ShapeError> {
-        let g = &self.geometry;
-        g.check(input.len(), filter.len(), gradient.len())?;
-        ShapeError::check_at_least("scratch", self.scratch_len(par), scratch.len())?;
-        let [packed, gathered, sums, _] = self.parts(par);
-        let (packed, scratch) = scratch.split_at_mut(packed);
-        let (gathered, scratch) = scratch.split_at_mut(gathered);
-        let (sums, columns) = scratch.split_at_mut(sums);
-        filter.fill(0.0);
-        let total = g.shape.batch * g.pixels();
-        let channels = g.shape.out_channels;
-        for first in (0..total).step_by(POSITIONS) {
-            let count = POSITIONS.min(total - first);
-            let rows = &gradient[first * channels..][..count * channels];
-            for group in 0..g.shape.groups {
-                let right = if g.shape.groups == 1 {
-                    rows
-                } else {
-                    let columns = &mut columns[..count * g.out_group];
-                    for (to, from) in columns.chunks_exact_mut(g.out_group).zip(rows.chunks_exact(channels)) {
-                        to.copy_from_slice(&from[group * g.out_group..][..g.out_group]);
-                    }
-                    columns
-                };
-                let layout = Layout::new(self.cpu, g.out_group, count);
-                pack_at_run_time(layout, right, false, packed, par);
-                let source = Windows { geometry: g, input, first, count, group };
-                let weights = Panels { layout, data: packed };
-                let column = group * g.out_group;
-                let epilogue = Epilogue::new(Activation::None);
-                let work = Product { source: &source, rows: g.filter_rows(), weights, column, epilogue };
-                product(self.cpu, &work, sums, gathered, par)?;
-            }
-            add(sums, filter);
-        }
-        Ok(())
-    }
-}
-
-/// Rows of the filter's gradient: what lies under one tap in one channel, for a run of output positions.
-struct Windows<'a> {
-    geometry: &'a Geometry,
-    input: &'a [f32],
-    first: usize,
-    count: usize,
-    group: usize,
-}
-
-impl RowSource<f32> for Windows<'_> {
-    fn taps(&self) -> usize {
-        1
-    }
-    fn depth(&self) -> usize {
-        self.count
-    }
-    fn scratch_len(&self) -> usize {
-        MAX_ROWS * self.count
-    }
-    fn locate(
-        &self,
-        first: usize,
-        rows: usize,
-        height: usize,
-        scratch: &mut [f32],
-        pieces: &mut [*const f32],
-    ) {
-        let g = self.geometry;
-        let (pixels, image) = (g.pixels(), g.input_len());
-        let mut row = 0;
-        while row < rows {
-            // Rows of one tap are neighbouring channels.
-            let (tap, channel) = ((first + row) / g.in_group, (first + row) % g.in_group);
-            let run = (g.in_group - channel).min(rows - row);
-            for k in 0..self.count {
-                let position = self.first + k;
-                match g.under(position % pixels, tap) {
-                    Some(place) => {
-                        let start = position / pixels * image
-                            + place * g.shape.in_channels
-                            + self.group * g.in_group
-                            + channel;
-                        for (r, &value) in self.input[start..start + run].iter().enumerate() {
-                            scratch[(row + r) * self.count + k] = value;
-                        }
-                    }
-                    None => {
-                        for r in 0..run {
-                            scratch[(row + r) * self.count + k] = 0.0;
-                        }
-                    }
-                }
-            }
-            row += run;
-        }
-        for (row, piece) in pieces[..height].iter_mut().enumerate() {
-            let start = row.min(rows - 1) * self.count;
-            *piece = scratch[start..start + self.count].as_ptr();
-        }
-    }
-    fn output(&self, row: usize) -> usize {
-        row * self.geometry.shape.out_channels
     }
 }
 

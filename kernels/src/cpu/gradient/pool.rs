@@ -133,26 +133,30 @@ pub fn max_pool_grad(
 ) -> Result<(), ShapeError> {
     shape.check(input.len(), gradient.len())?;
     shape.check(out.len(), gradient.len())?;
+    let pixels = shape.input.iter().product::<usize>();
+    ShapeError::check_at_least("numbers for an image's pixels", pixels, u32::MAX as usize)?;
     per_image(shape.input_len(), out, par, |image, out| {
         let input = &input[image * shape.input_len()..][..shape.input_len()];
         let gradient = &gradient[image * shape.output_len()..][..shape.output_len()];
         let channels = shape.channels;
         out.fill(0.0);
-        let mut best: Vec<(f32, usize)> = vec![(f32::MIN, usize::MAX); channels];
+        // Apart, so that comparing becomes vector code. The number of an image's pixels fits, see below.
+        let (mut best, mut at) = (vec![0f32; channels], vec![0u32; channels]);
         shape.windows(|pixel, places| {
-            best.fill((f32::MIN, usize::MAX));
+            let Some(first) = places.next() else { return };
+            best.copy_from_slice(&input[first * channels..][..channels]);
+            at.fill(first as u32);
             for place in places {
-                for (best, &x) in best.iter_mut().zip(&input[place * channels..][..channels]) {
-                    if best.1 == usize::MAX || x > best.0 {
-                        *best = (x, place);
-                    }
+                let values = &input[place * channels..][..channels];
+                for ((best, at), &x) in best.iter_mut().zip(&mut at).zip(values) {
+                    let greater = x > *best;
+                    *best = if greater { x } else { *best };
+                    *at = if greater { place as u32 } else { *at };
                 }
             }
             let gradient = &gradient[pixel * channels..][..channels];
-            for (channel, ((_, place), g)) in best.iter().zip(gradient).enumerate() {
-                if *place != usize::MAX {
-                    out[place * channels + channel] += g;
-                }
+            for (channel, (&place, g)) in at.iter().zip(gradient).enumerate() {
+                out[place as usize * channels + channel] += g;
             }
         });
     });
