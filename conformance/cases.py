@@ -49,6 +49,7 @@ class Case:
     source: str = ""
     answers: list = field(default_factory=list)
     expected: object = None  # function of one run's inputs that gives its outputs, in place of `answers`
+    otherwise: object = None  # likewise, but asked only where LiteRT has no kernel for the case
     undelegated: bool = False  # XNNPACK's answer is of no use; the vectors hold that of LiteRT's own kernels
 
     @property
@@ -85,6 +86,8 @@ class Case:
             return np.asarray(steps).astype(NUMPY[dtype])
         if dtype in ("INT4", "UINT4"):
             low, high = (-7 if low is None else low, 7) if dtype == "INT4" else (0, 15)
+        if dtype == "INT2":
+            low, high = -2, 1
         if quant is None and dtype in ("INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64") and low is None:
             low, high = (0 if dtype.startswith("U") else -50), 50
         limits = np.iinfo(NUMPY[dtype])

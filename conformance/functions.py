@@ -418,3 +418,119 @@ def local(draw, size, radius, alpha):
 def leaky(draw, shape):
     layer_slopes = draw.array("float32", shape[-1:], 0.1, 0.4)
     return (lambda x: tf.nn.relu(x) + -layer_slopes * tf.nn.relu(-x)), [draw.array("float32", shape)]
+
+
+# Recurrent layers. The converter fuses Keras' LSTM into one operator where it knows the batch; the others become loops, or, unrolled,
+# one step after the other. Cells of TensorFlow 1 are the ones that the converter's own tests use.
+STEPS = ((1, 4, 3), (2, 5, 4), (3, 1, 2))
+
+
+def with_weights(draw, layer, shape):
+    """A built Keras layer whose weights are drawn."""
+    layer.build((None, *shape[1:]))
+    layer.set_weights([draw.array("float32", w.shape, -0.6, 0.6) for w in layer.get_weights()])
+    return layer
+
+
+def recurrent(name, make):
+    """A Keras layer; `make(units, **options)` builds it."""
+
+    @sweep(name, quantizable=True, open_=("none", "first"), size=STEPS, units=(1, 4, 9), sequences=(True, False), backwards=(False, True),
+           unroll=(False, True), activation=("tanh", "relu"))
+    def build(draw, size, units, sequences, backwards, unroll, activation):
+        layer = make(units, return_sequences=sequences, go_backwards=backwards, unroll=unroll, activation=activation)
+        return with_weights(draw, layer, size), [draw.array("float32", size, -2, 2)]
+
+
+recurrent("LSTM", tf.keras.layers.LSTM)
+recurrent("SIMPLE_RNN", tf.keras.layers.SimpleRNN)
+recurrent("GRU", tf.keras.layers.GRU)
+recurrent("GRU_RESET_BEFORE", lambda units, **options: tf.keras.layers.GRU(units, reset_after=False, **options))
+
+
+@sweep("RECURRENT_STACK", quantizable=True, open_=("none", "first"), size=STEPS, kind=("LSTM", "GRU", "SimpleRNN"), units=(2, 5), masked=(False, True))
+def stack(draw, size, kind, units, masked):
+    """Two layers, the second of which reads the first one's sequence; or one whose first step is masked out."""
+    layers = [with_weights(draw, getattr(tf.keras.layers, kind)(units, return_sequences=True), size)]
+    layers.append(with_weights(draw, getattr(tf.keras.layers, kind)(units + 1), (*size[:2], units)))
+    mask = np.arange(size[1]) > 0 if masked and size[1] > 1 else None
+
+    def call(x):
+        known = None if mask is None else tf.broadcast_to(mask, (size[0], size[1]))
+        return layers[1](layers[0](x, mask=known))
+
+    return call, [draw.array("float32", size, -2, 2)]
+
+
+@sweep("BIDIRECTIONAL", quantizable=True, open_=("none", "first"), size=STEPS, kind=("LSTM", "GRU", "SimpleRNN"), units=(2, 5), merge=("concat", "sum", "ave"),
+       sequences=(True, False))
+def both_ways(draw, size, kind, units, merge, sequences):
+    layer = tf.keras.layers.Bidirectional(getattr(tf.keras.layers, kind)(units, return_sequences=sequences), merge_mode=merge)
+    return with_weights(draw, layer, size), [draw.array("float32", size, -2, 2)]
+
+
+@sweep("RECURRENT_STATES", quantizable=True, open_=("none", "first"), size=STEPS, kind=("LSTM", "GRU", "SimpleRNN"), units=(2, 5))
+def states(draw, size, kind, units):
+    """The states come in and go out."""
+    layer = with_weights(draw, getattr(tf.keras.layers, kind)(units, return_sequences=True, return_state=True), size)
+    count = 2 if kind == "LSTM" else 1
+    inputs = [draw.array("float32", size, -2, 2)] + [draw.array("float32", (size[0], units), -1, 1) for _ in range(count)]
+    return (lambda x, *state: layer(x, initial_state=list(state) if count > 1 else state[0])), inputs
+
+
+def cell_of(draw, kind, features, units):
+    """A recurrent step in plain operators: the state before and the input to the state after."""
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[kind]
+    w, b = draw.array("float32", (features + units, gates * units), -0.6, 0.6), draw.array("float32", (gates * units,), -0.3, 0.3)
+
+    def step(x, state):
+        hidden = state[0]
+        if kind == "rnn":
+            return [tf.tanh(tf.matmul(tf.concat([x, hidden], 1), w) + b)]
+        if kind == "gru":
+            r, z = tf.split(tf.sigmoid(tf.matmul(tf.concat([x, hidden], 1), w[:, : 2 * units]) + b[: 2 * units]), 2, 1)
+            c = tf.tanh(tf.matmul(tf.concat([x, r * hidden], 1), w[:, 2 * units :]) + b[2 * units :])
+            return [z * hidden + (1 - z) * c]
+        i, j, f, o = tf.split(tf.matmul(tf.concat([x, hidden], 1), w) + b, 4, 1)
+        cell = tf.sigmoid(f + 1.0) * state[1] + tf.sigmoid(i) * tf.tanh(j)
+        return [tf.sigmoid(o) * tf.tanh(cell), cell]
+
+    return step, 2 if kind == "lstm" else 1
+
+
+@sweep("STATIC_RNN", quantizable=True, open_=("none",), size=STEPS, kind=("rnn", "gru", "lstm"), units=(2, 5))
+def static_steps(draw, size, kind, units):
+    """One step after the other, as TensorFlow 1's static_rnn lays them out."""
+    step, count = cell_of(draw, kind, size[2], units)
+
+    def call(x):
+        state, outputs = [tf.zeros((size[0], units))] * count, []
+        for part in tf.unstack(x, axis=1):
+            state = step(part, state)
+            outputs.append(state[0])
+        return tf.stack(outputs, 1)
+
+    return call, [draw.array("float32", size, -2, 2)]
+
+
+@sweep("DYNAMIC_RNN", quantizable=True, open_=("none",), size=STEPS, kind=("rnn", "gru", "lstm"), units=(2, 5), lengths=(False, True))
+def dynamic_steps(draw, size, kind, units, lengths):
+    """A loop over time with sequences of different lengths, as TensorFlow 1's dynamic_rnn."""
+    step, count = cell_of(draw, kind, size[2], units)
+
+    def call(x, *ends):
+        turned = tf.transpose(x, (1, 0, 2))
+        start = [tf.zeros((size[0], units)) for _ in range(count)]
+
+        def body(t, state, outputs):
+            after = step(turned[t], state)
+            if ends:
+                alive = tf.expand_dims(t < ends[0], 1)
+                after = [tf.where(alive, new, old) for new, old in zip(after, state)]
+            return t + 1, after, tf.tensor_scatter_nd_update(outputs, [[t]], [after[0]])
+
+        outputs = tf.zeros((size[1], size[0], units))
+        return tf.while_loop(lambda t, *_: t < size[1], body, (tf.constant(0), start, outputs))[2]
+
+    ends = [draw.rng.integers(0, size[1] + 1, size[0]).astype(np.int32)] if lengths else []
+    return call, [draw.array("float32", size, -2, 2), *ends]

@@ -63,7 +63,18 @@ def convert(function, arrays, mode, which):
     specs = [tf.TensorSpec(open_shape(a.shape, which), tf.as_dtype("string" if a.dtype == object else a.dtype), f"x{k}") for k, a in enumerate(arrays)]
     module = tf.Module()
     module.call = tf.function(lambda *x: function(*x), input_signature=specs)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.call.get_concrete_function()], module)
+    concrete = module.call.get_concrete_function()
+    if not concrete.variables:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+        return converted(converter, arrays, mode)
+    module.held = list(concrete.variables)  # those of Keras layers are known to the function only
+    with tempfile.TemporaryDirectory() as directory:
+        tf.saved_model.save(module, directory, signatures={SIGNATURE: module.call})
+        return converted(tf.lite.TFLiteConverter.from_saved_model(directory, signature_keys=[SIGNATURE]), arrays, mode)
+
+
+def converted(converter, arrays, mode):
+    """The model that a converter makes with the quantization of `mode`."""
     if mode != "plain":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode == "float16":

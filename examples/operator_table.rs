@@ -1,79 +1,229 @@
-//! Writes `docs/operators.md` from the operator table and the golden vectors.
+//! Writes `docs/operators.md` from the operator table and the golden vectors, which it runs.
 //!
-//! `cargo run --release --example operator_table > docs/operators.md`; with `--check FILE` it fails if FILE differs.
+//! `cargo run --release --example operator_table > docs/operators.md`; with `--check FILE` it fails if FILE differs, with
+//! `--thin COUNT` it lists the combinations of types that have fewer cases.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use ferrolite::{OperatorInfo, operators};
+#[path = "../crates/gpu/src/claimed.rs"]
+mod claimed;
 
-/// Cases per operator.
-fn cases() -> BTreeMap<String, usize> {
-    let mut count = BTreeMap::new();
-    for file in support::vector_files() {
-        for case in support::read_cases(&file) {
-            *count.entry(case.operator).or_default() += 1;
-        }
-    }
-    count
+use ferrolite::{Cpu, OperatorInfo, TensorType, operators};
+use support::Case;
+
+/// What operators of TensorFlow's training graphs are called.
+const TRAINING: &str = "Flex";
+
+/// Cases, and how many of them agree with their vectors.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    cases: usize,
+    /// On the widest instruction set of the machine.
+    cpu: usize,
+    /// On the code that every target has.
+    portable: usize,
 }
 
-fn types(operator: &OperatorInfo) -> String {
-    if operator.types.is_empty() {
-        return "any".to_owned();
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.cpu += other.cpu;
+        self.portable += other.portable;
     }
-    let rows: Vec<String> = operator
-        .types
-        .iter()
-        .map(|(inputs, outputs)| {
-            let list = |types: &[ferrolite::TensorType]| {
-                types.iter().map(|t| t.to_string().to_lowercase()).collect::<Vec<_>>().join(" ")
+
+    /// How many of the cases agree, as a table's cell.
+    fn cell(&self, agreeing: usize) -> String {
+        match (self.cases, agreeing) {
+            (0, _) => "–".to_owned(),
+            (cases, agreeing) if cases == agreeing => "all".to_owned(),
+            (cases, agreeing) => format!("{agreeing} of {cases}"),
+        }
+    }
+}
+
+/// One combination of element types of an operator.
+struct Row {
+    types: String,
+    count: Count,
+}
+
+/// An operator with its combinations of types; one that takes any has a single row.
+struct Entry {
+    info: OperatorInfo,
+    rows: Vec<Row>,
+}
+
+impl Entry {
+    fn new(info: OperatorInfo) -> Self {
+        let row = |types| Row { types, count: Count::default() };
+        let rows = match info.types.as_slice() {
+            [] => vec![row("any".to_owned())],
+            combinations => combinations.iter().map(|(i, o)| row(arrow(i, o))).collect(),
+        };
+        Self { info, rows }
+    }
+
+    /// The row a case belongs to: by its inputs, and among several of these by its model's outputs.
+    fn row_of(&self, case: &Case) -> Option<usize> {
+        if self.info.types.is_empty() {
+            return Some(0);
+        }
+        let rows = || self.info.types.iter().enumerate();
+        let mut candidates = rows().filter(|(_, (inputs, _))| fits(inputs, &case.types));
+        let (first, second) = (candidates.next()?, candidates.next());
+        if second.is_none() {
+            return Some(first.0);
+        }
+        let exact = |(inputs, outputs): &(&[TensorType], &[TensorType])| {
+            fits(inputs, &case.types) && fits(outputs, &case.output_types)
+        };
+        rows().find(|(_, row)| exact(row)).map(|(at, _)| at)
+    }
+
+    fn total(&self) -> Count {
+        let mut total = Count::default();
+        self.rows.iter().for_each(|row| total.add(row.count));
+        total
+    }
+}
+
+/// Whether types are those of a row, whose last one stands for all further operands.
+fn fits(row: &[TensorType], types: &[String]) -> bool {
+    types.iter().enumerate().all(|(i, name)| {
+        name == "NONE" || row.get(i).or(row.last()).is_some_and(|want| want.to_string() == *name)
+    })
+}
+
+fn arrow(inputs: &[TensorType], outputs: &[TensorType]) -> String {
+    let list = |types: &[TensorType]| match types {
+        [] => "nothing".to_owned(),
+        types => types.iter().map(|t| t.to_string().to_lowercase()).collect::<Vec<_>>().join(" "),
+    };
+    if inputs == outputs { list(inputs) } else { format!("{} → {}", list(inputs), list(outputs)) }
+}
+
+/// Whether a case agrees with its vectors on an instruction set.
+fn agrees(case: &Case, cpu: Cpu) -> bool {
+    catch_unwind(AssertUnwindSafe(|| support::check(case, cpu).is_ok())).unwrap_or(false)
+}
+
+/// Every operator with its cases, which are run where `run` says so; and how many cases belong to no combination of types.
+fn entries(run: bool) -> (Vec<Entry>, usize) {
+    let mut operators = operators();
+    operators.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut entries: Vec<Entry> = operators.into_iter().map(Entry::new).collect();
+    let places: BTreeMap<String, usize> =
+        entries.iter().enumerate().map(|(i, e)| (e.info.name.clone(), i)).collect();
+    let mut strays = 0;
+    for file in support::vector_files() {
+        for case in support::read_cases(&file) {
+            let Some(&at) = places.get(&case.operator) else { continue };
+            let Some(row) = entries[at].row_of(&case) else {
+                strays += 1;
+                continue;
             };
-            if inputs == outputs { list(inputs) } else { format!("{} → {}", list(inputs), list(outputs)) }
-        })
-        .collect();
-    rows.join(", ")
+            let agreeing = |cpu| usize::from(run && agrees(&case, cpu));
+            let count = Count { cases: 1, cpu: agreeing(Cpu::detect()), portable: agreeing(Cpu::portable()) };
+            entries[at].rows[row].count.add(count);
+        }
+    }
+    (entries, strays)
 }
 
 fn table() -> String {
-    let cases = cases();
-    let mut operators = operators();
-    operators.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "# Operators\n\nWritten by `cargo run --release --example operator_table`. Types are the accepted combinations \
-         of inputs and outputs; the last one listed stands for all further operands. Cases are golden vectors of LiteRT \
-         that run in `cargo test`.\n\n| operator | versions | types | cases |\n| --- | --- | --- | --- |"
+    let (entries, _) = entries(true);
+    let (training, inference): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().partition(|e| e.info.name.starts_with(TRAINING));
+    let mut out = String::from(
+        "# Operators\n\nWritten by `cargo run --release --example operator_table`, which runs the golden vectors in \
+         `conformance/vectors`. \"CPU\" says how many of an operator's cases agree with them on the widest instruction set of \
+         the machine, \"web\" how many on the portable code, which is what WebAssembly vectors are held against. \"GPU\" says \
+         which operators have a shader; it computes in float32, and what it does not take runs on the CPU.\n\n\
+         | operator | versions | combinations of types | cases | CPU | web | GPU |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for operator in &operators {
-        let count = cases.get(&operator.name).copied().unwrap_or(0);
-        let (first, last) = operator.versions;
-        let _ = writeln!(out, "| {} | {first}–{last} | {} | {count} |", operator.name, types(operator));
+    for entry in &inference {
+        let ((first, last), total, name) = (entry.info.versions, entry.total(), &entry.info.name);
+        let gpu = if claimed::CLAIMED.contains(&name.as_str()) { "float32" } else { "" };
+        let types = if entry.info.types.is_empty() { "any".to_owned() } else { entry.rows.len().to_string() };
+        let (cpu, web) = (total.cell(total.cpu), total.cell(total.portable));
+        let _ =
+            writeln!(out, "| {name} | {first}–{last} | {types} | {} | {cpu} | {web} | {gpu} |", total.cases);
     }
-    let total: usize = cases.values().sum();
-    let _ = writeln!(out, "\n{} operators, {total} cases.", operators.len());
+    let cases: usize = inference.iter().map(|e| e.total().cases).sum();
+    let _ = writeln!(out, "\n{} operators, {cases} cases.", inference.len());
+    out.push_str(
+        "\n## By types\n\nThe accepted combinations of inputs and outputs; the last one listed stands for all further \
+         operands.\n\n| operator | types | cases | CPU | web |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for entry in &inference {
+        for Row { types, count } in &entry.rows {
+            let (cpu, web) = (count.cell(count.cpu), count.cell(count.portable));
+            let _ = writeln!(out, "| {} | {types} | {} | {cpu} | {web} |", entry.info.name, count.cases);
+        }
+    }
+    if !training.is_empty() {
+        out.push_str(
+            "\n## Training graphs\n\nOperators of TensorFlow, with the feature `flex`. The tests of `crates/flex` hold them \
+             against TensorFlow.\n\n| operator | types |\n| --- | --- |\n",
+        );
+        for entry in training {
+            let types: Vec<&str> = entry.rows.iter().map(|row| row.types.as_str()).collect();
+            let _ = writeln!(out, "| {} | {} |", entry.info.name, types.join(", "));
+        }
+    }
+    out
+}
+
+/// The combinations of types with fewer than `least` cases.
+fn thin(least: usize) -> String {
+    let (entries, strays) = entries(false);
+    let mut out = String::new();
+    let mut rows = 0;
+    for entry in entries.iter().filter(|e| !e.info.name.starts_with(TRAINING)) {
+        for row in entry.rows.iter().filter(|row| row.count.cases < least) {
+            let _ = writeln!(out, "{} | {} | {}", entry.info.name, row.types, row.count.cases);
+            rows += 1;
+        }
+    }
+    let _ =
+        writeln!(out, "{rows} combinations of types have fewer than {least} cases; {strays} cases fit none");
     out
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let text = table();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--check", path] => {
-            if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+            if std::fs::read_to_string(path).is_ok_and(|old| old == table()) {
                 return ExitCode::SUCCESS;
             }
             eprintln!("{path} is not current: cargo run --release --example operator_table > {path}");
             ExitCode::FAILURE
         }
-        _ => {
-            print!("{text}");
+        ["--thin", count] => match count.parse() {
+            Ok(count) => {
+                print!("{}", thin(count));
+                ExitCode::SUCCESS
+            }
+            Err(e) => {
+                eprintln!("--thin takes a number of cases: {e}");
+                ExitCode::FAILURE
+            }
+        },
+        [] => {
+            print!("{}", table());
             ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("unknown arguments {other:?}: --check FILE, --thin COUNT or none");
+            ExitCode::FAILURE
         }
     }
 }

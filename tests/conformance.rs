@@ -1,53 +1,15 @@
 //! Every golden vector of LiteRT through the public API, on every instruction set the machine has.
 //!
 //! `CONFORMANCE=conv_2d cargo test --test conformance -- --nocapture` runs the cases whose name contains the text, or one of
-//! several texts with commas between them.
+//! several texts with commas between them. `CONFORMANCE_CPU=portable,avx2` chooses among the instruction sets in the same way.
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ferrolite::{Cpu, Interpreter, Model, TensorType};
-use support::{Case, compare, read_cases, vector_files};
-
-/// Type, shape and bytes of every output.
-type Outputs = Vec<(TensorType, Vec<usize>, Vec<u8>)>;
-
-/// Runs a case as often as its vectors say; one list of outputs per run.
-fn run(case: &Case, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String> {
-    let model = Model::from_bytes(case.model.clone()).map_err(|e| format!("load: {e}"))?;
-    let mut interpreter =
-        Interpreter::builder(&model).cpu(cpu).threads(threads).build().map_err(|e| format!("plan: {e}"))?;
-    (0..case.runs)
-        .map(|run| {
-            for (i, bytes) in case.inputs.iter().enumerate() {
-                interpreter
-                    .set_input_bytes(i, case.part(bytes, run))
-                    .map_err(|e| format!("input {i}: {e}"))?;
-            }
-            interpreter.invoke().map_err(|e| format!("invoke: {e}"))?;
-            let output = |o: usize| {
-                let bytes = interpreter.output_bytes(o).map_err(|e| format!("output {o}: {e}"))?;
-                Ok((interpreter.outputs()[o].dtype, interpreter.output_shape(o).to_vec(), bytes.to_vec()))
-            };
-            (0..case.outputs.len()).map(output).collect()
-        })
-        .collect()
-}
-
-fn check(case: &Case, cpu: Cpu) -> Result<(), String> {
-    for (run, outputs) in run(case, cpu, 1)?.into_iter().enumerate() {
-        for (o, (dtype, shape, got)) in outputs.into_iter().enumerate() {
-            if shape != case.output_shapes[o] {
-                return Err(format!("output {o}: shape {shape:?}, expected {:?}", case.output_shapes[o]));
-            }
-            compare(dtype, &got, case.part(&case.outputs[o], run), case.tolerance)
-                .map_err(|e| format!("output {o}, run {run}: {e}"))?;
-        }
-    }
-    Ok(())
-}
+use ferrolite::Cpu;
+use support::{check, read_cases, run, vector_files};
 
 /// Cases in which the reference is not matched yet, by name; the file says why.
 fn known_differences() -> BTreeSet<String> {
@@ -56,10 +18,21 @@ fn known_differences() -> BTreeSet<String> {
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
+/// The instruction sets to run on: all, unless the environment names some.
+fn chosen_cpus() -> Vec<Cpu> {
+    let mut cpus = Cpu::all();
+    if let Ok(names) = std::env::var("CONFORMANCE_CPU") {
+        cpus.retain(|cpu| names.split(',').any(|name| name == cpu.name()));
+        assert!(!cpus.is_empty(), "this machine has none of the instruction sets '{names}'");
+    }
+    cpus
+}
+
 #[test]
 fn golden_vectors() {
     let filter = std::env::var("CONFORMANCE").unwrap_or_default();
     let chosen = |name: &str| filter.split(',').any(|text| name.contains(text));
+    let cpus = chosen_cpus();
     let known = known_differences();
     let mut still_known = BTreeSet::new();
     let mut failures = Vec::new();
@@ -70,7 +43,7 @@ fn golden_vectors() {
             let row = table.entry(case.operator.clone()).or_default();
             row.0 += 1;
             row.1.insert(case.types.join(","));
-            for cpu in Cpu::all() {
+            for &cpu in &cpus {
                 // A panic is a failure like any other, so that one does not hide the rest.
                 let result = catch_unwind(AssertUnwindSafe(|| check(case, cpu)));
                 if let Err(why) = result.unwrap_or_else(|_| Err("panicked".to_owned())) {
@@ -92,7 +65,7 @@ fn golden_vectors() {
     println!(
         "{} operators, {cases} cases on {:?}",
         table.len(),
-        Cpu::all().iter().map(|c| c.name()).collect::<Vec<_>>()
+        cpus.iter().map(|c| c.name()).collect::<Vec<_>>()
     );
     println!("{} known differences", still_known.len());
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));

@@ -27,7 +27,7 @@ def filter_quant(case, dtype, per_channel, channels, axis):
     """Quantization of a filter whose output channels lie along `axis`."""
     if dtype == "UINT8":
         return Quant(np.float32(0.9 / 128 * case.rng.uniform(0.8, 1.2)), int(case.rng.integers(110, 146)))
-    limit = {"INT8": 127, "INT4": 7}[dtype]
+    limit = {"INT8": 127, "INT4": 7, "INT2": 1}[dtype]
     scales = 0.9 / limit * case.rng.uniform(0.4, 1.3, channels if per_channel else 1)
     return Quant(scales.astype(np.float32), 0, axis)
 

@@ -16,7 +16,7 @@ def symmetric(values, dtype="INT8"):
 
 
 class Layer:
-    """Builds the operands of one LSTM; `kind` is float, hybrid or integer."""
+    """Builds the operands of one LSTM; `kind` is float, hybrid (with "_u8": the bytes in tensors of uint8) or integer."""
 
     def __init__(self, case, kind, features, units, outputs):
         self.case, self.kind, self.graph = case, kind, case.graph
@@ -29,18 +29,23 @@ class Layer:
             return self.graph.const("FLOAT32", np.round(values * 128) / 128)
         quant, integers = symmetric(values)
         self.scales[name] = float(quant.scale)
+        return self.bytes(integers, quant)
+
+    def bytes(self, integers, quant):
+        if self.kind == "hybrid_u8":
+            return self.graph.const("UINT8", integers.astype(np.int8).view(np.uint8), quant)
         return self.graph.const("INT8", integers, quant)
 
     def vector(self, name, scale, low=-0.5, high=0.5, narrow=None, raw=None):
         """A bias (int32 in `scale`), or, with `narrow`, a "peephole" or "norm" vector with its own scale."""
         values = self.case.rng.uniform(low, high, self.units if raw is None else raw).astype(np.float32)
-        if self.kind == "float" or (self.kind == "hybrid" and narrow != "peephole"):
+        hybrid = self.kind.startswith("hybrid")
+        if self.kind == "float" or (hybrid and narrow != "peephole"):
             return self.graph.const("FLOAT32", np.round(values * 128) / 128)
         if narrow:
-            dtype = "INT8" if self.kind == "hybrid" else "INT16"
-            quant, integers = symmetric(values, dtype)
+            quant, integers = symmetric(values, "INT8" if hybrid else "INT16")
             self.scales[name] = float(quant.scale)
-            return self.graph.const(dtype, integers, quant)
+            return self.bytes(integers, quant) if hybrid else self.graph.const("INT16", integers, quant)
         return self.graph.const("INT32", np.round(values / scale), Quant(np.float32(scale), 0))
 
 
@@ -91,7 +96,7 @@ def lstm(kind, features=5, units=4, steps=6, batch=2, cifg=False, peephole=False
         y = graph.output(dtype, out_quant, shape=(*shape[:2], outputs))
         graph.op("UNIDIRECTIONAL_SEQUENCE_LSTM", operands, [y], intermediates, fusedActivationFunction=ACTIVATIONS["tanh"],
                  cellClip=cell_clip, projClip=projection_clip, timeMajor=time_major, asymmetricQuantizeInputs=asymmetric)
-        case.tolerance = EXACT if integer else HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = EXACT if integer else HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(runs):
             case.feed(case.values(dtype, shape, in_quant, *((None, None) if integer else (-2.0, 2.0))))
 
@@ -126,7 +131,7 @@ def svdf(kind, features=6, units=4, rank=2, memory=5, batch=2, activation="none"
 
     def build(case):
         graph = case.graph
-        integer = kind.startswith("integer")
+        integer = kind == "integer"
         filters = units * rank
         across = case.rng.normal(0, 0.6 / np.sqrt(features), (filters, features)).astype(np.float32)
         along = case.rng.normal(0, 0.6 / np.sqrt(memory), (filters, memory)).astype(np.float32)
@@ -135,18 +140,17 @@ def svdf(kind, features=6, units=4, rank=2, memory=5, batch=2, activation="none"
         if kind == "float":
             x = graph.input("FLOAT32", (batch, features))
             weights = [graph.const("FLOAT32", np.round(across * 128) / 128), graph.const("FLOAT32", np.round(along * 128) / 128)]
-        elif kind == "hybrid":
+        elif kind.startswith("hybrid"):
             x = graph.input("FLOAT32", (batch, features))
-            quant, integers = symmetric(across)
-            time_quant, time_integers = symmetric(along)
-            weights = [graph.const("INT8", integers, quant), graph.const("INT8", time_integers, time_quant)]
+            layer = Layer(case, kind, features, units, units)
+            (quant, integers), (time_quant, time_integers) = symmetric(across), symmetric(along)
+            weights = [layer.bytes(integers, quant), layer.bytes(time_integers, time_quant)]
         else:
             x = graph.input("INT8", (batch, features), Quant(np.float32(8 / 256), 4))
-            time_type = "INT8" if kind.endswith("8") else "INT16"
             quant, integers = symmetric(across)
-            time_quant, time_integers = symmetric(along, time_type)
-            weights = [graph.const("INT8", integers, quant), graph.const(time_type, time_integers, time_quant)]
-            state_quant = Quant(np.float32(6 / (256 if time_type == "INT8" else 65536)), 0)
+            time_quant, time_integers = symmetric(along, "INT16")
+            weights = [graph.const("INT8", integers, quant), graph.const("INT16", time_integers, time_quant)]
+            state_quant = Quant(np.float32(6 / 65536), 0)
         b = None
         if with_bias:
             if integer:
@@ -154,13 +158,13 @@ def svdf(kind, features=6, units=4, rank=2, memory=5, batch=2, activation="none"
                 b = graph.const("INT32", np.round(bias / scale), Quant(scale, 0))
             else:
                 b = graph.const("FLOAT32", bias)
-        state_type = "FLOAT32" if not integer else time_type
+        state_type = "INT16" if integer else "FLOAT32"
         state = graph.tensor(state_type, (batch, memory * filters), state_quant, variable=True)
         out_type = "INT8" if integer else "FLOAT32"
         y = graph.output(out_type, Quant(np.float32(8 / 256), -6) if integer else None)
         graph.op("SVDF", [x, *weights, b, state], [y], rank=rank, fusedActivationFunction=ACTIVATIONS[activation],
                  asymmetricQuantizeInputs=asymmetric)
-        case.tolerance = EXACT if integer else HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = EXACT if integer else HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(runs):
             case.feed(case.values(x.dtype, x.shape, x.quant, *((None, None) if integer else (-2.0, 2.0))))
 
@@ -168,8 +172,8 @@ def svdf(kind, features=6, units=4, rank=2, memory=5, batch=2, activation="none"
                       "" if with_bias else "nobias", "asym" if asymmetric else "", f"runs{runs}"), build)
 
 
-for kind in ("float", "hybrid", "integer", "integer8"):
-    plain = "relu" if kind.startswith("integer") else "none"  # the integer kernel takes no other
+for kind in ("float", "hybrid", "integer"):
+    plain = "relu" if kind == "integer" else "none"  # the integer kernel takes no other
     svdf(kind, activation="relu")
     svdf(kind, activation=plain, rank=1, memory=9, batch=1, units=7)
     svdf(kind, activation=plain, with_bias=False, runs=2)

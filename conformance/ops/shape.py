@@ -10,8 +10,11 @@ PLAIN = ("FLOAT32", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL")
 HALVES = ("FLOAT16", "BFLOAT16")
 
 
-def move(op, name, dtypes, inputs, options=(), outputs=1, quantized=True, out_dtype=None):
-    """One case per type: `inputs` lists shapes (data of that type) and (type, constant values) pairs."""
+def move(op, name, dtypes, inputs, options=(), outputs=1, quantized=True, out_dtype=None, otherwise=None):
+    """One case per type: `inputs` lists shapes (data of that type) and (type, constant values) pairs.
+
+    `otherwise` gives the outputs for the data where LiteRT has no kernel.
+    """
     for dtype in dtypes:
 
         def build(case, dtype=dtype):
@@ -24,6 +27,7 @@ def move(op, name, dtypes, inputs, options=(), outputs=1, quantized=True, out_dt
                     operands.append(case.graph.input(dtype, operand, quant))
             made = [case.graph.output(out_dtype or dtype, None if out_dtype else quant) for _ in range(outputs)]
             case.graph.op(op, operands, made, **dict(options))
+            case.otherwise = otherwise
 
         add(op, label(dtype, name), build)
 

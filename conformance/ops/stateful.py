@@ -50,7 +50,7 @@ def lstm_step(kind, features=5, units=4, batch=2, cifg=False, peephole=False, pr
             intermediates.append(graph.tensor("INT8", (), hidden, name="hidden"))
         y = graph.output(dtype, out_quant, shape=(batch, outputs))
         graph.op("LSTM", operands, [y], intermediates, fusedActivationFunction=ACTIVATIONS["tanh"])
-        case.tolerance = EXACT if integer else HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = EXACT if integer else HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(runs):
             case.feed(case.values(dtype, (batch, features), in_quant, *((None, None) if integer else (-2.0, 2.0))))
 
@@ -164,7 +164,7 @@ def both_directions(kind, steps=4, batch=2, features=3, units=(4, 4), merge=True
         ys = [graph.output("FLOAT32", shape=(*shape[:2], width)) for width in widths]
         graph.op("BIDIRECTIONAL_SEQUENCE_LSTM", operands, ys, fusedActivationFunction=ACTIVATIONS["tanh"], timeMajor=time_major,
                  mergeOutputs=merge, asymmetricQuantizeInputs=asymmetric)
-        case.tolerance = HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(2):
             case.feed(*(case.values("FLOAT32", shape, None, -2.0, 2.0) for _ in graph.inputs))
 
@@ -202,7 +202,7 @@ def rnn(op, kind, features=5, units=6, steps=4, batch=2, time_major=False, activ
         y = case.graph.output("FLOAT32", shape=(*shape[:-1], units))
         case.graph.op(op, [x, *rnn_operands(case, kind, features, units, batch)], [y], asymmetricQuantizeInputs=asymmetric,
                       fusedActivationFunction=ACTIVATIONS[activation], **options)
-        case.tolerance = HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(3):
             case.feed(case.values("FLOAT32", shape, None, -2.0, 2.0))
 
@@ -236,7 +236,7 @@ def rnn_both_directions(kind, steps=3, batch=2, features=4, units=(5, 6), merge=
         ys = [graph.output("FLOAT32", shape=(*shape[:2], width)) for width in widths]
         graph.op("BIDIRECTIONAL_SEQUENCE_RNN", operands, ys, fusedActivationFunction=ACTIVATIONS["tanh"], timeMajor=time_major,
                  mergeOutputs=merge, asymmetricQuantizeInputs=asymmetric)
-        case.tolerance = HYBRID if kind == "hybrid" else FLOAT
+        case.tolerance = HYBRID if kind.startswith("hybrid") else FLOAT
         for _ in range(2):
             case.feed(*(case.values("FLOAT32", shape, None, -2.0, 2.0) for _ in graph.inputs))
 

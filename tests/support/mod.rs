@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ferrolite::TensorType;
+use ferrolite::{Cpu, Interpreter, Model, TensorType};
 use ndarray::Array1;
 use ndarray_npy::NpzReader;
 use serde_json::Value;
@@ -18,6 +18,7 @@ pub struct Case {
     pub model: Vec<u8>,
     pub inputs: Vec<Vec<u8>>,
     pub outputs: Vec<Vec<u8>>,
+    pub output_types: Vec<String>,
     pub output_shapes: Vec<Vec<usize>>,
     pub tolerance: Tolerance,
     /// How many runs the bytes of inputs and outputs hold one after the other.
@@ -68,35 +69,79 @@ fn shape(value: &Value) -> Vec<usize> {
 pub fn read_cases(path: &Path) -> Vec<Case> {
     let mut npz = NpzReader::new(File::open(path).unwrap()).unwrap();
     let index: Value = serde_json::from_slice(&array(&mut npz, "index")).unwrap();
-    let entries = index.as_array().unwrap();
-    entries
+    let data = array(&mut npz, "data");
+    let mut rest = data.as_slice();
+    let cases = index.as_array().unwrap().iter().map(|entry| read_case(entry, &mut rest)).collect();
+    assert!(rest.is_empty(), "{}: {} bytes belong to no case", path.display(), rest.len());
+    cases
+}
+
+/// One case; takes its bytes off the front of `data`.
+fn read_case(entry: &Value, data: &mut &[u8]) -> Case {
+    let list = |key: &str| entry[key].as_array().unwrap();
+    let mut parts: Vec<Vec<u8>> = list("sizes")
         .iter()
-        .enumerate()
-        .map(|(i, entry)| {
-            let list = |key: &str| entry[key].as_array().unwrap().clone();
-            let bound = entry["tolerance"]["value"].as_f64().unwrap_or(0.0);
-            Case {
-                name: entry["name"].as_str().unwrap().to_owned(),
-                operator: entry["op"].as_str().unwrap().to_owned(),
-                types: list("types").iter().map(|t| t.as_str().unwrap().to_owned()).collect(),
-                model: array(&mut npz, &format!("{i:04}.model")),
-                inputs: (0..list("inputs").len())
-                    .map(|k| array(&mut npz, &format!("{i:04}.in.{k}")))
-                    .collect(),
-                outputs: (0..list("outputs").len())
-                    .map(|k| array(&mut npz, &format!("{i:04}.out.{k}")))
-                    .collect(),
-                output_shapes: list("outputs").iter().map(shape).collect(),
-                tolerance: match entry["tolerance"]["kind"].as_str().unwrap() {
-                    "exact" => Tolerance::Exact,
-                    "step" => Tolerance::Step(bound),
-                    "float" => Tolerance::Float(bound),
-                    other => panic!("unknown tolerance {other}"),
-                },
-                runs: entry["runs"].as_u64().unwrap_or(1) as usize,
+        .map(|size| data.split_off(..size.as_u64().unwrap() as usize).unwrap().to_vec())
+        .collect();
+    let outputs = parts.split_off(1 + list("inputs").len());
+    let inputs = parts.split_off(1);
+    let bound = entry["tolerance"]["value"].as_f64().unwrap_or(0.0);
+    Case {
+        name: entry["name"].as_str().unwrap().to_owned(),
+        operator: entry["op"].as_str().unwrap().to_owned(),
+        types: list("types").iter().map(|t| t.as_str().unwrap().to_owned()).collect(),
+        model: parts.remove(0),
+        inputs,
+        outputs,
+        output_types: list("outputs").iter().map(|o| o["dtype"].as_str().unwrap().to_owned()).collect(),
+        output_shapes: list("outputs").iter().map(shape).collect(),
+        tolerance: match entry["tolerance"]["kind"].as_str().unwrap() {
+            "exact" => Tolerance::Exact,
+            "step" => Tolerance::Step(bound),
+            "float" => Tolerance::Float(bound),
+            other => panic!("unknown tolerance {other}"),
+        },
+        runs: entry["runs"].as_u64().unwrap_or(1) as usize,
+    }
+}
+
+/// Type, shape and bytes of every output.
+pub type Outputs = Vec<(TensorType, Vec<usize>, Vec<u8>)>;
+
+/// Runs a case as often as its vectors say; one list of outputs per run.
+pub fn run(case: &Case, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String> {
+    let model = Model::from_bytes(case.model.clone()).map_err(|e| format!("load: {e}"))?;
+    let mut interpreter =
+        Interpreter::builder(&model).cpu(cpu).threads(threads).build().map_err(|e| format!("plan: {e}"))?;
+    (0..case.runs)
+        .map(|run| {
+            for (i, bytes) in case.inputs.iter().enumerate() {
+                interpreter
+                    .set_input_bytes(i, case.part(bytes, run))
+                    .map_err(|e| format!("input {i}: {e}"))?;
             }
+            interpreter.invoke().map_err(|e| format!("invoke: {e}"))?;
+            let output = |o: usize| {
+                let bytes = interpreter.output_bytes(o).map_err(|e| format!("output {o}: {e}"))?;
+                Ok((interpreter.outputs()[o].dtype, interpreter.output_shape(o).to_vec(), bytes.to_vec()))
+            };
+            (0..case.outputs.len()).map(output).collect()
         })
         .collect()
+}
+
+/// Runs a case and compares every output of every run; the error says what is wrong first.
+pub fn check(case: &Case, cpu: Cpu) -> Result<(), String> {
+    for (run, outputs) in run(case, cpu, 1)?.into_iter().enumerate() {
+        for (o, (dtype, shape, got)) in outputs.into_iter().enumerate() {
+            if shape != case.output_shapes[o] {
+                return Err(format!("output {o}: shape {shape:?}, expected {:?}", case.output_shapes[o]));
+            }
+            compare(dtype, &got, case.part(&case.outputs[o], run), case.tolerance)
+                .map_err(|e| format!("output {o}, run {run}: {e}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Compares an output with what is expected; the error says how far it is off.

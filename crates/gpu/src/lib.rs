@@ -5,6 +5,7 @@
 //! `describe()` says why. Shaders are those of [`ferrolite_kernels::wgsl`].
 
 mod backend;
+mod claimed;
 mod constants;
 mod device;
 mod dispatch;

@@ -9,6 +9,7 @@ use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
 use ferrolite_ops::{InferError, Node, OpError};
 use ferrolite_plan::backend::BackendNode;
 
+use crate::claimed::CLAIMED;
 use crate::geometry::{Activation, Axis, Window, dims4, size, strides4};
 use crate::moves;
 
@@ -56,6 +57,9 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
     let OpCode::Builtin(code) = node.node.operator.code else {
         return Err("custom operators run on the CPU".into());
     };
+    if code.variant_name().is_none_or(|name| CLAIMED.binary_search(&name).is_err()) {
+        return Err("there is no shader for it".into());
+    }
     check_types(node)?;
     let n = &node.node;
     type B = BuiltinOperator;
@@ -105,7 +109,7 @@ pub(crate) fn read(node: &BackendNode<'_>) -> Result<Op, Refusal> {
         B::CONCATENATION => moves::concatenation(n),
         B::TRANSPOSE => moves::transpose(n),
         B::SLICE => moves::slice(n),
-        _ => Err("there is no shader for it".into()),
+        _ => Err("it is claimed, but nothing reads it".into()),
     }
 }
 
@@ -279,4 +283,18 @@ fn softmax(n: &Node<'_>) -> Result<Op, Refusal> {
     let total = shape.num_elements().map_err(refusal)?;
     let beta = n.options::<SoftmaxOptionsT>().map_err(refusal)?.beta;
     Ok(Op::Softmax { rows: size(total / len.max(1))?, len: size(len)?, beta })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CLAIMED;
+
+    #[test]
+    fn claimed_operators_are_sorted_and_of_the_schema() {
+        assert!(CLAIMED.is_sorted());
+        let names = ferrolite_model::BuiltinOperator::ENUM_VALUES;
+        for name in CLAIMED {
+            assert!(names.iter().any(|op| op.variant_name() == Some(name)), "{name}");
+        }
+    }
 }

@@ -43,3 +43,16 @@ impl Registry {
         self.added.iter().rev().chain(families::TABLE.iter().copied().flatten())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_operator_is_listed_twice() {
+        let registry = Registry::builtin();
+        for (i, spec) in registry.specs().iter().enumerate() {
+            assert!(registry.specs()[..i].iter().all(|other| other.key != spec.key), "{:?}", spec.key);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::support::{Workshop, digit, float_array, floats, passing_model};
 use ferrolite::TensorType;
+use ferrolite::model_file::{BuiltinOperator, ModelBuilder, Operator, Options, Signature, Tensor};
 use ferrolite_cli::npz::{Array, Element};
 
 fn most_likely(probabilities: &[f32]) -> Option<usize> {
@@ -76,6 +77,9 @@ fn samples() -> Vec<(TensorType, Array)> {
     let wide = |dtype, element: Element| sample(dtype, element, &counting[..2 * element.width()]);
     vec![
         sample(T::Bool, Element::Bool, &[1, 0]),
+        sample(T::Int2, Element::Int8, &[0xfe, 1]),
+        sample(T::Int4, Element::Int8, &[0xf8, 7]),
+        sample(T::UInt4, Element::Uint8, &[15, 8]),
         wide(T::Int8, Element::Int8),
         wide(T::Int16, Element::Int16),
         wide(T::Int32, Element::Int32),
@@ -131,6 +135,99 @@ fn other_shapes_resize() {
         workshop.write("in.npz", &[("0", array.clone())]);
         workshop.succeed("run pass.tflite --inputs in.npz --outputs out.npz");
         assert_eq!(workshop.read("out.npz"), [("0".to_owned(), array)], "{name}");
+    }
+}
+
+/// An array of the elements of `sample` in turn.
+fn reshaped(sample: &Array, shape: &[usize]) -> Array {
+    let count = shape.iter().product();
+    if let Some(strings) = sample.strings() {
+        let values: Vec<Vec<u8>> = strings.iter().cycle().take(count).map(|s| s.to_vec()).collect();
+        return Array::from_strings(shape.to_vec(), &values).expect("sized");
+    }
+    let width = sample.element().width();
+    let bytes = sample.bytes().chunks(width).cycle().take(count).flatten().copied().collect();
+    Array::new(sample.element(), shape.to_vec(), bytes).expect("sized")
+}
+
+#[test]
+fn arrays_of_every_type_keep_their_shapes() {
+    let workshop = Workshop::new();
+    let samples = samples();
+    let types: Vec<TensorType> = samples.iter().map(|(dtype, _)| *dtype).collect();
+    std::fs::write(workshop.path("pass.tflite"), passing_model(&types)).expect("writes");
+    let names: Vec<String> = types.iter().map(|dtype| format!("in_{dtype}")).collect();
+    for shape in [&[][..], &[0], &[3], &[2, 0, 3], &[1, 5]] {
+        let arrays: Vec<(&str, Array)> = names
+            .iter()
+            .zip(&samples)
+            .map(|(name, (_, sample))| (name.as_str(), reshaped(sample, shape)))
+            .collect();
+        workshop.write("in.npz", &arrays);
+        workshop.succeed("run pass.tflite --inputs in.npz --outputs out.npz --signature pass");
+        let found = workshop.read("out.npz");
+        for ((name, array), (found_name, found_array)) in arrays.iter().zip(&found) {
+            assert_eq!(found_name.strip_prefix("out_"), name.strip_prefix("in_"));
+            assert_eq!(found_array.shape(), shape, "{found_name}");
+            assert_eq!(found_array.strings(), array.strings(), "{found_name} of shape {shape:?}");
+            let same = array.strings().is_some() || found_array == array;
+            assert!(same, "{found_name} of shape {shape:?}: {found_array:?} instead of {array:?}");
+        }
+        assert_eq!(found.len(), arrays.len());
+    }
+}
+
+#[test]
+fn shapes_that_depend_on_data_are_those_of_the_run() {
+    let workshop = Workshop::new();
+    let mut builder = ModelBuilder::new();
+    let x = builder.add_tensor(0, Tensor::new("x", TensorType::Bool, &[2, 2]));
+    let y = Tensor { shape_signature: vec![-1, 2], ..Tensor::new("y", TensorType::Int64, &[1, 2]) };
+    let y = builder.add_tensor(0, y);
+    builder.add_operator(0, Operator::new(BuiltinOperator::WHERE, [x], [y], Options::None));
+    builder.set_inputs(0, [x]).set_outputs(0, [y]);
+    std::fs::write(workshop.path("where.tflite"), builder.to_bytes().expect("a valid model"))
+        .expect("writes");
+    let rows: &[(&str, [u8; 4], &[i64])] =
+        &[("some", [1, 0, 0, 1], &[0, 0, 1, 1]), ("one", [0, 1, 0, 0], &[0, 1]), ("none", [0; 4], &[])];
+    for (name, given, places) in rows {
+        let given = Array::new(Element::Bool, vec![2, 2], given.to_vec()).expect("sized");
+        workshop.write("in.npz", &[("x", given)]);
+        workshop.succeed("run where.tflite --inputs in.npz --outputs out.npz");
+        let bytes = places.iter().flat_map(|place| place.to_le_bytes()).collect();
+        let expected = Array::new(Element::Int64, vec![places.len() / 2, 2], bytes).expect("sized");
+        assert_eq!(workshop.read("out.npz"), [("0".to_owned(), expected)], "{name}");
+    }
+}
+
+#[test]
+fn each_signature_has_its_own_names() {
+    let workshop = Workshop::new();
+    let mut builder = ModelBuilder::new();
+    builder.add_subgraph("second");
+    for (subgraph, code, key) in [(0, BuiltinOperator::ABS, "absolute"), (1, BuiltinOperator::SQRT, "root")] {
+        let [x, y] =
+            ["x", "y"].map(|name| builder.add_tensor(subgraph, Tensor::new(name, TensorType::Float32, &[2])));
+        builder.add_operator(subgraph, Operator::new(code, [x], [y], Options::None));
+        builder.set_inputs(subgraph, [x]).set_outputs(subgraph, [y]);
+        builder.add_signature(Signature {
+            key: key.to_owned(),
+            inputs: vec![("value".to_owned(), x)],
+            outputs: vec![(format!("{key}_value"), y)],
+            subgraph,
+        });
+    }
+    std::fs::write(workshop.path("two.tflite"), builder.to_bytes().expect("a valid model")).expect("writes");
+    workshop.write("in.npz", &[("value", float_array(&[2], &[4.0, 9.0]))]);
+    for (key, values) in [("absolute", [4.0, 9.0]), ("root", [2.0, 3.0])] {
+        workshop.succeed(&format!("run two.tflite --inputs in.npz --outputs out.npz --signature {key}"));
+        let expected = (format!("{key}_value"), float_array(&[2], &values));
+        assert_eq!(workshop.read("out.npz"), [expected], "{key}");
+    }
+    let outcome = workshop.run("run two.tflite --signature cube");
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    for said in ["cube", "absolute", "root"] {
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
     }
 }
 

@@ -20,7 +20,7 @@ pub const SPECS: &[OpSpec] = &[
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, Int4
+            Bool, Complex64, Int4, UInt4
         ](Int32))),
     OpSpec::builtin(BuiltinOperator::REVERSE_V2, infer_reverse, lower_reverse)
         .versions(4)

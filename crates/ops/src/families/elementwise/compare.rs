@@ -21,11 +21,11 @@ pub(crate) const SPECS: &[OpSpec] = &[
     one(BuiltinOperator::EQUAL, |n, _| lower(n, "equal", EQUAL)).versions(5).types(EQUALITY),
     one(BuiltinOperator::NOT_EQUAL, |n, _| lower(n, "not_equal", NOT_EQUAL)).versions(4).types(EQUALITY),
     one(BuiltinOperator::LESS, |n, _| lower(n, "less", LESS)).versions(3).types(ORDER),
-    one(BuiltinOperator::LESS_EQUAL, |n, _| lower(n, "less_equal", LESS_EQUAL)).versions(2).types(ORDER),
+    one(BuiltinOperator::LESS_EQUAL, |n, _| lower(n, "less_equal", LESS_EQUAL)).versions(2).types(BOUND),
     one(BuiltinOperator::GREATER, |n, _| lower(n, "greater", GREATER)).versions(2).types(ORDER),
     one(BuiltinOperator::GREATER_EQUAL, |n, _| lower(n, "greater_equal", GREATER_EQUAL))
         .versions(3)
-        .types(ORDER),
+        .types(BOUND),
 ];
 
 const EQUALITY: &[TypeRow] = types![
@@ -40,10 +40,22 @@ const EQUALITY: &[TypeRow] = types![
     (UInt8) -> (Bool),
 ];
 
+/// Element types of LESS and GREATER.
 const ORDER: &[TypeRow] = types![
     (Float32) -> (Bool),
     (Float16) -> (Bool),
     (BFloat16) -> (Bool),
+    (Int16) -> (Bool),
+    (Int32) -> (Bool),
+    (Int64) -> (Bool),
+    (Int8) -> (Bool),
+    (UInt8) -> (Bool),
+];
+
+/// Element types of LESS_EQUAL and GREATER_EQUAL.
+const BOUND: &[TypeRow] = types![
+    (Float32) -> (Bool),
+    (Float16) -> (Bool),
     (Int16) -> (Bool),
     (Int32) -> (Bool),
     (Int64) -> (Bool),

@@ -113,8 +113,8 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes, option),
         (TensorType::Float32, _) => lower_hybrid(node, cx, sizes, &options),
         (TensorType::Int16, TensorType::Int16) => lower_words(node, cx, sizes, option),
-        // The reference reads the bytes as unsigned when the output is wider than they are.
-        (TensorType::Int8, _) if node.output(0)?.dtype == TensorType::Int16 => {
+        // The reference reads the bytes as unsigned when the output is of another type.
+        (TensorType::Int8, _) if node.output(0)?.dtype != TensorType::Int8 => {
             lower_integer::<u8>(node, cx, sizes, option)
         }
         (TensorType::Int8, _) => lower_integer::<i8>(node, cx, sizes, option),

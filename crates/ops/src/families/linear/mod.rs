@@ -93,6 +93,7 @@ pub const SPECS: &[OpSpec] = &[
             (Int8, Int4, Int32) -> (Int8),
             (Int8, Int2, Int32) -> (Int8),
             (Int8, Int8, Int32) -> (Int16),
+            (Int8, Int8, Int32) -> (UInt8),
             (UInt8, UInt8, Int32) -> (UInt8),
             (UInt8, UInt8, Int32) -> (Int16, UInt8),
             (Int16, Int8, Int32) -> (Int16),

@@ -80,8 +80,6 @@ const LSTM_TYPES: &[TypeRow] = types![
      Int8, Float32) -> (Float32),
     (Float32, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, Float32, Float32, Float32,
      Float32, UInt8, Float32) -> (Float32),
-    (Float32, Int8, Int8, Int8, Int8, Float32, Float32, Float32, Float32, Int8, Int8, Int8, Float32, Float32, Float32,
-     Float32, Int8, Float32) -> (Float32),
     (Int8, Int8, Int8, Int8, Int8, Int8, Int8, Int8, Int8, Int16, Int16, Int16, Int32, Int32, Int32, Int32, Int8,
      Int32, Int8, Int16) -> (Int8),
 ];
@@ -92,7 +90,6 @@ const STEP_TYPES: &[TypeRow] = &[
     LSTM_TYPES[1],
     LSTM_TYPES[2],
     LSTM_TYPES[3],
-    LSTM_TYPES[4],
     TypeRow {
         inputs: &[
             TensorType::UInt8,

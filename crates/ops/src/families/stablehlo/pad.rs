@@ -1,5 +1,4 @@
-//! STABLEHLO_PAD, which pads at the edges (taking elements away where negative) and between elements, and DILATE, which
-//! pads between elements.
+//! STABLEHLO_PAD, which pads at the edges (taking elements away where negative) and between elements.
 
 use ferrolite_model::options::StablehloPadOptionsT;
 use ferrolite_model::{BuiltinOperator, TensorType};
@@ -14,24 +13,14 @@ use crate::shape::Shape;
 use crate::spec::{OpSpec, TypeRow};
 
 /// The operators of this module.
-pub(crate) const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::STABLEHLO_PAD, infer_pad, lower_pad).inputs(2, 2).types(PADDED),
-    OpSpec::builtin(BuiltinOperator::DILATE, infer_dilate, lower_dilate).inputs(3, 3).types(DILATED),
-];
+pub(crate) const SPECS: &[OpSpec] =
+    &[OpSpec::builtin(BuiltinOperator::STABLEHLO_PAD, infer_pad, lower_pad).inputs(2, 2).types(PADDED)];
 
 /// Element types of STABLEHLO_PAD.
 const PADDED: &[TypeRow] = crate::same_types![
     Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64, Bool,
     Complex64, Complex128
 ];
-
-/// Element types of DILATE: the tensor, a factor for each dimension, and one element to pad with.
-const DILATED: &[TypeRow] = {
-    macro_rules! rows {
-        ($($t:ident)*) => { crate::types![$(($t, Int32, $t) -> ($t)),*] };
-    }
-    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Complex64 Complex128)
-};
 
 /// How the elements along one dimension are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,16 +61,17 @@ fn too_large(shape: &Shape) -> OpError {
     OpError::invalid(format!("the padded {shape} is larger than memory"))
 }
 
-fn check_single(node: &Node<'_>, i: usize) -> Result<(), OpError> {
-    if node.shape(i)?.num_elements()? == 1 {
+fn check_single(node: &Node<'_>) -> Result<(), OpError> {
+    let value = node.shape(1)?;
+    if value.num_elements()? == 1 {
         return Ok(());
     }
-    Err(OpError::invalid(format!("padding takes a single element, not a tensor of shape {}", node.shape(i)?)))
+    Err(OpError::invalid(format!("padding takes a single element, not a tensor of shape {value}")))
 }
 
 fn pad_spreads(node: &Node<'_>) -> Result<Vec<Spread>, OpError> {
     let shape = node.shape(0)?;
-    check_single(node, 1)?;
+    check_single(node)?;
     let options = node.options::<StablehloPadOptionsT>()?;
     let rank = shape.rank();
     let low = attributes::per_axis(options.edge_padding_low, rank, 0, "the padding in front")?;
@@ -94,21 +84,6 @@ fn pad_spreads(node: &Node<'_>) -> Result<Vec<Spread>, OpError> {
     spreads.collect::<Option<Vec<_>>>().ok_or_else(|| too_large(shape))
 }
 
-fn dilate_spreads(node: &Node<'_>) -> Result<Vec<Spread>, InferError> {
-    let shape = node.shape(0)?;
-    check_single(node, 2)?;
-    let factors = node.ints(1)?.to_vec();
-    if factors.len() != shape.rank() {
-        return Err(OpError::invalid(format!(
-            "{factors:?} are not one factor for each dimension of a tensor of shape {shape}"
-        ))
-        .into());
-    }
-    let factors = attributes::counts(Some(factors), shape.rank(), (1, 1), "the list of factors")?;
-    let spreads = shape.iter().zip(factors).map(|(&d, factor)| Spread::new(d, factor, 0, 0));
-    Ok(spreads.collect::<Option<Vec<_>>>().ok_or_else(|| too_large(shape))?)
-}
-
 fn result(spreads: &[Spread]) -> Result<Shape, OpError> {
     attributes::shape(spreads.iter().map(|s| s.result))
 }
@@ -117,25 +92,14 @@ fn infer_pad(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(result(&pad_spreads(node)?)?))
 }
 
-fn infer_dilate(node: &Node<'_>) -> Result<OutputShapes, InferError> {
-    Ok(one(result(&dilate_spreads(node)?)?))
-}
-
+/// Copies the kept elements over a background of input 1.
 fn lower_pad(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
-    lower("pad", node, &pad_spreads(node)?, 1)
-}
-
-fn lower_dilate(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
-    lower("dilate", node, &dilate_spreads(node)?, 2)
-}
-
-/// Copies the kept elements over a background of input `padding`.
-fn lower(name: &'static str, node: &Node<'_>, spreads: &[Spread], padding: usize) -> Lowered {
+    let spreads = pad_spreads(node)?;
     let (shape, dtype): (&Shape, TensorType) = (node.shape(0)?, node.dtype(0)?);
-    let result = result(spreads)?;
-    let moves = Moves::new(dtype)?.over(Background::Input(padding));
+    let result = result(&spreads)?;
+    let moves = Moves::new(dtype)?.over(Background::Input(1));
     if spreads.iter().any(|s| s.kept.1 == 0) {
-        return moves.kernel(name, &[&result]);
+        return moves.kernel("pad", &[&result]);
     }
     let list = |f: fn(&Spread) -> usize| spreads.iter().map(f).collect::<Vec<_>>();
     let (ends, dims) = BoxCopy {
@@ -148,7 +112,7 @@ fn lower(name: &'static str, node: &Node<'_>, spreads: &[Spread], padding: usize
         to_step: &spreads.iter().map(|s| s.step as isize).collect::<Vec<_>>(),
     }
     .strided();
-    moves.step((0, 0), ends, &dims)?.kernel(name, &[&result])
+    moves.step((0, 0), ends, &dims)?.kernel("pad", &[&result])
 }
 
 #[cfg(test)]

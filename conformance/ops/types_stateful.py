@@ -1,0 +1,132 @@
+"""Layers with state whose weights are bytes in tensors of uint8, further geometries of the others, and custom operators that are thin."""
+
+import ops.usual  # noqa: F401  draws up to a number of cases, before more are added here
+from ops.compare import verify
+from ops.control import assign_then_read
+from ops.conv import convolution, transposed
+from ops.dense import fully_connected, shuffled
+from ops.detect import postprocess
+from ops.index import number_range
+from ops.place import local_response
+from ops.recurrent import lstm, svdf
+from ops.reduce import reduction
+from ops.signal import microfrontend
+from ops.stateful import both_directions, classes, lstm_basic, lstm_narrow, lstm_step, numbers, rnn, rnn_both_directions, table
+from ops.text import TABLES, custom_table
+
+for kind in ("hybrid_u8",):
+    lstm(kind)
+    lstm(kind, features=3, units=9, steps=4, batch=1)
+    lstm(kind, runs=3, steps=3)
+    lstm(kind, time_major=True, batch=3)
+    lstm(kind, cifg=True)
+    lstm(kind, peephole=True)
+    lstm(kind, projection=3)
+    lstm(kind, normalize=True)
+    lstm(kind, asymmetric=True)
+for kind in ("hybrid_u8", "float", "hybrid", "integer"):
+    lstm_step(kind, features=3, units=6, batch=1)
+    lstm_step(kind, features=8, units=5, batch=3, runs=2)
+    lstm_step(kind, cifg=True)
+    lstm_step(kind, peephole=True)
+    lstm_step(kind, batch=1, projection=2, cifg=True)
+lstm_step("hybrid_u8")
+lstm_step("hybrid_u8", batch=1, cifg=True, peephole=True)
+lstm_step("hybrid_u8", projection=3)
+for row in [(5, 2, 1), (2, 8, 2), (7, 3, 3), (4, 4, 1), (9, 5, 2), (1, 6, 1)]:
+    lstm_basic("u8", *row)
+for sizes in [(4, 6, 3, 1), (8, 5, 4, 3), (3, 9, 7, 2), (5, 5, 5, 1), (7, 4, 2, 2)]:
+    lstm_narrow(*sizes)
+both_directions("float", batch=3)
+both_directions("float", batch=1, peephole=True)
+for kind in ("hybrid_u8",):
+    both_directions(kind)
+    both_directions(kind, merge=False)
+    both_directions(kind, merge=False, time_major=False, peephole=True)
+    both_directions(kind, batch=1, time_major=False)
+    both_directions(kind, aux="stacked", merge=False)
+    both_directions(kind, aux="crossed", merge=False)
+    both_directions(kind, projection=True)
+    both_directions(kind, batch=3)
+    rnn_both_directions(kind)
+    rnn_both_directions(kind, merge=True)
+    rnn_both_directions(kind, time_major=True)
+    rnn_both_directions(kind, time_major=True, merge=True)
+    rnn_both_directions(kind, aux="stacked")
+    rnn_both_directions(kind, aux="crossed")
+    rnn_both_directions(kind, batch=1)
+    rnn_both_directions(kind, batch=3, merge=True)
+for kind in ("float", "hybrid"):
+    rnn_both_directions(kind, batch=1)
+for kind in ("float", "hybrid", "hybrid_u8"):
+    for k, (features, units, batch) in enumerate([(3, 4, 1), (7, 5, 3), (2, 9, 2), (8, 8, 1)]):
+        activation = ("tanh", "relu", "relu6", "none")[k]
+        rnn("RNN", kind, features, units, 1, batch + 3, activation=activation)
+        rnn("UNIDIRECTIONAL_SEQUENCE_RNN", kind, features, units, 2 + k, batch + 3, time_major=k % 2 == 1, activation=activation)
+    for activation in ("relu6", "relu_n1", "none"):
+        rnn("UNIDIRECTIONAL_SEQUENCE_RNN", kind, steps=2, activation=activation)
+for activation in ("tanh", "relu", "relu6", "relu_n1", "none"):
+    rnn("RNN", "hybrid_u8", activation=activation)
+for kind in ("float", "hybrid", "hybrid_u8", "integer"):
+    plain = "relu" if kind == "integer" else "none"
+    for row in [(3, 2, 1, 4, 1), (8, 3, 2, 3, 3), (5, 5, 1, 6, 2), (12, 4, 3, 2, 1)]:
+        svdf(kind, *row, activation=plain)
+    if kind == "hybrid_u8":
+        svdf(kind)
+        svdf(kind, activation="relu")
+        svdf(kind, with_bias=False, runs=2)
+        svdf(kind, asymmetric=True)
+
+# Builtin operators of one or two types that had few cases.
+for shape, radius, bias, alpha, beta in [((1, 1, 1, 4), 1, 1.0, 1.0, 0.5), ((2, 2, 1, 6), 3, 0.5, 0.25, 1.0), ((1, 2, 2, 3), 2, 4.0, 2.0, 0.75), ((3, 1, 1, 9), 4, 1.0, 0.1, 0.25)]:
+    local_response(shape, radius, bias, alpha, beta)
+for dtype in ("INT32", "INT64"):
+    number_range(dtype, 2, 11, 3, False)
+    number_range(dtype, -3, 8, 4, True)
+for op in ("REDUCE_MIN", "REDUCE_MAX"):
+    for dtype in ("INT32", "INT64", "UINT8", "INT8", "INT16"):
+        for shape, axes in [((4,), (0,)), ((2, 3), (1,)), ((2, 2, 3), (0, 2))]:
+            reduction(op, dtype, shape, axes, len(shape) == 2)
+for dtype in ("INT32", "INT64", "INT8", "INT16"):
+    for shape, axes in [((3,), (0,)), ((2, 2), (1,)), ((2, 1, 2), (0, 1))]:
+        reduction("REDUCE_PROD", dtype, shape, axes, len(shape) == 2)
+for shape, axes in [((3,), (0,)), ((2, 4), (0,)), ((1, 3, 2), (1, 2))]:
+    reduction("MEAN", "INT32", shape, axes, False)
+for dtype in ("INT32", "INT64"):
+    for row in [(1, 2, 4), (2, 3, 1), (4, 2, 3), (1, 8, 9), (2, 6, 5)]:
+        classes(dtype, *row)
+for op in ("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL"):
+    for shape, seed, seed2, known in [((3,), 1, 2, True), ((2, 2), 99, 7, True), ((1, 5), 3, 1 << 33, True), ((2, 3), 8, 9, False)]:
+        numbers(op, shape, seed, seed2, known)
+for op in ("HASHTABLE", "HASHTABLE_IMPORT", "HASHTABLE_SIZE"):
+    table(op, *(("STRING", "INT64") if op == "HASHTABLE" else ("INT64", "STRING")))
+for names in TABLES.values():
+    for op in names:
+        for shape in [(4,), (1, 2), (3, 2), (2, 2, 2)]:
+            custom_table(names, op, "INT64", "STRING", shape)
+            custom_table(names, op, "STRING", "INT64", shape)
+
+# Products.
+for row in [((1, 4, 4, 2), 3, (2, 2)), ((2, 3, 5, 1), 4, (3, 1)), ((1, 6, 6, 3), 2, (3, 3))]:
+    convolution("DEPTHWISE_CONV_2D", "hybrid_pc", *row, note="more")
+    transposed("i16_b32", *row, "same", (2, 2))
+for rows, depth, units in [(1, 16, 8), (4, 32, 4), (1, 48, 12)]:
+    shuffled(rows, depth, units)
+fully_connected("i16_w16", (2, 6), 3)
+
+# Custom operators.
+for dtype in ("INT8", "UINT8", "INT16"):
+    for shape in [(2, 3), (5,), (1, 2, 2), (7, 1)]:
+        verify(dtype, shape, {"tolerance": 4.0, "log_if_failed": False})
+for shape in [(2, 3), (5,), (1, 2, 2), (7, 1), (3, 3), (1,), (2, 2, 2)]:
+    verify("FLOAT16", shape, {"tolerance": 0.0, "log_if_failed": False})
+for regular in (False, True):
+    for count, classes_, most in [(20, 2, 3), (25, 3, 6), (15, 1, 4)]:
+        postprocess(regular, count, classes_, most=most, dtype="UINT8", score=0.1)
+for name, samples, scale in [("floats_short", 600, 1), ("floats_long", 1800, 32), ("floats_loud", 1000, 8), ("floats_scaled", 1200, 128)]:
+    microfrontend(name, samples, floats=True, out_scale=scale, loud=20000 if name == "floats_loud" else 8000)
+for name, changes in [("floats_gain", {"enable_pcan": True}), ("floats_context", {"left_context": 1, "right_context": 1}), ("floats_no_log", {"enable_log": False})]:
+    microfrontend(name, 1000, floats=True, **changes)
+for op in ("READ_VARIABLE", "VAR_HANDLE", "ASSIGN_VARIABLE"):
+    for dtype, shape in [("FLOAT32", (7,)), ("INT32", (1, 5)), ("INT64", (2, 1, 2))]:
+        assign_then_read(op, dtype, shape)
