@@ -1,6 +1,8 @@
 //! What planning refuses, and what it leaves to the caller: models on which LiteRT crashes, and shapes that are examples.
 
-use ferrolite::model_file::{BuiltinOperator, ModelBuilder, Operator, Options, Signature, Tensor};
+use ferrolite::model_file::{
+    BuiltinOperator, ModelBuilder, Operator, Options, Signature, SparseIndices, SparseLevel, Sparsity, Tensor,
+};
 use ferrolite::{ErrorKind, Interpreter, Model, Quantization, TensorType};
 
 /// A model of one operator over inputs of shape `[1, 2, 2, 1]`.
@@ -25,6 +27,29 @@ fn one_operator(code: BuiltinOperator, inputs: &[(TensorType, Option<f32>)], out
     Model::from_bytes(builder.to_bytes().unwrap()).unwrap()
 }
 
+/// The reference takes the stored values of such a constant for a dense one's, and reads on behind them.
+#[test]
+fn sparse_constants_of_packed_integers_are_refused() {
+    for dtype in [TensorType::Int4, TensorType::UInt4, TensorType::Int2] {
+        let mut builder = ModelBuilder::new();
+        let rows = SparseLevel::Dense { size: 2 };
+        let columns = SparseLevel::Csr {
+            segments: SparseIndices::Int32(vec![0, 1, 2]),
+            indices: SparseIndices::Int32(vec![0, 1]),
+        };
+        let sparsity =
+            Sparsity { traversal_order: vec![0, 1], block_map: vec![], levels: vec![rows, columns] };
+        let tensor = Tensor { sparsity: Some(sparsity), ..Tensor::new("sparse", dtype, &[2, 2]) };
+        let x = builder.add_constant(0, tensor, vec![0x21]);
+        let y = builder.add_tensor(0, Tensor::new("y", TensorType::Float32, &[2, 2]));
+        builder.add_operator(0, Operator::new(BuiltinOperator::DEQUANTIZE, [x], [y], Options::None));
+        builder.set_outputs(0, [y]);
+        let model = Model::from_bytes(builder.to_bytes().unwrap()).unwrap();
+        let error = Interpreter::builder(&model).build().err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("'sparse'") && error.contains("export it dense"), "{dtype}: {error}");
+    }
+}
+
 #[test]
 fn what_crashes_the_reference_is_refused_by_name() {
     use BuiltinOperator as Op;
@@ -44,6 +69,13 @@ fn what_crashes_the_reference_is_refused_by_name() {
         (Op::NOT_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
         (Op::LESS, &[(Int8, Some(0.5)), (Int8, None)], Bool, SCALE),
         (Op::GREATER_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
+        (Op::ADD, &[(Int8, Some(0.5)), (Int8, Some(0.0))], Int8, "scales are positive"),
+        (Op::SUB, &[(Int16, Some(0.0)), (Int16, Some(0.5))], Int16, "scales are positive"),
+        (Op::CAST, &[(Float32, None)], Float8E4M3Fn, TYPES),
+        (Op::CAST, &[(Float8E5M2, None)], Float32, TYPES),
+        (Op::DEQUANTIZE, &[(Float8E5M2, None)], Float32, TYPES),
+        (Op::TRANSPOSE, &[(Int2, None), (Int32, None)], Int2, TYPES),
+        (Op::LESS_EQUAL, &[(BFloat16, None), (BFloat16, None)], Bool, TYPES),
         (Op::FAKE_QUANT, &[(String, None)], String, TYPES),
         (Op::MATRIX_DIAG, &[(String, None)], String, TYPES),
         (Op::MATRIX_SET_DIAG, &[(String, None), (String, None)], String, TYPES),

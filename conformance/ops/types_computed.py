@@ -68,6 +68,22 @@ for op, dtypes in ARITHMETIC.items():
     for dtype in dtypes:
         for pair in PAIRS:
             binary(op, dtype, pair, seed="little")
+
+
+def with_zeros(dtype, shape):
+    """The second factor is all zeros, for which the converter writes the scale 0. LiteRT aborts on sums of such."""
+
+    def build(case):
+        quant = case.quant(dtype)
+        x, zeros = case.graph.input(dtype, shape, quant), Quant(np.float32(0), quant.zero)
+        y = case.graph.const(dtype, np.full(shape, quant.zero), zeros)
+        case.graph.op("MUL", [x, y], [case.graph.output(dtype, case.quant(dtype))])
+
+    add("MUL", label(dtype, shape, "zero_scale"), build)
+
+
+for dtype in ("INT8", "UINT8", "INT16"):
+    with_zeros(dtype, (2, 5))
 for dtype, out in (("INT16", "INT8"), ("INT16", "UINT8")):
     for shape in LITTLE:
 

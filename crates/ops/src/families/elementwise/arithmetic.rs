@@ -8,9 +8,9 @@ use ferrolite_model::{BuiltinOperator, TensorType};
 use half::f16;
 
 use super::{
-    Activation, Lowered, affine, binary_kernel, binary_to_kernel, clamp, hot_binary_kernel, infer_broadcast,
-    input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart, split_binary_kernel,
-    unexpected,
+    Activation, Lowered, affine, binary_kernel, binary_to_kernel, clamp, factor_affine, hot_binary_kernel,
+    infer_broadcast, input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart,
+    split_binary_kernel, unexpected,
 };
 use crate::element::{Complex64, Element};
 use crate::error::OpError;
@@ -109,7 +109,7 @@ fn lower_mul(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             integer("i16_mul", node, activation, i16::wrapping_mul)
         }
         (TensorType::Int16, TensorType::Int16) => {
-            let (a, b, q) = (input_affine(node, 0)?, input_affine(node, 1)?, affine(out)?);
+            let (a, b, q) = (factor_affine(node, 0)?, factor_affine(node, 1)?, affine(out)?);
             all_symmetric(&[a, b, q])?;
             let mul =
                 MulFixed::new(a, b, q, activation.limits_fixed::<i16>(q)).ok_or_else(scales_too_far_apart)?;
@@ -278,7 +278,7 @@ fn product_8bit<T: Narrow + Element>(
     cx: &LowerCx<'_>,
     activation: Activation,
 ) -> Lowered {
-    let (a, b, out) = (input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?);
+    let (a, b, out) = (factor_affine(node, 0)?, factor_affine(node, 1)?, output_affine(node)?);
     if in_delegate_rank(node)?
         && let Some(mul) = MulFloat::new(a, b, out, activation.limits_float::<T>(out))
     {

@@ -83,6 +83,16 @@ pub(super) fn input_affine(node: &Node<'_>, i: usize) -> Result<Affine, OpError>
     affine(node.input(i)?.info)
 }
 
+/// Scale and zero point of input `i` of a product, whose scale may be zero: converters give it to tensors of nothing but
+/// zeros, and the reference multiplies with them.
+pub(super) fn factor_affine(node: &Node<'_>, i: usize) -> Result<Affine, OpError> {
+    let info = node.input(i)?.info;
+    match info.per_tensor()? {
+        (0.0, zero_point) => Ok(Affine { scale: 0.0, zero_point }),
+        _ => affine(info),
+    }
+}
+
 /// Scale and zero point of output 0.
 pub(super) fn output_affine(node: &Node<'_>) -> Result<Affine, OpError> {
     affine(node.output(0)?)
