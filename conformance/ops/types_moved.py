@@ -46,7 +46,10 @@ def fill(dtype, dims, dims_dtype):
         quant = case.quant(dtype)
         shape = case.graph.const(dims_dtype, dims)
         case.graph.op("FILL", [shape, case.graph.input(dtype, (), quant)], [case.graph.output(dtype, quant)])
-        case.otherwise = lambda value: [np.full(dims, value, NUMPY[dtype])]
+        expected = lambda value: [np.full(dims, value, NUMPY[dtype])]
+        if dtype == "STRING":  # LiteRT's strings differ from run to run
+            case.expected = expected
+        case.otherwise = expected
         case.tolerance = EXACT
 
     add("FILL", label(dtype, "all_of", dims, dims_dtype), build)
@@ -242,10 +245,9 @@ for dtype in ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32
     for index in INDICES:
         for row in ROWS:
             gathered(dtype, index, *row)
-for index in INDICES:
-    for row in [*ROWS, ((6,), (1,)), ((5, 2), (3,)), ((2, 4), (2,)), ((8,), (4,))]:
-        if len(row) < 3:
-            gathered("INT4", index, *row)
+for index in INDICES:  # LiteRT moves whole bytes: rows of an odd size come out of nowhere
+    for row in [((4, 2), (2,)), ((3, 2), ()), ((2, 2, 2), (1,)), ((5, 2), (3,)), ((2, 4), (2,)), ((3, 4), (2, 2)), ((6, 6), (1,)), ((2, 2, 4), (2,)), ((4, 2), (5,))]:
+        gathered("INT4", index, *row)
 
 
 def gathered_nd(dtype, index, shape, at):
