@@ -51,7 +51,7 @@ for sigma in (None, 0.0, 0.5):
     suppression(5, 8, sigma=sigma)
 
 
-def postprocess(regular, count, classes, most=10, per_box=1, background=True, dtype="FLOAT32", score=0.3, overlap=0.5, per_class=None, values=4):
+def postprocess(regular, count, classes, most=10, per_box=1, background=True, dtype="FLOAT32", score=0.3, overlap=0.5, per_class=None, values=4, scores_as=None):
     """TFLite_Detection_PostProcess; every output of the fast form is filled only as far as boxes are found."""
 
     def build(case):
@@ -67,6 +67,9 @@ def postprocess(regular, count, classes, most=10, per_box=1, background=True, dt
         else:
             anchor = graph.const("FLOAT32", np.round(anchors * 64) / 64)
             boxes, scores = graph.input("FLOAT32", (1, count, values)), graph.input("FLOAT32", (1, count, columns))
+        if scores_as and scores_as != dtype:
+            graph.inputs.remove(scores)
+            scores = graph.input(scores_as, (1, count, columns), Quant(np.float32(1 / 255), 0) if scores_as == "UINT8" else None)
         options = {"max_detections": most, "max_classes_per_detection": per_box, "num_classes": classes, "nms_score_threshold": score,
                    "nms_iou_threshold": overlap, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0,
                    "use_regular_nms": regular}
@@ -77,10 +80,10 @@ def postprocess(regular, count, classes, most=10, per_box=1, background=True, dt
         graph.op("TFLite_Detection_PostProcess", [boxes, scores, anchor], outputs, **options)
         encodings = case.values(boxes.dtype, boxes.shape, quant)
         given = case.rng.permutation(count * columns).reshape(1, count, columns) / (count * columns)
-        case.feed(encodings, np.round(given * 255).astype(np.uint8) if dtype == "UINT8" else given.astype(np.float32))
+        case.feed(encodings, np.round(given * 255).astype(np.uint8) if scores.dtype == "UINT8" else given.astype(np.float32))
         case.tolerance = FLOAT
 
-    flags = [name for name, on in (("background", background), (f"v{values}", values > 4), (f"per{per_class}", per_class)) if on]
+    flags = [name for name, on in (("background", background), (f"v{values}", values > 4), (f"per{per_class}", per_class), (f"scores_{(scores_as or dtype).lower()}", scores_as)) if on]
     add("TFLite_Detection_PostProcess", label("regular" if regular else "fast", dtype, f"n{count}_c{classes}_most{most}x{per_box}", *flags), build)
 
 

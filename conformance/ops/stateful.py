@@ -259,8 +259,8 @@ WORDS = np.array([b"one", b"", b"three", b"one"], object)
 NUMBERS = np.array([1, -2, 3, 1 << 40])
 
 
-def table(op, key, value):
-    """A table filled in the main graph, then asked: for values, or for its size."""
+def table(op, key, value, turns=None):
+    """A table filled in the main graph, then asked `turns` times: for values, or for its size."""
 
     def build(case):
         graph = case.graph
@@ -274,10 +274,10 @@ def table(op, key, value):
         default = np.array([-1]) if value == "INT64" else np.array([b"default"], object)
         found = graph.output(value, shape=(2, 2))
         graph.op("HASHTABLE_FIND", [handle, graph.input(key, (2, 2)), graph.const(value, default)], [found])
-        for _ in range(2):
-            case.feed(asked)
+        for turn in range(turns or 2):
+            case.feed(np.roll(asked, turn) if turns else asked)
 
-    add(op, label(key, "to", value), build)
+    add(op, label(key, "to", value, f"turns{turns}" if turns else ""), build)
 
 
 for op in ("HASHTABLE", "HASHTABLE_IMPORT", "HASHTABLE_FIND", "HASHTABLE_SIZE"):

@@ -1,18 +1,25 @@
 """Layers with state whose weights are bytes in tensors of uint8, further geometries of the others, and custom operators that are thin."""
 
+import numpy as np
+
 import ops.usual  # noqa: F401  draws up to a number of cases, before more are added here
+from cases import add, label
+from onebuild import NUMPY
 from ops.compare import verify
 from ops.control import assign_then_read
-from ops.conv import convolution, transposed
+from ops.conv import FLAVOURS, convolution, transposed
 from ops.dense import fully_connected, shuffled
 from ops.detect import postprocess
 from ops.index import number_range
+from ops.perception import pool3d, unpool
 from ops.place import local_response
+from ops.pool import resize
 from ops.recurrent import lstm, svdf
 from ops.reduce import reduction
 from ops.signal import microfrontend
 from ops.stateful import both_directions, classes, lstm_basic, lstm_narrow, lstm_step, numbers, rnn, rnn_both_directions, table
 from ops.text import TABLES, custom_table
+from ops.unary import unary
 
 for kind in ("hybrid_u8",):
     lstm(kind)
@@ -98,8 +105,10 @@ for dtype in ("INT32", "INT64"):
 for op in ("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL"):
     for shape, seed, seed2, known in [((3,), 1, 2, True), ((2, 2), 99, 7, True), ((1, 5), 3, 1 << 33, True), ((2, 3), 8, 9, False)]:
         numbers(op, shape, seed, seed2, known)
-for op in ("HASHTABLE", "HASHTABLE_IMPORT", "HASHTABLE_SIZE"):
-    table(op, *(("STRING", "INT64") if op == "HASHTABLE" else ("INT64", "STRING")))
+for op in ("HASHTABLE", "HASHTABLE_IMPORT", "HASHTABLE_FIND", "HASHTABLE_SIZE"):
+    for turns in range(1, 9):
+        table(op, "STRING", "INT64", turns)
+        table(op, "INT64", "STRING", turns)
 for names in TABLES.values():
     for op in names:
         for shape in [(4,), (1, 2), (3, 2), (2, 2, 2)]:
@@ -114,7 +123,91 @@ for rows, depth, units in [(1, 16, 8), (4, 32, 4), (1, 48, 12)]:
     shuffled(rows, depth, units)
 fully_connected("i16_w16", (2, 6), 3)
 
+FLAVOURS["i16_w16_b64"] = ("INT16", "INT16", "INT64", False)
+for shape, units in [((1, 8), 3), ((2, 12), 4), ((3, 16), 5), ((1, 5), 2), ((4, 7), 1), ((2, 10), 6), ((1, 24), 2)]:
+    fully_connected("i16_w16_b64", shape, units)
+for shape, channels, kernel in [((1, 4, 4, 2), 3, (2, 2)), ((2, 3, 5, 1), 4, (3, 1)), ((1, 6, 6, 3), 2, (3, 3)), ((1, 5, 3, 4), 5, (1, 1)), ((1, 4, 6, 1), 2, (2, 3)), ((1, 3, 3, 2), 8, (3, 3)),
+                               ((2, 4, 4, 3), 1, (2, 2)), ((1, 7, 2, 2), 4, (1, 2))]:  # fmt: skip
+    convolution("CONV_2D", "hybrid_u8", shape, channels, kernel, note="more")
+rnn("UNIDIRECTIONAL_SEQUENCE_RNN", "hybrid_u8")
+rnn_both_directions("hybrid_u8", aux="stacked", batch=3)
+for shape in [(4,), (2, 3)]:
+    unary("NEG", "FLOAT32", shape, {}, "little")
+resize("RESIZE_NEAREST_NEIGHBOR", "UINT8", (1, 2, 2, 1), (5, 3), False, False)
+resize("RESIZE_NEAREST_NEIGHBOR", "UINT8", (1, 3, 4, 2), (2, 2), False, True)
+
 # Custom operators.
+for op in ("AvgPool3D", "MaxPool3D"):
+    for dtype in ("FLOAT32", "INT8", "INT16"):
+        for padding in ("same", "valid"):
+            pool3d(op, dtype, (1, 2, 2, 2, 1), (2, 2, 2), (1, 1, 1), padding)
+            pool3d(op, dtype, (1, 3, 3, 3, 2), (1, 2, 1), (2, 2, 1), padding)
+for kind in ("FLOAT32", "INT32"):
+    for shape, extent in [((1, 2, 2, 1), (2, 2)), ((1, 6, 2, 2), (3, 1)), ((2, 2, 4, 1), (1, 2)), ((1, 4, 4, 3), (4, 2))]:
+        unpool(kind, shape, extent)
+for dtype, scores_as in (("FLOAT32", "UINT8"), ("UINT8", "FLOAT32")):
+    for regular in (False, True):
+        for count, classes_, most in [(20, 2, 3), (25, 3, 6), (15, 1, 4), (30, 4, 5)]:
+            postprocess(regular, count, classes_, most=most, dtype=dtype, score=0.1, scores_as=scores_as)
+
+
+def called(target, dtype, shape):
+    """STABLEHLO_CUSTOM_CALL of a custom operator."""
+
+    def build(case):
+        operands = [case.graph.input(dtype, shape) for _ in range(2 if target == "Atan2" else 1)]
+        case.graph.op("STABLEHLO_CUSTOM_CALL", operands, [case.graph.output(dtype, shape=shape)], callTargetName=target)
+        case.expected = lambda *arrays: [(np.arctan2 if target == "Atan2" else np.sign)(*arrays)]
+
+    add("STABLEHLO_CUSTOM_CALL", label(dtype, target.lower(), shape), build)
+
+
+for target in ("Atan2", "Sign"):
+    for dtype in ("FLOAT32", "FLOAT64"):
+        for shape in [(4,), (2, 3)]:
+            called(target, dtype, shape)
+
+
+# Random numbers that cannot but be these: none at all, those of a range of one, the only class that is possible.
+def no_numbers(op, dtype, shape):
+    def build(case):
+        case.graph.op(op, [case.graph.const("INT32", shape)], [case.graph.output(dtype, shape=shape)])
+        case.runs = [[]]
+        case.expected = lambda: [np.zeros(shape, NUMPY[dtype])]
+
+    add(op, label(dtype, shape), build)
+
+
+def one_number(dtype, shape, value):
+    def build(case):
+        limits = [case.graph.const(dtype, v) for v in (value, value + 1)]
+        case.graph.op("RandomUniformInt", [case.graph.const("INT32", shape), *limits], [case.graph.output(dtype, shape=shape)])
+        case.runs = [[]]
+        case.expected = lambda: [np.full(shape, value, NUMPY[dtype])]
+
+    add("RandomUniformInt", label(dtype, shape, "of", value).replace("-", "m"), build)
+
+
+def one_class(dtype, rows, options, samples):
+    def build(case):
+        only = case.rng.integers(0, options, rows)
+        case.graph.op("Multinomial", [case.graph.input("FLOAT32", (rows, options)), case.graph.const("INT32", samples)], [case.graph.output(dtype, shape=(rows, samples))])
+        case.feed(np.where(np.arange(options) == only[:, None], 1, -np.inf).astype(np.float32))
+        case.expected = lambda _: [np.repeat(only[:, None], samples, 1).astype(NUMPY[dtype])]
+
+    add("Multinomial", label(dtype, (rows, options), samples), build)
+
+
+for shape in [(0,), (2, 0), (0, 3), (1, 0, 2), (0, 0), (4, 0), (0, 1), (3, 2, 0)]:
+    for dtype in ("FLOAT32", "FLOAT64"):
+        no_numbers("RandomUniform", dtype, shape)
+        no_numbers("RandomStandardNormal", dtype, shape)
+for dtype in ("INT32", "INT64"):
+    for k, shape in enumerate([(3,), (2, 2), (), (1, 4), (5,), (2, 1, 3), (1,), (0,)]):
+        one_number(dtype, shape, (7, -3, 0, 100)[k % 4])
+    for row in [(1, 3, 2), (2, 4, 5), (3, 2, 1), (1, 1, 4), (2, 5, 3), (4, 3, 2), (1, 8, 6), (2, 2, 2)]:
+        one_class(dtype, *row)
+
 for dtype in ("INT8", "UINT8", "INT16"):
     for shape in [(2, 3), (5,), (1, 2, 2), (7, 1)]:
         verify(dtype, shape, {"tolerance": 4.0, "log_if_failed": False})
