@@ -113,19 +113,19 @@ fn agrees(case: &Case, cpu: Cpu) -> bool {
     catch_unwind(AssertUnwindSafe(|| support::check(case, cpu).is_ok())).unwrap_or(false)
 }
 
-/// Every operator with its cases, which are run where `run` says so; and how many cases belong to no combination of types.
-fn entries(run: bool) -> (Vec<Entry>, usize) {
+/// Every operator with its cases, which are run where `run` says so; and the names of cases that fit no combination of types.
+fn entries(run: bool) -> (Vec<Entry>, Vec<String>) {
     let mut operators = operators();
     operators.sort_by(|a, b| a.name.cmp(&b.name));
     let mut entries: Vec<Entry> = operators.into_iter().map(Entry::new).collect();
     let places: BTreeMap<String, usize> =
         entries.iter().enumerate().map(|(i, e)| (e.info.name.clone(), i)).collect();
-    let mut strays = 0;
+    let mut strays = Vec::new();
     for file in support::vector_files() {
         for case in support::read_cases(&file) {
             let Some(&at) = places.get(&case.operator) else { continue };
             let Some(row) = entries[at].row_of(&case) else {
-                strays += 1;
+                strays.push(case.name);
                 continue;
             };
             let agreeing = |cpu| usize::from(run && agrees(&case, cpu));

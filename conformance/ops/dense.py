@@ -28,7 +28,7 @@ def fully_connected(flavour, shape, units, activation="none", with_bias=True, ke
         input_quant = case.quant(dtype)
         x = graph.input(dtype, shape, input_quant)
         depth = shape[-1]
-        if flavour.startswith("i16_w16"):
+        if flavour == "i16_w16":
             quant = Quant(np.float32(1 / 32768), 0)
             w = graph.const("INT16", case.values("INT16", (units, depth), quant), quant)
         elif dynamic:

@@ -4,19 +4,21 @@ import numpy as np
 
 import ops.usual  # noqa: F401  draws up to a number of cases, before more are added here
 from cases import add, label
-from onebuild import NUMPY
+from onebuild import NUMPY, Quant
 from ops.compare import verify
 from ops.control import assign_then_read
-from ops.conv import FLAVOURS, convolution, transposed
+from ops.conv import convolution, transposed
 from ops.dense import fully_connected, shuffled
 from ops.detect import postprocess
 from ops.index import number_range
+from ops.lists import from_and_back, listed
 from ops.perception import pool3d, unpool
 from ops.place import local_response
 from ops.pool import resize
 from ops.recurrent import lstm, svdf
 from ops.reduce import reduction
 from ops.signal import microfrontend
+from ops.stablehlo import ALL_TYPES
 from ops.stateful import both_directions, classes, lstm_basic, lstm_narrow, lstm_step, numbers, rnn, rnn_both_directions, table
 from ops.text import TABLES, custom_table
 from ops.unary import unary
@@ -123,9 +125,37 @@ for rows, depth, units in [(1, 16, 8), (4, 32, 4), (1, 48, 12)]:
     shuffled(rows, depth, units)
 fully_connected("i16_w16", (2, 6), 3)
 
-FLAVOURS["i16_w16_b64"] = ("INT16", "INT16", "INT64", False)
-for shape, units in [((1, 8), 3), ((2, 12), 4), ((3, 16), 5), ((1, 5), 2), ((4, 7), 1), ((2, 10), 6), ((1, 24), 2)]:
-    fully_connected("i16_w16_b64", shape, units)
+
+
+def dense_of_words(shape, units):
+    """16-bit weights with a bias of 64 bits, which LiteRT reads as one of 32; NumPy multiplies real numbers."""
+
+    def build(case):
+        quants = Quant(np.float32(8 / 65536), 0), Quant(np.float32(1 / 32768), 0), Quant(np.float32(16 / 65536), 0)
+        w, scale = case.values("INT16", (units, shape[1]), quants[1]), float(quants[0].scale) * float(quants[1].scale)
+        b = np.round(case.rng.uniform(-1, 1, units) / scale).astype(np.int64)
+        operands = [case.graph.input("INT16", shape, quants[0]), case.graph.const("INT16", w, quants[1]), case.graph.const("INT64", b, Quant(np.float32(scale), 0))]
+        case.graph.op("FULLY_CONNECTED", operands, [case.graph.output("INT16", quants[2], shape=(shape[0], units))])
+        case.feed(case.values("INT16", shape, quants[0]))
+
+        def expected(x):
+            steps = np.rint((x.astype(np.int64) @ w.T.astype(np.int64) + b) * (scale / float(quants[2].scale)))
+            return [np.clip(steps, -32768, 32767).astype(np.int16)]
+
+        case.expected, case.tolerance = expected, ("step", 1)
+
+    add("FULLY_CONNECTED", label("words", shape, f"u{units}", "b64"), build)
+
+
+for shape, units in [((1, 8), 3), ((2, 12), 4), ((3, 16), 5), ((1, 5), 2), ((4, 7), 1), ((2, 10), 6), ((1, 24), 2), ((2, 6), 3)]:
+    dense_of_words(shape, units)
+for shape, units in [((2, 6), 3), ((1, 9), 4)]:
+    fully_connected("i16", shape, units)
+transposed("i16", (1, 3, 4, 2), 3, (2, 2), "same", (2, 1))
+transposed("i16", (1, 2, 3, 3), 2, (3, 3), "valid", (1, 2))
+for element in [(1,), (2,), (5,), (2, 2), (1, 3), (4,), (3, 2), (1, 1, 2)]:
+    for dtype in ALL_TYPES:
+        listed("TensorListFromTensor", label("from_and_back", element), dtype, element, from_and_back)
 for shape, channels, kernel in [((1, 4, 4, 2), 3, (2, 2)), ((2, 3, 5, 1), 4, (3, 1)), ((1, 6, 6, 3), 2, (3, 3)), ((1, 5, 3, 4), 5, (1, 1)), ((1, 4, 6, 1), 2, (2, 3)), ((1, 3, 3, 2), 8, (3, 3)),
                                ((2, 4, 4, 3), 1, (2, 2)), ((1, 7, 2, 2), 4, (1, 2))]:  # fmt: skip
     convolution("CONV_2D", "hybrid_u8", shape, channels, kernel, note="more")

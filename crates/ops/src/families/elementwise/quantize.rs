@@ -172,8 +172,7 @@ fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<
     })
 }
 
-/// Eight at a time by the reciprocal of the scale with halves to even; what these leave over by division, with halves away
-/// from zero.
+/// By the reciprocal of the scale: eight at a time with halves to even, what these leave over with halves away from zero.
 fn float_to_16bit(node: &Node<'_>) -> Lowered {
     const BLOCK: usize = 8;
     let out = output_affine(node)?;
@@ -184,14 +183,13 @@ fn float_to_16bit(node: &Node<'_>) -> Lowered {
         if input.len() != output.len() {
             return Err(wrong_size());
         }
-        let whole = input.len() / BLOCK * BLOCK;
-        let (blocks, rest) = output.split_at_mut(whole);
+        let shift = |steps: f32| i16::saturate(truncate_i32(f64::from(steps)).wrapping_add(out.zero_point));
+        let (blocks, rest) = output.split_at_mut(input.len() / BLOCK * BLOCK);
         for (o, &x) in blocks.iter_mut().zip(input) {
-            let steps = truncate_i32(f64::from((x * inverse).round_ties_even()));
-            *o = i16::saturate(steps.wrapping_add(out.zero_point));
+            *o = shift((x * inverse).round_ties_even());
         }
-        for (o, &x) in rest.iter_mut().zip(&input[whole..]) {
-            *o = quantize_one(x, out);
+        for (o, &x) in rest.iter_mut().zip(&input[blocks.len()..]) {
+            *o = shift((x * inverse).round());
         }
         Ok(())
     });
