@@ -192,8 +192,10 @@ fn thin(least: usize) -> String {
             rows += 1;
         }
     }
-    let _ =
-        writeln!(out, "{rows} combinations of types have fewer than {least} cases; {strays} cases fit none");
+    let _ = writeln!(out, "{rows} combinations of types have fewer than {least} cases");
+    for name in strays {
+        let _ = writeln!(out, "{name} fits no combination");
+    }
     out
 }
 

@@ -153,7 +153,7 @@ for shape, units in [((2, 6), 3), ((1, 9), 4)]:
     fully_connected("i16", shape, units)
 transposed("i16", (1, 3, 4, 2), 3, (2, 2), "same", (2, 1))
 transposed("i16", (1, 2, 3, 3), 2, (3, 3), "valid", (1, 2))
-for element in [(1,), (2,), (5,), (2, 2), (1, 3), (4,), (3, 2), (1, 1, 2)]:
+for element in [(6,), (2,), (5,), (2, 2), (1, 3), (4,), (3, 2), (1, 1, 2)]:
     for dtype in ALL_TYPES:
         listed("TensorListFromTensor", label("from_and_back", element), dtype, element, from_and_back)
 for shape, channels, kernel in [((1, 4, 4, 2), 3, (2, 2)), ((2, 3, 5, 1), 4, (3, 1)), ((1, 6, 6, 3), 2, (3, 3)), ((1, 5, 3, 4), 5, (1, 1)), ((1, 4, 6, 1), 2, (2, 3)), ((1, 3, 3, 2), 8, (3, 3)),

@@ -172,7 +172,8 @@ fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<
     })
 }
 
-/// By the reciprocal of the scale: eight at a time with halves to even, what these leave over with halves away from zero.
+/// Eight at a time by the reciprocal of the scale with halves to even; what these leave over by division in double
+/// precision, with halves away from zero.
 fn float_to_16bit(node: &Node<'_>) -> Lowered {
     const BLOCK: usize = 8;
     let out = output_affine(node)?;
@@ -183,13 +184,13 @@ fn float_to_16bit(node: &Node<'_>) -> Lowered {
         if input.len() != output.len() {
             return Err(wrong_size());
         }
-        let shift = |steps: f32| i16::saturate(truncate_i32(f64::from(steps)).wrapping_add(out.zero_point));
+        let shift = |steps: f64| i16::saturate(truncate_i32(steps).wrapping_add(out.zero_point));
         let (blocks, rest) = output.split_at_mut(input.len() / BLOCK * BLOCK);
         for (o, &x) in blocks.iter_mut().zip(input) {
-            *o = shift((x * inverse).round_ties_even());
+            *o = shift(f64::from((x * inverse).round_ties_even()));
         }
         for (o, &x) in rest.iter_mut().zip(&input[blocks.len()..]) {
-            *o = shift((x * inverse).round());
+            *o = shift((f64::from(x) / f64::from(out.scale)).round());
         }
         Ok(())
     });
