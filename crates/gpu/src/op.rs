@@ -294,7 +294,7 @@ mod tests {
         assert!(CLAIMED.is_sorted());
         let names = ferrolite_model::BuiltinOperator::ENUM_VALUES;
         for name in CLAIMED {
-            assert!(names.iter().any(|op| op.variant_name() == Some(name)), "{name}");
+            assert!(names.iter().any(|op| op.variant_name() == Some(*name)), "{name}");
         }
     }
 }

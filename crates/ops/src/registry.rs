@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn no_operator_is_listed_twice() {
         let registry = Registry::builtin();
-        for (i, spec) in registry.specs().iter().enumerate() {
-            assert!(registry.specs()[..i].iter().all(|other| other.key != spec.key), "{:?}", spec.key);
+        for (i, spec) in registry.specs().enumerate() {
+            assert!(registry.specs().take(i).all(|other| other.key != spec.key), "{:?}", spec.key);
         }
     }
 }
