@@ -184,7 +184,7 @@ fn runs(g: &Geometry, plan: &Plan, place: &Place) -> Vec<Run> {
         let end = bounds.filter(|&bound| bound > x).min().unwrap_or(g.output[2]);
         let mut valid = ranges.filter(|(_, range)| range.contains(&x)).map(|(tap, _)| tap);
         if let Some(first) = valid.next() {
-            let last = valid.last().unwrap_or(first);
+            let last = valid.next_back().unwrap_or(first);
             let rows = place.rows.start.max(first * g.in_group)..place.rows.end.min((last + 1) * g.in_group);
             runs.push(Run { first: x, count: end - x, rows });
         }
@@ -303,7 +303,7 @@ impl Outer<'_> {
 
     #[inline(always)]
     fn tile<S: Isa, const M: usize>(&self, isa: S) -> usize {
-        match (self.columns > S::LANES, self.columns % S::LANES == 0) {
+        match (self.columns > S::LANES, self.columns.is_multiple_of(S::LANES)) {
             (true, true) => self.sum::<S, M, 2, false>(isa),
             (true, false) => self.sum::<S, M, 2, true>(isa),
             (false, true) => self.sum::<S, M, 1, false>(isa),
