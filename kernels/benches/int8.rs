@@ -11,8 +11,8 @@ use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise, depthw
 use ferrolite_kernels::cpu::int8::dynamic::{DynamicScheme, quantize_rows};
 use ferrolite_kernels::cpu::int8::exact::StoreExact;
 use ferrolite_kernels::cpu::int8::fixed::{WideFixedPoint, WideRounding};
-use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm, gemm_scratch};
-use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm, gemm_scratch, windows_scratch};
+use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Dense, Patches, Window};
 use ferrolite_kernels::cpu::int8::store::{Requantize, StoreQuantized, Target};
 use ferrolite_kernels::inout::InOut;
@@ -34,9 +34,14 @@ fn bytes(len: usize) -> Vec<i8> {
 }
 
 fn packed(cpu: Cpu, width: Width, cols: usize, depth: usize) -> PackedWeights {
+    packed_as(PackLayout::new(cpu, width, cols, depth), cols, depth)
+}
+
+fn packed_as(layout: PackLayout, cols: usize, depth: usize) -> PackedWeights {
     let weights = bytes(cols * depth);
     let bytes = Bytes::Signed(&weights);
-    PackedWeights::new(cpu, width, Matrix { bytes, zero: 0, cols, depth, col_stride: depth, depth_stride: 1 })
+    let matrix = Matrix { bytes, zero: 0, cols, depth, col_stride: depth, depth_stride: 1 };
+    PackedWeights::with_layout(layout, matrix)
 }
 
 /// `rows` times `depth` by `depth` times `cols`.
@@ -113,9 +118,10 @@ fn convolutions(c: &mut Criterion) {
         group.throughput(Throughput::Elements((2 * window.pixels() * cols * depth) as u64));
         let (requantize, bias) = (Requantize::new(&[1e-3], cols, 3, -128, 127), Bias::new(&[], cols));
         for cpu in Cpu::all() {
-            let weights = packed(cpu, Width::Bytes, cols, depth);
+            let layout = PackLayout::for_windows(cpu, Width::Bytes, cols, &window, channels);
+            let weights = packed_as(layout, cols, depth);
             let mut out = vec![0i8; window.pixels() * cols];
-            let mut scratch = vec![0; gemm_scratch(weights.layout())];
+            let mut scratch = vec![0; windows_scratch(&layout, &window, channels)];
             let id =
                 BenchmarkId::new(format!("{size}x{size}x{channels}to{cols}_{kernel}x{kernel}"), cpu.name());
             group.bench_function(id, |b| {
@@ -176,7 +182,7 @@ fn elements(c: &mut Criterion) {
     let (row, rows) = (256, LEN / 256);
     let floats: Vec<f32> = noise(LEN, |x| x as f32 * 1e-4);
     for cpu in Cpu::all() {
-        let (mut to, mut scales, mut zeros) = (vec![0i8; LEN], vec![0.0; rows], vec![0; rows]);
+        let (mut to, mut scales, mut zeros) = (vec![0u8; LEN], vec![0.0; rows], vec![0; rows]);
         group.bench_function(BenchmarkId::new("quantize_rows", cpu.name()), |b| {
             b.iter(|| {
                 let scheme = DynamicScheme::Asymmetric;

@@ -1,5 +1,6 @@
 //! Products of quantized rows with weights that have a scale for each block along the depth.
 
+use super::dynamic::OFFSET;
 use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
 
@@ -19,11 +20,11 @@ pub struct BlockWeights {
 
 /// Rows of activations, each with the scale and zero point it was quantized by.
 pub struct BlockRows<'a> {
-    /// The quantized rows.
-    pub data: &'a [i8],
+    /// The quantized rows, stored with [`OFFSET`].
+    pub data: &'a [u8],
     /// One scale for each row.
     pub scales: &'a [f32],
-    /// One zero point for each row.
+    /// One zero point for each row, as stored.
     pub zeros: &'a [i32],
 }
 
@@ -64,7 +65,7 @@ pub fn multiply_blocks(
             let (row, unit) = ((tile * TILE + k) / units, (tile * TILE + k) % units);
             let x = &rows.data[row * weights.depth..][..weights.depth];
             let sum = cpu.dispatch(Dot { weights, unit, x });
-            let value = (sum - rows.zeros[row] as f32 * weights.sums[unit]) * rows.scales[row];
+            let value = (sum - (rows.zeros[row] - OFFSET) as f32 * weights.sums[unit]) * rows.scales[row];
             let value = value + weights.bias.get(unit).copied().unwrap_or(0.0);
             *to = value.max(range.0).min(range.1);
         }
@@ -75,7 +76,7 @@ pub fn multiply_blocks(
 struct Dot<'a> {
     weights: &'a BlockWeights,
     unit: usize,
-    x: &'a [i8],
+    x: &'a [u8],
 }
 
 impl Kernel for Dot<'_> {
@@ -89,7 +90,7 @@ impl Kernel for Dot<'_> {
         let blocks = row.chunks_exact(*block).zip(self.x.chunks_exact(*block)).zip(scales);
         blocks
             .map(|((weights, x), scale)| {
-                let products = weights.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x));
+                let products = weights.iter().zip(x).map(|(&w, &x)| i32::from(w) * (i32::from(x) - OFFSET));
                 products.sum::<i32>() as f32 * scale
             })
             .sum()
@@ -104,17 +105,18 @@ mod tests {
     fn blocks_have_scales_of_their_own() {
         let values: Vec<i8> = vec![1, -2, 3, 4, 5, -6, 7, -8];
         let scales = vec![0.5, 2.0, 1.0, 0.25];
-        let x = [10i8, 20, -30, 40, 1, 2, 3, 4];
+        let x = [10i32, 20, -30, 40, 1, 2, 3, 4];
         let (row_scales, zeros) = ([0.1f32, 2.0], [3i32, -1]);
+        let (stored, stored_zeros) = (x.map(|x| (x + OFFSET) as u8), zeros.map(|zero| zero + OFFSET));
         for cpu in Cpu::all() {
             for bias in [vec![], vec![1.0f32, -1.0]] {
                 let weights = BlockWeights::new(&values, scales.clone(), bias.clone(), 4, 2);
-                let rows = BlockRows { data: &x, scales: &row_scales, zeros: &zeros };
+                let rows = BlockRows { data: &stored, scales: &row_scales, zeros: &stored_zeros };
                 let mut got = [0.0; 4];
                 multiply_blocks(cpu, &weights, &rows, (-50.0, 50.0), &mut got, Par::new(2));
                 for (i, got) in got.iter().enumerate() {
                     let (row, unit) = (i / 2, i % 2);
-                    let real = |k: usize| (i32::from(x[row * 4 + k]) - zeros[row]) as f32 * row_scales[row];
+                    let real = |k: usize| (x[row * 4 + k] - zeros[row]) as f32 * row_scales[row];
                     let weight = |k: usize| f32::from(values[unit * 4 + k]) * scales[unit * 2 + k / 2];
                     let sum: f32 = (0..4).map(|k| real(k) * weight(k)).sum();
                     let want = (sum + bias.get(unit).unwrap_or(&0.0)).clamp(-50.0, 50.0);

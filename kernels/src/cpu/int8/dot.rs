@@ -26,6 +26,11 @@ pub trait PanelElement: bytemuck::Pod + Into<i32> + Send + Sync {
     const HAS_REST: bool = true;
     /// The zero point that the packed numbers still have.
     fn rest(zero: i32) -> i32;
+    /// Bytes of activations that are in the packed form as they are.
+    #[inline(always)]
+    fn raw(_bytes: &[u8], _signed: bool) -> Option<&[Self]> {
+        None
+    }
 }
 
 /// Sixteen bits have room for the difference to the zero point.
@@ -51,6 +56,10 @@ impl PanelElement for i8 {
     fn rest(zero: i32) -> i32 {
         zero
     }
+    #[inline(always)]
+    fn raw(bytes: &[u8], signed: bool) -> Option<&[Self]> {
+        signed.then(|| bytemuck::cast_slice(bytes))
+    }
 }
 
 /// Unsigned bytes hold the number plus 128: VNNI multiplies unsigned with signed bytes.
@@ -62,6 +71,10 @@ impl PanelElement for u8 {
     #[inline(always)]
     fn rest(zero: i32) -> i32 {
         zero + 128
+    }
+    #[inline(always)]
+    fn raw(bytes: &[u8], signed: bool) -> Option<&[Self]> {
+        (!signed).then_some(bytes)
     }
 }
 

@@ -1,15 +1,16 @@
 //! Matrix multiplication of small integers: rows of activations times packed weights.
 //!
 //! Work is cut into blocks of rows and groups of weight panels. A block packs its rows once (out of a matrix, or
-//! straight out of an image: no im2col matrix exists) and runs them tile by tile against each panel; a tile's
+//! straight out of an image: no im2col matrix exists) unless they can be read where they lie, and runs them tile by tile against each panel; a tile's
 //! sums never leave the registers before their epilogue.
 
 use core::ops::Range;
 
 use super::dot::{Dot, DotKernel, PanelElement, Sums};
 use super::pack::{PackLayout, PackedRef};
-use super::rows::Rows;
+use super::rows::{RawPlace, RawRows, Rows, Window};
 use super::store::{RowSums, SPARE, Store};
+use super::strips::Strip;
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::Par;
 
@@ -32,7 +33,17 @@ impl Zeros<'_> {
     pub(super) fn of(self, row: usize) -> i32 {
         match self {
             Self::All(zero) => zero,
+            Self::Each { zeros, rows: 1 } => zeros[row],
             Self::Each { zeros, rows } => zeros[row / rows],
+        }
+    }
+
+    /// Whether all rows `rows` (one at least) share one.
+    #[inline(always)]
+    pub(super) fn are_uniform(self, rows: Range<usize>) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Each { rows: of_each, .. } => rows.start / of_each == (rows.end - 1) / of_each,
         }
     }
 }
@@ -60,12 +71,14 @@ impl Bias {
     }
 }
 
-/// The most rows a block has; sizes the table of its rows' corrections.
-const MOST_ROWS: usize = 48;
+/// The most rows that meet all panels before the next ones do; sizes the table of their corrections.
+const MOST_ROWS: usize = 192;
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
 /// Work of a tile below which a thread is not worth waking, in products.
 pub(super) const LEAST_WORK: usize = 1 << 17;
+/// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
+const PARTS_PER_THREAD: usize = 4;
 
 /// Rows of a block for the given weights.
 pub(super) fn block_rows(layout: &PackLayout) -> usize {
@@ -84,11 +97,89 @@ pub fn gemm_scratch(layout: &PackLayout) -> usize {
     (block_rows(layout) * layout.col_bytes * layout.element_bytes).next_multiple_of(64) + 64
 }
 
+/// As [`gemm_scratch`], for the windows that the layout is for.
+pub fn windows_scratch(layout: &PackLayout, window: &Window, channels: usize) -> usize {
+    match Strip::new(window, channels, layout.element_bytes) {
+        Some(strip) if layout.strips => {
+            (strip.len(strip.most_lines) * layout.element_bytes).next_multiple_of(64) + 64
+        }
+        _ => gemm_scratch(layout),
+    }
+}
+
+/// Bytes behind the last row of a matrix that let [`gemm`] read all rows of bytes where they lie.
+pub fn spare_bytes(layout: &PackLayout) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if layout.amx().is_some() {
+        return super::amx::ROWS * layout.depth + layout.col_bytes;
+    }
+    layout.col_bytes - layout.depth
+}
+
+/// How the rows are cut into blocks.
+enum Cut {
+    /// So many rows, one after another.
+    Rows(usize),
+    /// So many lines of windows of an image.
+    Lines {
+        strip: Strip,
+        lines: usize,
+        /// Lines and columns of windows.
+        output: [usize; 2],
+    },
+}
+
+impl Cut {
+    fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
+        let count = rows.count();
+        if !layout.strips {
+            return Self::Rows(block_rows(layout).min(count.next_multiple_of(layout.tile_rows)));
+        }
+        let windows = rows.windows();
+        let strip = windows.and_then(|(window, channels)| Strip::new(window, channels, layout.element_bytes));
+        let (Some((window, _)), Some(strip)) = (windows, strip) else {
+            panic!("the weights are packed for windows that overlap");
+        };
+        assert_eq!(
+            (strip.runs[0] * strip.runs[1], strip.run_len),
+            (layout.runs, layout.run_len()),
+            "the weights are packed for other windows"
+        );
+        let [height, width] = window.output;
+        // Enough blocks for all threads, none of less than a few tiles.
+        let blocks =
+            if par.threads() == 1 { 1 } else { (2 * PARTS_PER_THREAD * par.threads()).div_ceil(panels) };
+        let least = (4 * layout.tile_rows).div_ceil(width);
+        let lines = (window.batch * height).div_ceil(blocks).max(least).min(strip.most_lines);
+        Self::Lines { strip, lines, output: [height, width] }
+    }
+
+    fn blocks(&self, count: usize) -> usize {
+        match self {
+            Self::Rows(rows) => count.div_ceil(*rows),
+            Self::Lines { lines, output: [height, width], .. } => {
+                count / (height * width) * height.div_ceil(*lines)
+            }
+        }
+    }
+
+    /// Bytes of scratch of a block.
+    fn scratch(&self, layout: &PackLayout) -> usize {
+        match self {
+            Self::Rows(_) => gemm_scratch(layout),
+            Self::Lines { strip, lines, .. } => {
+                (strip.len(*lines) * layout.element_bytes).next_multiple_of(64) + 64
+            }
+        }
+    }
+}
+
 /// Multiplies every row of `rows` with every column of `weights`, starting from `bias`, and gives the sums to
 /// `store`. Both sides' zero points are taken off before the multiplication, as far as the result goes.
 ///
 /// # Panics
-/// If `scratch` is smaller than [`gemm_scratch`] or a table is too short.
+/// If `scratch` is smaller than [`gemm_scratch`] (or [`windows_scratch`], if the weights are packed for windows), a
+/// table is too short, or weights packed for windows meet other rows.
 pub fn gemm(
     weights: PackedRef<'_>,
     rows: &impl Rows,
@@ -107,128 +198,216 @@ pub fn gemm(
         return super::amx::gemm(amx, weights, rows, zeros, bias, store, par, scratch);
     }
     assert!(bias.0.len() >= layout.cols + SPARE, "one bias for each column");
-    let block = block_rows(&layout).min(count.next_multiple_of(layout.tile_rows));
-    let blocks = count.div_ceil(block);
-    let panels = layout.padded_cols.div_ceil(layout.panel_cols);
-    // Few rows are cut along the columns, each part then packs the rows for itself.
     let work = count * layout.cols * layout.depth;
-    let parts = if par.threads() == 1 || blocks >= 4 * par.threads() {
+    let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
+    let panels = layout.padded_cols.div_ceil(layout.panel_cols);
+    let cut = &Cut::new(&layout, rows, panels, par);
+    let blocks = cut.blocks(count);
+    // Few rows are cut along the columns, each part then packs the rows for itself.
+    let parts = if par.threads() == 1 || blocks >= PARTS_PER_THREAD * par.threads() {
         1
     } else {
-        (work / LEAST_WORK).clamp(1, (4 * par.threads()).div_ceil(blocks)).min(panels)
+        (work / LEAST_WORK).clamp(1, (PARTS_PER_THREAD * par.threads()).div_ceil(blocks)).min(panels)
     };
     let panels_per_part = panels.div_ceil(parts);
     let parts = panels.div_ceil(panels_per_part);
-    let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
-    par.for_each_tile_with(blocks * parts, scratch, gemm_scratch(&layout), |tile, buffer| {
-        let first = tile / parts * block;
+    par.for_each_tile_with(blocks * parts, scratch, cut.scratch(&layout), |tile, buffer| {
         let panel = tile % parts * panels_per_part;
-        let range = first..(first + block).min(count);
-        let mut corrections = Corrections { rests: [0; MOST_ROWS], terms: [0; MOST_ROWS] };
-        let pack =
-            PackRows { weights, rows, zeros, range: range.clone(), buffer, corrections: &mut corrections };
-        layout.dispatch(pack);
         let panels = panel..(panel + panels_per_part).min(panels);
+        let bias = &bias.0;
         layout.dispatch(Block {
             weights,
-            bias: &bias.0,
+            rows,
+            zeros,
+            bias,
             store,
-            range,
+            cut,
+            block: tile / parts,
             panels,
             buffer,
-            corrections: &corrections,
         });
     });
 }
 
-/// What stays of the zero points once a block's rows are packed.
+/// Where rows lie among numbers: lines of `width` rows.
+#[derive(Copy, Clone)]
+struct Grid {
+    width: usize,
+    /// Distance between rows of a line.
+    step: usize,
+    /// Distance between lines.
+    line: usize,
+}
+
+impl Grid {
+    /// Where rows `row..row + R` begin.
+    #[inline(always)]
+    fn offsets<const R: usize>(self, row: usize) -> [usize; R] {
+        let mut offsets = [0; R];
+        let (mut y, mut x) = if row < self.width { (0, row) } else { (row / self.width, row % self.width) };
+        for offset in &mut offsets {
+            *offset = y * self.line + x * self.step;
+            x += 1;
+            if x == self.width {
+                (x, y) = (0, y + 1);
+            }
+        }
+        offsets
+    }
+}
+
+/// The rows of a block in the format of packed tiles.
+#[derive(Copy, Clone)]
+struct Source<'a, L> {
+    data: &'a [L],
+    grid: Grid,
+    /// Runs of a row, down and right, and their distances.
+    runs: [usize; 2],
+    run_steps: [usize; 2],
+}
+
+impl<'a, L> Source<'a, L> {
+    /// Rows of one run, `stride` apart.
+    #[inline(always)]
+    fn dense(data: &'a [L], stride: usize) -> Self {
+        let grid = Grid { width: usize::MAX, step: stride, line: 0 };
+        Self { data, grid, runs: [1; 2], run_steps: [0; 2] }
+    }
+
+    /// # Panics
+    /// If the runs of `run_bytes` of one of `count > 0` rows go beyond the data.
+    #[inline(always)]
+    fn check(&self, count: usize, run_bytes: usize) {
+        let Grid { width, step, line } = self.grid;
+        let [down, right] = self.runs.map(|n| n - 1);
+        let row = (count - 1) / width * line + (width.min(count) - 1) * step;
+        let end = row + down * self.run_steps[0] + right * self.run_steps[1] + run_bytes;
+        assert!(end <= self.data.len(), "rows lie within their memory");
+    }
+}
+
+/// What zero points leave to be added to the sums of some rows.
 struct Corrections {
-    /// Of each row's own: to be taken off as often as the column sums say.
+    /// Of each row's own: to be taken off as often as the column sums say. The same for all rows if `uniform`.
     rests: [i32; MOST_ROWS],
+    uniform: bool,
     /// Of the weights': the row's sum times it, negative.
     terms: [i32; MOST_ROWS],
 }
 
-/// Packs the rows of a block.
-struct PackRows<'a, R> {
+/// A block of rows against some panels.
+struct Block<'a, R, E: ?Sized> {
     weights: PackedRef<'a>,
     rows: &'a R,
     zeros: Zeros<'a>,
-    range: Range<usize>,
+    bias: &'a [i32],
+    store: &'a E,
+    cut: &'a Cut,
+    block: usize,
+    panels: Range<usize>,
     buffer: &'a mut [u8],
-    corrections: &'a mut Corrections,
 }
 
-impl<R: Rows> DotKernel for PackRows<'_, R> {
+impl<R: Rows, E: Store + ?Sized> DotKernel for Block<'_, R, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<D: Dot>(self, _: D) {
-        let (_, packed, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(self.buffer);
-        let PackLayout { depth, col_bytes, .. } = self.weights.layout;
-        if depth == 0 {
-            return;
-        }
-        for (i, (row, to)) in self.range.zip(packed.chunks_exact_mut(col_bytes)).enumerate() {
-            let zero = self.zeros.of(row) - R::OFFSET;
-            let (body, tail) = to.split_at_mut(depth);
-            self.rows.pack(row, zero, body);
-            tail.fill(D::Lhs::pack(0, 0));
-            let rest = D::Lhs::rest(zero);
-            self.corrections.rests[i] = rest;
-            if self.weights.zero != 0 {
-                let sum = sum(body).wrapping_sub((depth as i32).wrapping_mul(rest));
-                self.corrections.terms[i] = sum.wrapping_mul(self.weights.zero).wrapping_neg();
+    fn run<D: Dot>(self, dot: D) {
+        let Self { weights, rows, zeros, bias, store, cut, block, panels, buffer } = self;
+        let layout = weights.layout;
+        let (_, buffer, _) = bytemuck::pod_align_to_mut::<u8, D::Lhs>(buffer);
+        let (range, source) = match cut {
+            Cut::Rows(most) => {
+                let range = block * most..((block + 1) * most).min(rows.count());
+                (range.clone(), dense_rows(&layout, rows, zeros, range, buffer))
+            }
+            Cut::Lines { strip, lines, output } => {
+                strip_rows(rows, zeros, strip, *lines, *output, block, buffer)
+            }
+        };
+        source.check(range.len(), layout.run_bytes());
+        let mut tile = Tile {
+            dot,
+            weights,
+            bias,
+            store,
+            source,
+            corrections: Corrections { rests: [0; MOST_ROWS], uniform: false, terms: [0; MOST_ROWS] },
+            first_row: range.start,
+            rows: 0..0,
+        };
+        for first in (0..range.len()).step_by(MOST_ROWS) {
+            tile.rows = first..(first + MOST_ROWS).min(range.len());
+            tile.correct(zeros, R::OFFSET);
+            for panel in panels.clone() {
+                let first = panel * layout.panel_cols;
+                match (layout.padded_cols - first).min(layout.panel_cols) / D::V::LANES {
+                    4 => tile.panel::<4>(first),
+                    3 => tile.panel::<3>(first),
+                    2 => tile.panel::<2>(first),
+                    _ => tile.panel::<1>(first),
+                }
             }
         }
     }
+}
+
+/// The rows `range`: where they lie, if they are in the packed form there, else packed into the buffer.
+#[inline(always)]
+fn dense_rows<'a, L: PanelElement, R: Rows>(
+    layout: &PackLayout,
+    rows: &'a R,
+    zeros: Zeros<'_>,
+    range: Range<usize>,
+    buffer: &'a mut [L],
+) -> Source<'a, L> {
+    let PackLayout { depth, col_bytes, .. } = *layout;
+    if let Some(RawRows { bytes, signed, at: RawPlace::Stride(stride) }) = rows.raw()
+        && let Some(data) = L::raw(bytes, signed)
+        && (range.end - 1) * stride + col_bytes <= data.len()
+    {
+        return Source::dense(&data[range.start * stride..], stride);
+    }
+    if depth > 0 {
+        for (row, to) in range.zip(buffer.chunks_exact_mut(col_bytes)) {
+            let (body, tail) = to.split_at_mut(depth);
+            rows.pack(row, zeros.of(row) - R::OFFSET, body);
+            if !tail.is_empty() {
+                tail.fill(L::pack(0, 0));
+            }
+        }
+    }
+    Source::dense(buffer, col_bytes)
+}
+
+/// Some lines of windows: the block's rows, and the strip they are read out of.
+#[inline(always)]
+fn strip_rows<'a, L: PanelElement, R: Rows>(
+    rows: &R,
+    zeros: Zeros<'_>,
+    strip: &Strip,
+    lines: usize,
+    [height, width]: [usize; 2],
+    block: usize,
+    buffer: &'a mut [L],
+) -> (Range<usize>, Source<'a, L>) {
+    let blocks = height.div_ceil(lines);
+    let (image, line) = (block / blocks, block % blocks * lines);
+    let lines = lines.min(height - line);
+    let first = (image * height + line) * width;
+    let range = first..first + lines * width;
+    let zero = zeros.of(first);
+    assert_eq!(zero, zeros.of(range.end - 1), "an image has one zero point");
+    let data = &mut buffer[..strip.len(lines)];
+    rows.pack_strip(strip, image, line, zero - R::OFFSET, data);
+    let grid = Grid { width, step: strip.steps[1], line: strip.steps[0] };
+    (range, Source { data, grid, runs: strip.runs, run_steps: strip.run_steps })
 }
 
 /// The sum of packed numbers.
 #[inline(always)]
 fn sum<T: PanelElement>(numbers: &[T]) -> i32 {
     numbers.iter().fold(0i32, |sum, &x| sum.wrapping_add(x.into()))
-}
-
-/// A block of packed rows against some panels.
-struct Block<'a, E: ?Sized> {
-    weights: PackedRef<'a>,
-    bias: &'a [i32],
-    store: &'a E,
-    range: Range<usize>,
-    panels: Range<usize>,
-    buffer: &'a [u8],
-    corrections: &'a Corrections,
-}
-
-impl<E: Store + ?Sized> DotKernel for Block<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<D: Dot>(self, dot: D) {
-        let layout = self.weights.layout;
-        let (_, packed, _) = bytemuck::pod_align_to::<u8, D::Lhs>(self.buffer);
-        let rows = self.range.len();
-        let tile = Tile {
-            dot,
-            weights: self.weights,
-            bias: self.bias,
-            store: self.store,
-            packed: &packed[..rows * layout.col_bytes],
-            rests: &self.corrections.rests[..rows],
-            row_terms: &self.corrections.terms[..rows],
-            first_row: self.range.start,
-        };
-        for panel in self.panels {
-            let first = panel * layout.panel_cols;
-            match (layout.padded_cols - first).min(layout.panel_cols) / D::V::LANES {
-                4 => tile.panel::<4>(first),
-                3 => tile.panel::<3>(first),
-                2 => tile.panel::<2>(first),
-                _ => tile.panel::<1>(first),
-            }
-        }
-    }
 }
 
 /// The sums of vector `v` of a tile.
@@ -247,28 +426,61 @@ impl<S: Isa, const R: usize, const V: usize> RowSums<S> for TileSums<'_, S::I, R
     }
 }
 
-/// The packed rows of a block and what their sums need.
+/// The rows of a block and what their sums need.
 struct Tile<'a, D, L, E: ?Sized> {
     dot: D,
     weights: PackedRef<'a>,
     bias: &'a [i32],
     store: &'a E,
-    packed: &'a [L],
-    rests: &'a [i32],
-    row_terms: &'a [i32],
+    source: Source<'a, L>,
+    /// Those of `rows`.
+    corrections: Corrections,
+    /// The number of the block's first row.
     first_row: usize,
+    /// Rows of the block that are multiplied now.
+    rows: Range<usize>,
 }
 
 impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
+    /// Computes what the zero points leave for the rows.
+    #[inline(always)]
+    fn correct(&mut self, zeros: Zeros<'_>, offset: i32) {
+        let Corrections { rests, uniform, terms } = &mut self.corrections;
+        let (first, count) = (self.first_row + self.rows.start, self.rows.len());
+        *uniform = zeros.are_uniform(first..first + count);
+        if *uniform {
+            rests[..count].fill(D::Lhs::rest(zeros.of(first) - offset));
+        } else if D::Lhs::HAS_REST {
+            for (i, rest) in rests[..count].iter_mut().enumerate() {
+                *rest = D::Lhs::rest(zeros.of(first + i) - offset);
+            }
+        }
+        if self.weights.zero == 0 {
+            return;
+        }
+        let (layout, Source { data, grid, runs, run_steps }) = (self.weights.layout, self.source);
+        for (i, term) in terms[..count].iter_mut().enumerate() {
+            let [at] = grid.offsets::<1>(self.rows.start + i);
+            let mut total = (layout.depth as i32).wrapping_mul(rests[i]).wrapping_neg();
+            for down in 0..runs[0] {
+                for right in 0..runs[1] {
+                    let run = &data[at + down * run_steps[0] + right * run_steps[1]..][..layout.run_len()];
+                    total = total.wrapping_add(sum(run));
+                }
+            }
+            *term = total.wrapping_mul(self.weights.zero).wrapping_neg();
+        }
+    }
+
     /// All rows against a panel of `V` vectors that starts at column `first`.
     #[inline(always)]
     fn panel<const V: usize>(&self, first: usize) {
         if V > D::VECTORS {
             return;
         }
-        let mut row = 0;
-        while row < self.rests.len() {
-            let left = self.rests.len() - row;
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let left = self.rows.end - row;
             row += if D::ROWS >= 12 && left >= 12 {
                 self.rows::<12, V>(row, first)
             } else if D::ROWS >= 6 && left >= 6 {
@@ -283,38 +495,66 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         }
     }
 
-    /// `R` rows from `row` on against `V` vectors of columns from `first` on; returns `R`.
+    /// What the sums of `R` rows from `row` on start from, `V` vectors of columns from `first` on.
     #[inline(always)]
-    fn rows<const R: usize, const V: usize>(&self, row: usize, first: usize) -> usize {
-        let isa = self.dot.isa();
-        let lanes = D::V::LANES;
-        let stride = self.weights.layout.col_bytes;
-        let lhs = &self.packed[row * stride..][..R * stride];
-        let rhs = &self.weights.data[first * stride..][..V * lanes * stride];
+    fn start<const R: usize, const V: usize>(&self, row: usize, first: usize) -> [[Sums<D>; V]; R] {
+        let (isa, lanes) = (self.dot.isa(), D::V::LANES);
+        let Corrections { rests, uniform, terms } = &self.corrections;
+        let at = row - self.rows.start;
         // Plain loops instead of closures: those may stay calls without the instruction set.
         let mut starts = [isa.splat_i32(0); V];
         for (v, start) in starts.iter_mut().enumerate() {
             *start = isa.load_i32(&self.bias[first + v * lanes..]);
+            if *uniform && D::Lhs::HAS_REST {
+                let columns = isa.load_i32(&self.weights.sums[first + v * lanes..]);
+                *start = isa.sub_i32(*start, isa.mul_i32(isa.splat_i32(rests[at]), columns));
+            }
         }
         let mut sums = [starts; R];
-        if D::Lhs::HAS_REST || self.weights.zero != 0 {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let rest = isa.splat_i32(self.rests[row + r].wrapping_neg());
-                let term = isa.splat_i32(self.row_terms[row + r]);
+        if !*uniform && D::Lhs::HAS_REST {
+            for (&rest, sums) in rests[at..at + R].iter().zip(&mut sums) {
+                let rest = isa.splat_i32(rest);
                 for (v, sum) in sums.iter_mut().enumerate() {
                     let columns = isa.load_i32(&self.weights.sums[first + v * lanes..]);
-                    *sum = isa.add_i32(isa.add_i32(*sum, term), isa.mul_i32(rest, columns));
+                    *sum = isa.sub_i32(*sum, isa.mul_i32(rest, columns));
                 }
             }
         }
-        if self.store.most_products() < self.weights.layout.depth {
-            self.finish_wide(row, first, lhs, rhs, sums);
+        if self.weights.zero != 0 {
+            for (&term, sums) in terms[at..at + R].iter().zip(&mut sums) {
+                for sum in sums {
+                    *sum = isa.add_i32(*sum, isa.splat_i32(term));
+                }
+            }
+        }
+        sums
+    }
+
+    /// `R` rows from `row` on against `V` vectors of columns from `first` on; returns `R`.
+    #[inline(always)]
+    fn rows<const R: usize, const V: usize>(&self, row: usize, first: usize) -> usize {
+        let (isa, lanes) = (self.dot.isa(), D::V::LANES);
+        let layout = self.weights.layout;
+        let offsets = self.source.grid.offsets::<R>(row);
+        let rhs = &self.weights.data[first * layout.col_bytes..][..V * lanes * layout.col_bytes];
+        let mut sums = self.start::<R, V>(row, first);
+        if self.store.most_products() < layout.depth {
+            self.finish_wide(row, first, offsets, rhs, sums);
             return R;
         }
-        let sums = self.accumulate(lhs, rhs, 0..stride, sums);
+        let Source { runs, run_steps, .. } = self.source;
+        let run = V * lanes * layout.run_bytes();
+        let mut at = 0;
+        for down in 0..runs[0] {
+            for right in 0..runs[1] {
+                let run_at = down * run_steps[0] + right * run_steps[1];
+                sums = self.accumulate(run_at, offsets, &rhs[at..at + run], sums);
+                at += run;
+            }
+        }
         for v in 0..V {
             let col = first + v * lanes;
-            let len = lanes.min(self.weights.layout.cols - col);
+            let len = lanes.min(layout.cols - col);
             let columns = self.store.columns(isa, col);
             let rows = (self.first_row + row, R);
             self.store.store_rows(isa, columns, rows, col, len, TileSums { sums: &sums, row: 0, v });
@@ -322,31 +562,30 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         R
     }
 
-    /// Adds the products of the numbers `depth` (bounded by whole steps) of each row and column.
+    /// Adds the products of the numbers from `run_at` on behind each row's offset with the columns in `rhs`.
     ///
     /// By value: sums that something points to would stay in memory.
     #[inline(always)]
     fn accumulate<const R: usize, const V: usize>(
         &self,
-        lhs: &[D::Lhs],
+        run_at: usize,
+        offsets: [usize; R],
         rhs: &[i8],
-        depth: Range<usize>,
         mut sums: [[Sums<D>; V]; R],
     ) -> [[Sums<D>; V]; R] {
-        let stride = self.weights.layout.col_bytes;
         let width = V * D::V::LANES;
-        assert!(depth.end <= stride && lhs.len() == R * stride && rhs.len() == width * stride);
-        let (mut a, mut b) = (lhs[depth.start..].as_ptr(), rhs[depth.start * width..].as_ptr());
-        for _ in 0..depth.len() / D::DEPTH {
-            // SAFETY: `depth` starts and ends at multiples of `DEPTH` within `stride`; the slices hold `R` rows and
-            // `width` columns of `stride` numbers, of which each step reads the next `DEPTH`.
+        let mut a = self.source.data.as_ptr().wrapping_add(run_at);
+        let mut b = rhs.as_ptr();
+        for _ in 0..rhs.len() / (width * D::DEPTH) {
+            // SAFETY: each step reads the next `DEPTH` numbers of each row and column. `Source::check` has seen that the
+            // runs of all rows lie within the data; of columns there are as many as `rhs` has.
             unsafe {
                 let mut columns = [self.dot.rhs(b); V];
                 for (v, column) in columns.iter_mut().enumerate().skip(1) {
                     *column = self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH));
                 }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = self.dot.lhs(a.add(r * stride));
+                for (&offset, sums) in offsets.iter().zip(&mut sums) {
+                    let x = self.dot.lhs(a.add(offset));
                     for (sum, &column) in sums.iter_mut().zip(&columns) {
                         *sum = self.dot.dot(*sum, x, column);
                     }
@@ -364,23 +603,30 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         &self,
         row: usize,
         first: usize,
-        lhs: &[D::Lhs],
+        offsets: [usize; R],
         rhs: &[i8],
         start: [[Sums<D>; V]; R],
     ) {
         let isa = self.dot.isa();
-        let (lanes, stride) = (D::V::LANES, self.weights.layout.col_bytes);
+        let lanes = D::V::LANES;
+        let Source { runs, run_steps, .. } = self.source;
+        let run_bytes = self.weights.layout.run_bytes();
         let step = self.store.most_products() / D::DEPTH * D::DEPTH;
         let mut wide = [[0i64; 4 * MAX_LANES]; R];
         let mut sums = start;
-        for depth in (0..stride).step_by(step) {
-            sums = self.accumulate(lhs, rhs, depth..(depth + step).min(stride), sums);
-            for (sums, wide) in sums.iter_mut().zip(&mut wide) {
-                for (sums, wide) in sums.iter_mut().zip(wide.chunks_exact_mut(lanes)) {
-                    let mut narrow = [0i32; MAX_LANES];
-                    isa.store_i32(*sums, &mut narrow);
-                    wide.iter_mut().zip(&narrow).for_each(|(wide, &narrow)| *wide += i64::from(narrow));
-                    *sums = isa.splat_i32(0);
+        for run in 0..runs[0] * runs[1] {
+            let run_at = run / runs[1] * run_steps[0] + run % runs[1] * run_steps[1];
+            for depth in (0..run_bytes).step_by(step) {
+                let columns = (run * run_bytes + depth)..(run * run_bytes + (depth + step).min(run_bytes));
+                let columns = &rhs[columns.start * V * lanes..columns.end * V * lanes];
+                sums = self.accumulate(run_at + depth, offsets, columns, sums);
+                for (sums, wide) in sums.iter_mut().zip(&mut wide) {
+                    for (sums, wide) in sums.iter_mut().zip(wide.chunks_exact_mut(lanes)) {
+                        let mut narrow = [0i32; MAX_LANES];
+                        isa.store_i32(*sums, &mut narrow);
+                        wide.iter_mut().zip(&narrow).for_each(|(wide, &narrow)| *wide += i64::from(narrow));
+                        *sums = isa.splat_i32(0);
+                    }
                 }
             }
         }

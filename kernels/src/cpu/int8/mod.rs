@@ -2,6 +2,7 @@
 //!
 //! * [`dot`]: the dot products of the instruction sets, [`pack`]: weights in their order;
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
+//! * `strips`: the lines under windows that overlap, copied once instead of each window;
 //! * `amx`: the same on the tile registers of x86-64, `windows`: images packed for it;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
 //! * `quads`: the same by dot products of bytes;
@@ -26,6 +27,7 @@ pub mod pack;
 mod quads;
 pub mod rows;
 pub mod store;
+mod strips;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]

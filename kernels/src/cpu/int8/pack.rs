@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
+use super::rows::Window;
+use super::strips::Strip;
 use crate::cpu::movement::{transpose, transpose_cells};
 use crate::isa::{Cpu, Isa, IsaNarrow};
 use crate::par::{Par, SharedMut};
@@ -61,6 +63,16 @@ pub struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
+    /// The matrix of some of the rows.
+    fn rows(&self, first: usize, count: usize) -> Self {
+        let start = first * self.depth_stride;
+        let bytes = match self.bytes {
+            Bytes::Signed(bytes) => Bytes::Signed(&bytes[start..]),
+            Bytes::Unsigned(bytes) => Bytes::Unsigned(&bytes[start..]),
+        };
+        Self { bytes, depth: count, ..*self }
+    }
+
     /// Packs the columns from `first` on into a panel `width` columns wide whose rows come `step` at a time.
     fn pack_panel(&self, cpu: Cpu, first: usize, width: usize, step: usize, panel: &mut [i8]) {
         let cols = width.min(self.cols - first);
@@ -168,7 +180,11 @@ pub struct PackLayout {
     pub(super) depth: usize,
     /// Rows of a step of the dot product.
     step: usize,
-    /// Bytes of a column, a multiple of `step`.
+    /// Runs of neighbouring rows: a column is filled up to a multiple of `step` behind each of them.
+    pub(super) runs: usize,
+    /// Whether activations are windows that are read out of a strip of their image.
+    pub(super) strips: bool,
+    /// Bytes of a column, of all its runs.
     pub(super) col_bytes: usize,
     /// Columns with padding.
     pub(super) padded_cols: usize,
@@ -194,6 +210,37 @@ impl PackLayout {
             return Self { col_bytes, tile_rows: amx::ROWS, ..layout };
         }
         layout
+    }
+
+    /// The layout of a convolution's filter, `window.kernel` times `channels` (those of a group) by `cols`. Windows that
+    /// overlap are read out of copies of the lines under them, see `strips`.
+    pub fn for_windows(cpu: Cpu, width: Width, cols: usize, window: &Window, channels: usize) -> Self {
+        let layout = Self::new(cpu, width, cols, window.kernel[0] * window.kernel[1] * channels);
+        #[cfg(target_arch = "x86_64")]
+        if layout.amx().is_some() {
+            return layout;
+        }
+        let Some(strip) = Strip::new(window, channels, layout.element_bytes) else {
+            return layout;
+        };
+        let runs = strip.runs[0] * strip.runs[1];
+        let col_bytes = runs * strip.run_len.next_multiple_of(layout.step);
+        Self { runs, strips: true, col_bytes, ..layout }
+    }
+
+    /// A number that tells apart the layouts of a matrix for one CPU, for keys of packed weights.
+    pub fn key(&self) -> u64 {
+        2 * self.runs as u64 + u64::from(self.strips)
+    }
+
+    /// Rows of a run.
+    pub(super) fn run_len(&self) -> usize {
+        self.depth / self.runs
+    }
+
+    /// Bytes of a column's run.
+    pub(super) fn run_bytes(&self) -> usize {
+        self.col_bytes / self.runs
     }
 
     /// The token of the tiles, if the layout is for them.
@@ -239,7 +286,10 @@ impl PackLayout {
         Par::for_packing(data.len()).chunks_mut(data, panel_bytes, |panel, data| {
             let first = panel * self.panel_cols;
             let width = self.panel_cols.min(self.padded_cols - first);
-            matrix.pack_panel(self.cpu, first, width, self.step, data);
+            for (run, data) in data.chunks_exact_mut(width * self.run_bytes()).enumerate() {
+                let rows = matrix.rows(run * self.run_len(), self.run_len());
+                rows.pack_panel(self.cpu, first, width, self.step, data);
+            }
             // SAFETY: the columns of two panels are not the same.
             let sums = unsafe { each_sums.range(first, width) };
             self.dispatch(ColumnSums { data, sums });
@@ -291,7 +341,14 @@ impl PackedWeights {
     /// # Panics
     /// If the matrix is larger than its tensor.
     pub fn new(cpu: Cpu, width: Width, matrix: Matrix<'_>) -> Self {
-        let layout = PackLayout::new(cpu, width, matrix.cols, matrix.depth);
+        Self::with_layout(PackLayout::new(cpu, width, matrix.cols, matrix.depth), matrix)
+    }
+
+    /// Packs in the order of a layout.
+    ///
+    /// # Panics
+    /// If the matrix has another shape or is larger than its tensor.
+    pub fn with_layout(layout: PackLayout, matrix: Matrix<'_>) -> Self {
         let (mut data, mut sums) = (vec![0; layout.data_len()], vec![0; layout.sums_len()]);
         let zero = layout.pack(matrix, &mut data, &mut sums).zero;
         Self { layout, zero, data, sums }
@@ -327,6 +384,8 @@ impl DotKernel for Layout {
             cols,
             depth,
             step: D::DEPTH,
+            runs: 1,
+            strips: false,
             col_bytes: depth.next_multiple_of(D::DEPTH),
             padded_cols: cols.next_multiple_of(D::V::LANES),
             tile_rows: D::ROWS,

@@ -1,6 +1,7 @@
 //! Where the rows of activations come from: a matrix, or the windows of an image.
 
 use super::dot::PanelElement;
+use super::strips::Strip;
 
 /// The element of an activation tensor.
 pub trait Activation: bytemuck::Pod + Send + Sync {
@@ -42,6 +43,20 @@ pub trait Rows: Sync {
     fn raw(&self) -> Option<RawRows<'_>> {
         None
     }
+    /// Writes a strip of image `image` for the output lines from `line` on, if the rows are windows of images.
+    fn pack_strip<T: PanelElement>(
+        &self,
+        _strip: &Strip,
+        _image: usize,
+        _line: usize,
+        _zero: i32,
+        _to: &mut [T],
+    ) {
+    }
+    /// The windows that the rows are, and their channels.
+    fn windows(&self) -> Option<(&Window, usize)> {
+        None
+    }
     /// Writes row `row`, whose (signed) zero point is `zero`, in the format of packed tiles.
     fn pack<T: PanelElement>(&self, row: usize, zero: i32, to: &mut [T]);
 }
@@ -79,7 +94,7 @@ fn raw_bytes<X: Activation>(data: &[X], at: RawPlace) -> Option<RawRows<'_>> {
 
 /// Converts a run of activations.
 #[inline(always)]
-fn convert<X: Activation, T: PanelElement>(from: &[X], zero: i32, to: &mut [T]) {
+pub(super) fn convert<X: Activation, T: PanelElement>(from: &[X], zero: i32, to: &mut [T]) {
     for (to, &x) in to.iter_mut().zip(from) {
         *to = T::pack(x.signed(), zero);
     }
@@ -205,6 +220,15 @@ impl<X: Activation> Rows for Patches<'_, X> {
     fn raw(&self) -> Option<RawRows<'_>> {
         let Self { window, first_channel, channels, .. } = *self;
         raw_bytes(self.data, RawPlace::Windows { window, first_channel, channels })
+    }
+
+    fn windows(&self) -> Option<(&Window, usize)> {
+        Some((&self.window, self.channels))
+    }
+
+    #[inline(always)]
+    fn pack_strip<T: PanelElement>(&self, strip: &Strip, image: usize, line: usize, zero: i32, to: &mut [T]) {
+        strip.pack(self, image, line, zero, to);
     }
 
     #[inline(always)]

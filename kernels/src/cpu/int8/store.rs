@@ -305,6 +305,17 @@ pub enum Rescaling {
     ColumnFirst,
 }
 
+impl Rescaling {
+    #[inline(always)]
+    fn apply<S: Isa>(self, isa: S, sums: S::F, row: S::F, column: S::F, bias: S::F) -> S::F {
+        match self {
+            Self::Fused => isa.fma(isa.mul(sums, row), column, bias),
+            Self::Product => isa.add(isa.mul(sums, isa.mul(row, column)), bias),
+            Self::ColumnFirst => isa.add(isa.mul(isa.mul(sums, column), row), bias),
+        }
+    }
+}
+
 /// Columns that [`Rescaling::ColumnFirst`] takes together.
 const GROUP: usize = 4;
 
@@ -358,18 +369,8 @@ impl Store for StoreFloat<'_> {
         len: usize,
         sums: S::I,
     ) {
-        // No division for the first image.
-        let row_scale = match self.rows_per_scale {
-            1 => self.row_scales[row],
-            rows if row < rows => self.row_scales[0],
-            rows => self.row_scales[row / rows],
-        };
-        let (sums, row_scale) = (isa.to_f32(sums), isa.splat(row_scale));
-        let value = match self.columns.rescaling {
-            Rescaling::Fused => isa.fma(isa.mul(sums, row_scale), scales, bias),
-            Rescaling::Product => isa.add(isa.mul(sums, isa.mul(row_scale, scales)), bias),
-            Rescaling::ColumnFirst => isa.add(isa.mul(isa.mul(sums, scales), row_scale), bias),
-        };
+        let (sums, row_scale) = (isa.to_f32(sums), isa.splat(self.row_scales[self.scale_of(row)]));
+        let value = self.columns.rescaling.apply(isa, sums, row_scale, scales, bias);
         let value = isa.clamp(value, low, high);
         let to = self.target.at(row, col, len);
         if col + len > self.columns.grouped {
@@ -386,6 +387,78 @@ impl Store for StoreFloat<'_> {
             isa.store(value, to);
         } else {
             isa.store_part(value, to);
+        }
+    }
+
+    #[inline(always)]
+    fn store_rows<S: Isa>(
+        &self,
+        isa: S,
+        columns: [S::F; 4],
+        rows: (usize, usize),
+        col: usize,
+        len: usize,
+        mut sums: impl RowSums<S>,
+    ) {
+        let (first, last) = (self.scale_of(rows.0), self.scale_of(rows.0 + rows.1.max(1) - 1));
+        // Rows have a scale each, or share one.
+        let evenly = self.rows_per_scale == 1 || first == last;
+        if !evenly || col + len > self.columns.grouped {
+            for r in 0..rows.1 {
+                self.store(isa, columns, rows.0 + r, col, len, sums.next(isa));
+            }
+            return;
+        }
+        let scales = &self.row_scales[first..last + 1];
+        // One loop for each, without the choice inside.
+        match self.columns.rescaling {
+            Rescaling::Fused => self.run(isa, Rescaling::Fused, columns, scales, rows, col, len, sums),
+            Rescaling::Product => self.run(isa, Rescaling::Product, columns, scales, rows, col, len, sums),
+            Rescaling::ColumnFirst => {
+                self.run(isa, Rescaling::ColumnFirst, columns, scales, rows, col, len, sums);
+            }
+        }
+    }
+}
+
+impl StoreFloat<'_> {
+    /// The index of a row's scale.
+    #[inline(always)]
+    fn scale_of(&self, row: usize) -> usize {
+        // No division for the first image.
+        match self.rows_per_scale {
+            1 => row,
+            rows if row < rows => 0,
+            rows => row / rows,
+        }
+    }
+
+    /// Rows that have a scale each, or all of them one.
+    #[expect(clippy::too_many_arguments, reason = "what a row's epilogue takes")]
+    #[inline(always)]
+    fn run<S: Isa>(
+        &self,
+        isa: S,
+        rescaling: Rescaling,
+        [scales, bias, low, high]: [S::F; 4],
+        row_scales: &[f32],
+        rows: (usize, usize),
+        col: usize,
+        len: usize,
+        mut sums: impl RowSums<S>,
+    ) {
+        let mut cursor = self.target.cursor(rows, col, len);
+        let one = row_scales.len() == 1;
+        for r in 0..rows.1 {
+            let (sums, row_scale) =
+                (isa.to_f32(sums.next(isa)), isa.splat(row_scales[if one { 0 } else { r }]));
+            let value = isa.clamp(rescaling.apply(isa, sums, row_scale, scales, bias), low, high);
+            let to = cursor.next();
+            if len == S::LANES {
+                isa.store(value, to);
+            } else {
+                isa.store_part(value, to);
+            }
         }
     }
 }

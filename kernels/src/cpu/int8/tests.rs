@@ -3,8 +3,8 @@
 use super::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
 use super::exact::{FixedTarget, StoreExact};
 use super::fixed::{FixedPoint, WideFixedPoint, WideRounding};
-use super::gemm::{Bias, Zeros, gemm, gemm_scratch};
-use super::pack::{Bytes, Matrix, PackedWeights, Width};
+use super::gemm::{Bias, Zeros, gemm, gemm_scratch, windows_scratch};
+use super::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
 use super::rows::{Activation, Dense, Patches, Window};
 use super::store::{FloatColumns, PixelMap, Requantize, Rescaling, StoreFloat, StoreQuantized, Target};
 use crate::fixed_point::Multiplier;
@@ -178,9 +178,9 @@ fn convolutions() {
                 for group in 0..groups {
                     let cols = outputs / groups;
                     let filter = &w[group * cols * taps * depth..][..cols * taps * depth];
-                    let packed = PackedWeights::new(
-                        cpu,
-                        Width::Bytes,
+                    let layout = PackLayout::for_windows(cpu, Width::Bytes, cols, &window, depth);
+                    let packed = PackedWeights::with_layout(
+                        layout,
                         Matrix {
                             bytes: Bytes::Signed(filter),
                             zero: 0,
@@ -192,12 +192,89 @@ fn convolutions() {
                     );
                     let rows = Patches { data: &x, window, first_channel: group * depth, channels: depth };
                     let store = &StoreExact::Sums(Target::new(&mut out, group * cols, outputs));
-                    let mut scratch = vec![0; gemm_scratch(packed.layout())];
+                    let par = Par::new(1 + group);
+                    let mut scratch = vec![0; par.scratch_len(windows_scratch(&layout, &window, depth))];
                     let bias = Bias::new(&[], cols);
-                    gemm(packed.view(), &rows, Zeros::All(zero), &bias, store, Par::serial(), &mut scratch);
+                    gemm(packed.view(), &rows, Zeros::All(zero), &bias, store, par, &mut scratch);
                 }
                 if out != want {
                     wrong.push(format!("{} {name}, {groups} groups", cpu.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Whether windows that overlap give the sums of plain loops, by all threads' ways to cut the work.
+fn check_windows<X: Activation + Into<i32>>(
+    cpu: Cpu,
+    width: Width,
+    x: &[X],
+    zero: i32,
+    window: Window,
+) -> bool {
+    let (outputs, taps) = (70, window.kernel[0] * window.kernel[1]);
+    let depth = taps * window.channels;
+    let v = Noise(x.len() as u64).bytes(outputs * depth, UNSIGNED);
+    let layout = PackLayout::for_windows(cpu, width, outputs, &window, window.channels);
+    [128, 131].into_iter().all(|weight_zero| {
+        let weights = less(&v, weight_zero);
+        let want = wrap(&reference::int8::conv(&less(x, zero), &weights, &window, outputs, 1));
+        let bytes = Bytes::Unsigned(&v);
+        let matrix =
+            Matrix { bytes, zero: weight_zero, cols: outputs, depth, col_stride: depth, depth_stride: 1 };
+        let packed = PackedWeights::with_layout(layout, matrix);
+        let rows = Patches { data: x, window, first_channel: 0, channels: window.channels };
+        [1, 3].into_iter().all(|threads| {
+            let mut out = vec![0; want.len()];
+            let store = &StoreExact::Sums(Target::new(&mut out, 0, outputs));
+            let par = Par::new(threads);
+            let mut scratch = vec![0; par.scratch_len(windows_scratch(&layout, &window, window.channels))];
+            let zeros = vec![zero; window.batch];
+            let zeros = Zeros::Each { zeros: &zeros, rows: window.output[0] * window.output[1] };
+            gemm(packed.view(), &rows, zeros, &Bias::new(&[], outputs), store, par, &mut scratch);
+            out == want
+        })
+    })
+}
+
+#[test]
+fn windows_that_overlap() {
+    let base = Window {
+        batch: 1,
+        input: [33, 45],
+        output: [33, 45],
+        channels: 20,
+        kernel: [3, 3],
+        padding: [1, 1],
+        ..pointwise()
+    };
+    let rows = [
+        ("same", base),
+        ("1x7", Window { kernel: [1, 7], padding: [0, 3], ..base }),
+        ("7x1", Window { kernel: [7, 1], padding: [3, 0], ..base }),
+        ("stride 2", Window { stride: [2, 2], output: [17, 23], ..base }),
+        ("dilation", Window { dilation: [3, 2], padding: [3, 2], ..base }),
+        ("starts inside", Window { padding: [-2, -3], output: [29, 40], ..base }),
+        ("three channels", Window { channels: 3, ..base }),
+        ("one channel, long lines", Window { channels: 1, input: [4, 900], output: [4, 900], ..base }),
+        ("two images", Window { batch: 2, input: [9, 8], output: [9, 8], ..base }),
+    ];
+    let mut noise = Noise(6);
+    let mut wrong = Vec::new();
+    for (name, window) in rows {
+        let len = window.batch * window.input[0] * window.input[1] * window.channels;
+        let (signed, unsigned) = (noise.bytes(len, SIGNED), noise.bytes(len, UNSIGNED));
+        let words: Vec<i16> = (0..len).map(|_| noise.next() as i16 / 64).collect();
+        for cpu in Cpu::all() {
+            for (kind, right) in [
+                ("signed", check_windows(cpu, Width::Bytes, &signed, -5, window)),
+                ("unsigned", check_windows(cpu, Width::Bytes, &unsigned, 255, window)),
+                ("words", check_windows(cpu, Width::Words, &words, 0, window)),
+            ] {
+                if !right {
+                    wrong.push(format!("{} {name}, {kind}", cpu.name()));
                 }
             }
         }

@@ -52,13 +52,14 @@ impl<'a> Operand<'a> {
     /// When the buffers are shorter than the vectors.
     #[must_use]
     pub fn quantize(
+        cpu: Cpu,
         float: Vectors<'a, f32>,
         asymmetric: bool,
         quantized: &'a mut [i16],
         scales: &'a mut [f32],
     ) -> Self {
         for (i, scale) in scales[..float.count].iter_mut().enumerate() {
-            *scale = quantize_vector(float.get(i), asymmetric, &mut quantized[i * float.len..]);
+            *scale = quantize_vector(cpu, float.get(i), asymmetric, &mut quantized[i * float.len..]);
         }
         Self { float, quantized, scales }
     }

@@ -205,7 +205,7 @@ impl<'a> Lstm<'a> {
                     count: block.len(),
                 };
                 let operand = if quantize {
-                    Operand::quantize(vectors, self.asymmetric, work.quantized_input, work.input_scales)
+                    Operand::quantize(cpu, vectors, self.asymmetric, work.quantized_input, work.input_scales)
                 } else {
                     Operand::float_only(vectors)
                 };
@@ -235,7 +235,7 @@ impl<'a> Lstm<'a> {
         {
             let vectors = Vectors::dense(&*hidden, outputs, batch);
             let operand = if self.gates().any(|g| g.recurrent.needs_quantized()) {
-                Operand::quantize(vectors, self.asymmetric, work.quantized_hidden, work.hidden_scales)
+                Operand::quantize(cpu, vectors, self.asymmetric, work.quantized_hidden, work.hidden_scales)
             } else {
                 Operand::float_only(vectors)
             };
@@ -297,7 +297,7 @@ impl<'a> Lstm<'a> {
         }
         let vectors = Vectors::dense(&*work.gated, cells, batch);
         let operand = if projection.weights.needs_quantized() {
-            Operand::quantize(vectors, self.asymmetric, work.quantized_hidden, work.hidden_scales)
+            Operand::quantize(cpu, vectors, self.asymmetric, work.quantized_hidden, work.hidden_scales)
         } else {
             Operand::float_only(vectors)
         };

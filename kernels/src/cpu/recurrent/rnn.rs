@@ -79,7 +79,7 @@ impl Rnn<'_> {
         let mut add = |matrix: Matrix<'_>, data: &[f32], len: usize, stride: usize, sums: &mut [f32]| {
             let vectors = Vectors { data, len, stride, count: batch };
             let operand = if matrix.needs_quantized() {
-                Operand::quantize(vectors, self.asymmetric, quantized, scales)
+                Operand::quantize(cpu, vectors, self.asymmetric, quantized, scales)
             } else {
                 Operand::float_only(vectors)
             };

@@ -74,7 +74,7 @@ impl Svdf<'_> {
         let scales = scratch.take::<f32>(batch);
         let vectors = Vectors::dense(input, inputs, batch);
         let operand = if self.features.needs_quantized() {
-            Operand::quantize(vectors, self.asymmetric, quantized, scales)
+            Operand::quantize(cpu, vectors, self.asymmetric, quantized, scales)
         } else {
             Operand::float_only(vectors)
         };

@@ -18,7 +18,7 @@ use ferrolite_model::options::{ActivationFunctionType, BatchMatMulOptionsT};
 
 use super::activation;
 use super::conv2d::type_name;
-use super::hybrid::{self, Activations, HybridColumns, RowProduct};
+use super::hybrid::{self, HybridColumns, RowProduct};
 use super::integer::{Finish, Place, multiply, scratch_bytes, width};
 use super::requant::{Requant, choose};
 use super::weights::PackParams;
@@ -245,11 +245,7 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
         (false, false) => DynamicScheme::SymmetricAway,
     };
     let cpu = cx.cpu;
-    let product = RowProduct {
-        activations: Activations { cpu, scheme, run_len: k, runs: m },
-        layout: PackLayout::new(cpu, Width::Bytes, n, k),
-        threads: cx.threads.max(1),
-    };
+    let product = RowProduct::new(cx, scheme, m, n, k);
     let (pairs, ops, rights) = (sizes.pairs.clone(), sizes.ops(), sizes.rights);
     let prepare = move |bytes: &[u8]| -> Result<Vec<HybridColumns>, OpError> {
         let bytes: &[i8] = bytemuck::cast_slice(bytes);

@@ -43,7 +43,8 @@ pub(super) fn lower(
         )));
     }
     let cpu = cx.cpu;
-    let activations = Activations { cpu, scheme: DynamicScheme::Asymmetric, run_len: depth, runs: rows };
+    let activations =
+        Activations { cpu, scheme: DynamicScheme::Asymmetric, run_len: depth, runs: rows, spare: 0 };
     let mut params = PackParams::new(cpu, node);
     params.extend(&[block]);
     let prepare = move |weights: &[u8], bias: Option<&[u8]>| {

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
-use ferrolite_kernels::cpu::int8::gemm::Bias;
-use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights};
+use ferrolite_kernels::cpu::int8::gemm::{Bias, windows_scratch};
+use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Patches, Window};
+use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, Conv2DOptionsT};
 
 use super::geometry::{Steps, float_shape, no_zeros, rank4, window};
-use super::integer::{Columns, Place, scratch_bytes, width};
+use super::integer::{Columns, Place, width};
 use super::requant::{Requant, choose};
 use super::weights::{PackParams, WeightBytes, bias, columns, known, scales, zero_point};
 use super::{activation, hybrid};
@@ -47,6 +48,16 @@ impl Sizes {
     /// Products in a sum.
     pub fn depth(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1] * self.group_channels()
+    }
+
+    /// How the weights of a group are packed.
+    pub fn layout(&self, cpu: Cpu, width: Width) -> PackLayout {
+        PackLayout::for_windows(cpu, width, self.group_outputs(), &self.window, self.group_channels())
+    }
+
+    /// Bytes of scratch for the products on `threads` threads.
+    pub fn scratch_bytes(&self, layout: &PackLayout, threads: usize) -> usize {
+        windows_scratch(layout, &self.window, self.group_channels()).saturating_mul(threads.max(1))
     }
 
     /// Arithmetic operations of a run.
@@ -171,6 +182,7 @@ fn lower_integer<X: Activation + Element>(
     let packed = filter.info.dtype == TensorType::Int4;
     let arithmetic = choose(delegated, X::DTYPE, bias_type).by_product(X::DTYPE, packed);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
+    let layout = sizes.layout(cpu, width(X::DTYPE));
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerConv, OpError> {
         let (cols, depth) = (sizes.group_outputs(), sizes.depth());
         let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
@@ -190,7 +202,7 @@ fn lower_integer<X: Activation + Element>(
                 Bytes::Signed(b) => Bytes::Signed(&b[first * depth..][..cols * depth]),
                 Bytes::Unsigned(b) => Bytes::Unsigned(&b[first * depth..][..cols * depth]),
             };
-            let weights = PackedWeights::new(cpu, width(X::DTYPE), columns(bytes, weight_zero, cols, depth));
+            let weights = PackedWeights::with_layout(layout, columns(bytes, weight_zero, cols, depth));
             Ok(Columns { weights, bias: Bias::new(&start, cols), finish })
         };
         Ok(IntegerConv { groups: (0..sizes.groups).map(group).collect::<Result<_, OpError>>()? })
@@ -199,6 +211,7 @@ fn lower_integer<X: Activation + Element>(
         Some(bytes) if constant => {
             let mut params = PackParams::new(cpu, node);
             params.extend(&[sizes.groups]);
+            params.push(layout.key());
             params.push(option.0 as u64);
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(filter), bias_operand];
@@ -209,7 +222,6 @@ fn lower_integer<X: Activation + Element>(
         }
         _ => None,
     };
-    let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.group_outputs(), sizes.depth());
     let name = format!("{}_conv_{}", type_name(X::DTYPE), layout.tile_name());
     Ok(FnKernel::new(name, move |io, cx| match &prepared {
         Some(conv) => conv.run::<X>(&sizes, input_zero, io, cx.par()),
@@ -218,7 +230,7 @@ fn lower_integer<X: Activation + Element>(
             prepare(io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
         }
     })
-    .scratch(scratch_bytes(&layout, cx.threads))
+    .scratch(sizes.scratch_bytes(&layout, cx.threads))
     .ops(sizes.ops())
     .boxed())
 }

@@ -19,7 +19,7 @@ use ferrolite_model::options::{
 };
 
 use super::conv2d::{clips, floats, type_name};
-use super::hybrid::{self, Activations, HybridColumns, Operands, RowProduct};
+use super::hybrid::{self, HybridColumns, Operands, RowProduct};
 use super::integer::{Columns, Finish, Place, scratch_bytes, width};
 use super::requant::{Arithmetic, Requant, choose};
 use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
@@ -346,11 +346,7 @@ fn lower_hybrid(
     };
     let (cpu, weights_type) = (cx.cpu, weights.info.dtype);
     let weight_scales = scales(weights.info, 0, units)?;
-    let product = RowProduct {
-        activations: Activations { cpu, scheme, run_len: depth, runs: rows },
-        layout: PackLayout::new(cpu, Width::Bytes, units, depth),
-        threads: cx.threads.max(1),
-    };
+    let product = RowProduct::new(cx, scheme, rows, units, depth);
     let mut params = PackParams::new(cpu, node);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ferrolite_kernels::cpu::int8::depthwise::{PackedDepthwise, depthwise};
 use ferrolite_kernels::cpu::int8::dynamic::{DynamicScheme, quantize_rows};
-use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm};
+use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros, gemm, spare_bytes};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Dense, Rows, Window};
 use ferrolite_kernels::cpu::int8::store::{FloatColumns, Rescaling, StoreFloat};
@@ -35,11 +35,14 @@ pub(super) struct Activations {
     pub run_len: usize,
     /// How many such runs there are.
     pub runs: usize,
+    /// Bytes behind the last run, see [`spare_bytes`](ferrolite_kernels::cpu::int8::gemm::spare_bytes).
+    pub spare: usize,
 }
 
 /// Quantized activations in scratch memory.
 pub(super) struct Quantized<'a> {
-    pub data: &'a [i8],
+    /// Bytes with [`dynamic::OFFSET`](ferrolite_kernels::cpu::int8::dynamic::OFFSET), as the zero points.
+    pub data: &'a [u8],
     pub scales: &'a [f32],
     pub zeros: &'a [i32],
     /// Scratch that is left.
@@ -57,14 +60,17 @@ pub(super) fn rescaling(scheme: DynamicScheme) -> Rescaling {
 impl Activations {
     /// The scratch they take.
     pub fn scratch(&self) -> ScratchSize {
-        let size = ScratchSize::new().with::<i8>(self.run_len.saturating_mul(self.runs));
-        size.with::<f32>(self.runs).with::<i32>(self.runs)
+        ScratchSize::new().with::<u8>(self.data_len()).with::<f32>(self.runs).with::<i32>(self.runs)
+    }
+
+    fn data_len(&self) -> usize {
+        self.run_len.saturating_mul(self.runs).saturating_add(self.spare)
     }
 
     /// Quantizes into scratch memory.
     pub fn quantize<'a>(&self, from: &[f32], scratch: &'a mut [u8], par: Par) -> Quantized<'a> {
         let mut rest = Scratch::new(scratch);
-        let data = rest.take::<i8>(self.run_len * self.runs);
+        let data = rest.take::<u8>(self.data_len());
         let scales = rest.take::<f32>(self.runs);
         let zeros = rest.take::<i32>(self.runs);
         quantize_rows(self.cpu, self.scheme, from, self.run_len, data, scales, zeros, par);
@@ -195,17 +201,20 @@ pub(super) fn lower_conv2d(
     } else {
         (image_pixels * window.channels, window.batch)
     };
-    let activations = Activations { cpu, scheme, run_len, runs };
     let weight_scales = scales(filter.info, 0, sizes.outputs)?;
     let (cols, depth) = (sizes.group_outputs(), sizes.depth());
-    let layout = PackLayout::new(cpu, Width::Bytes, cols, depth);
+    let layout = sizes.layout(cpu, Width::Bytes);
+    let spare = if by_pixel { spare_bytes(&layout) } else { 0 };
+    let activations = Activations { cpu, scheme, run_len, runs, spare };
     let mut params = PackParams::new(cpu, node);
     params.extend(&[sizes.groups]);
+    params.push(layout.key());
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));
     params.push(rescaling(scheme) as u64);
     let name = format!("hybrid_conv_{}", layout.tile_name());
-    let scratch = activations.scratch().bytes() + scratch_bytes(&layout, threads);
+    let memory = sizes.scratch_bytes(&layout, threads);
+    let scratch = activations.scratch().with::<u8>(memory).bytes();
     let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
         let bias = float_bias(bias, sizes.outputs)?;
@@ -213,7 +222,7 @@ pub(super) fn lower_conv2d(
             .map(|group| {
                 let range = group * cols..(group + 1) * cols;
                 let bytes = Bytes::Signed(&weights.as_signed()[group * cols * depth..][..cols * depth]);
-                let packed = PackedWeights::new(cpu, Width::Bytes, columns(bytes, 0, cols, depth));
+                let packed = PackedWeights::with_layout(layout, columns(bytes, 0, cols, depth));
                 let scales =
                     if weight_scales.len() == 1 { &weight_scales[..] } else { &weight_scales[range.clone()] };
                 let bias = if bias.is_empty() { &bias[..] } else { &bias[range] };
@@ -224,10 +233,15 @@ pub(super) fn lower_conv2d(
     let run = move |groups: &Vec<HybridColumns>, io: &mut crate::io::Io<'_>, par: Par| {
         let mut x = activations.quantize(io.inputs.get(0)?, io.scratch, par);
         let out = io.outputs.get::<f32>(0)?;
-        let scratch = x.rest.take::<u8>(scratch_bytes(&layout, threads));
-        let pixels = if by_pixel { 1 } else { window.output[0] * window.output[1] };
+        let scratch = x.rest.take::<u8>(memory);
+        let pixels = window.output[0] * window.output[1];
         for (index, group) in groups.iter().enumerate() {
             let place = Place::rows(index * cols, sizes.outputs);
+            if by_pixel {
+                let rows = Dense { data: x.data, rows: runs, depth, stride: depth };
+                group.run(&rows, 1, x.scales, x.zeros, out, place, par, scratch);
+                continue;
+            }
             let patches = sizes.patches(x.data, index);
             group.run(&patches, pixels, x.scales, x.zeros, out, place, par, scratch);
         }
@@ -267,6 +281,7 @@ pub(super) fn lower_depthwise(
         scheme: DynamicScheme::AsymmetricAway,
         run_len: window.input[0] * window.input[1] * window.channels,
         runs: window.batch,
+        spare: 0,
     };
     // One image at a time: each has a zero point of its own.
     let image = Window { batch: 1, ..window };
@@ -318,6 +333,14 @@ pub(super) struct RowProduct {
 }
 
 impl RowProduct {
+    /// Products of `rows` rows of `depth` elements with `cols` columns.
+    pub fn new(cx: &LowerCx<'_>, scheme: DynamicScheme, rows: usize, cols: usize, depth: usize) -> Self {
+        let layout = PackLayout::new(cx.cpu, Width::Bytes, cols, depth);
+        let spare = spare_bytes(&layout);
+        let activations = Activations { cpu: cx.cpu, scheme, run_len: depth, runs: rows, spare };
+        Self { activations, layout, threads: cx.threads.max(1) }
+    }
+
     /// Bytes of scratch that [`RowProduct::run`] takes.
     pub fn scratch_bytes(&self) -> usize {
         self.activations.scratch().bytes() + scratch_bytes(&self.layout, self.threads)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::conv::{TransposeConvF32, TransposeConvShape, TransposeConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
-use ferrolite_kernels::cpu::int8::gemm::Bias;
+use ferrolite_kernels::cpu::int8::gemm::{Bias, windows_scratch};
 use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Patches, Window};
 use ferrolite_kernels::cpu::int8::store::PixelMap;
@@ -21,7 +21,7 @@ use super::activation;
 use super::conv2d::{clips, floats, type_name};
 use super::geometry::{no_zeros, positive, rank4};
 use super::hybrid::{self, Activations, HybridColumns, Operands};
-use super::integer::{Columns, Place, scratch_bytes, width};
+use super::integer::{Columns, Place, width};
 use super::requant::{Requant, choose};
 use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
 use crate::element::Element;
@@ -242,14 +242,34 @@ fn pack_phases(
         let (part, depth) = sizes.part(&filter, phase.first);
         let bytes =
             if unsigned { Bytes::Unsigned(bytemuck::cast_slice(&part)) } else { Bytes::Signed(&part) };
-        PackedWeights::new(cpu, width, columns(bytes, zero, sizes.outputs, depth))
+        PackedWeights::with_layout(
+            phase_layout(cpu, width, &sizes, &phase),
+            columns(bytes, zero, sizes.outputs, depth),
+        )
     })
+}
+
+/// How the filter's part for a phase is packed.
+fn phase_layout(cpu: Cpu, width: Width, sizes: &Sizes, phase: &Phase) -> PackLayout {
+    PackLayout::for_windows(cpu, width, sizes.outputs, &phase.window, sizes.channels)
 }
 
 /// Bytes of scratch that the phases' products take on `threads` threads.
 fn phases_scratch(cpu: Cpu, width: Width, sizes: &Sizes, threads: usize) -> usize {
-    let depths = sizes.phases().into_iter().map(|p| p.window.kernel[0] * p.window.kernel[1] * sizes.channels);
-    depths.map(|d| scratch_bytes(&PackLayout::new(cpu, width, sizes.outputs, d), threads)).max().unwrap_or(0)
+    let of = |phase: Phase| {
+        windows_scratch(&phase_layout(cpu, width, sizes, &phase), &phase.window, sizes.channels)
+    };
+    sizes.phases().into_iter().map(of).max().unwrap_or(0).saturating_mul(threads.max(1))
+}
+
+/// What the packing of a filter depends on besides it.
+fn pack_params(node: &Node<'_>, cpu: Cpu, width: Width, sizes: &Sizes) -> PackParams {
+    let mut params = PackParams::new(cpu, node);
+    params.extend(&[sizes.stride, sizes.before, sizes.output].concat());
+    for phase in sizes.phases() {
+        params.push(phase_layout(cpu, width, sizes, &phase).key());
+    }
+    params
 }
 
 /// The windows of a phase in the input.
@@ -295,8 +315,7 @@ fn lower_integer<X: Activation + Element>(
     };
     let prepared: Option<Arc<Vec<Columns>>> = match filter.value {
         Some(bytes) if constant => {
-            let mut params = PackParams::new(cpu, node);
-            params.extend(&[sizes.stride, sizes.before, sizes.output].concat());
+            let mut params = pack_params(node, cpu, width(X::DTYPE), &sizes);
             params.push(option.0 as u64);
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let make = || prepare(bytes, bias_bytes);
@@ -341,12 +360,11 @@ fn lower_hybrid(
     let scheme =
         if constant && clips(option) { DynamicScheme::Asymmetric } else { DynamicScheme::AsymmetricAway };
     let run_len = sizes.input[0] * sizes.input[1] * sizes.channels;
-    let activations = Activations { cpu, scheme, run_len, runs: sizes.batch };
+    let activations = Activations { cpu, scheme, run_len, runs: sizes.batch, spare: 0 };
     let weight_scales = scales(filter.info, 0, sizes.outputs)?;
     let filter_type = filter.info.dtype;
     let memory = phases_scratch(cpu, Width::Bytes, &sizes, threads);
-    let mut params = PackParams::new(cpu, node);
-    params.extend(&[sizes.stride, sizes.before, sizes.output].concat());
+    let mut params = pack_params(node, cpu, Width::Bytes, &sizes);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));
     let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
