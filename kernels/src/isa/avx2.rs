@@ -129,4 +129,10 @@ impl Isa for Avx2Fma {
         // SAFETY: the token proves that the CPU has AVX2.
         unsafe { _mm256_srai_epi32::<N>(a) }
     }
+
+    #[inline(always)]
+    fn shr_by(self, a: Self::I, n: u32) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX2.
+        unsafe { _mm256_sra_epi32(a, _mm_cvtsi32_si128(n as i32)) }
+    }
 }

@@ -255,4 +255,10 @@ impl Isa for Avx512 {
         // SAFETY: the token proves that the CPU has AVX-512. The count is a constant below 32.
         unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(N)) }
     }
+
+    #[inline(always)]
+    fn shr_by(self, a: Self::I, n: u32) -> Self::I {
+        // SAFETY: the token proves that the CPU has AVX-512.
+        unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(n as i32)) }
+    }
 }

@@ -115,4 +115,7 @@ impl Isa for Emulated16 {
     fn shr<const N: i32>(self, a: I) -> I {
         a.map(|a| a >> N)
     }
+    fn shr_by(self, a: I, n: u32) -> I {
+        a.map(|a| a >> n)
+    }
 }

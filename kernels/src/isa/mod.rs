@@ -286,6 +286,8 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     fn shl<const N: i32>(self, a: Self::I) -> Self::I;
     /// Arithmetic shift right by `0 < N < 32`.
     fn shr<const N: i32>(self, a: Self::I) -> Self::I;
+    /// Arithmetic shift right of all lanes by `n < 32`.
+    fn shr_by(self, a: Self::I, n: u32) -> Self::I;
     /// `a < b`
     fn lt_i32(self, a: Self::I, b: Self::I) -> Self::M;
     /// `a == b`

@@ -160,4 +160,10 @@ impl Isa for Neon {
         // SAFETY: the token proves that the CPU has Neon.
         unsafe { vshrq_n_s32::<N>(a) }
     }
+
+    #[inline(always)]
+    fn shr_by(self, a: Self::I, n: u32) -> Self::I {
+        // SAFETY: the token proves that the CPU has Neon.
+        unsafe { vshlq_s32(a, vdupq_n_s32(-(n as i32))) }
+    }
 }

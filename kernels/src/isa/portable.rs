@@ -294,6 +294,10 @@ impl Isa for Portable {
         a >> N
     }
     #[inline(always)]
+    fn shr_by(self, a: i32x4, n: u32) -> i32x4 {
+        a >> n as i32
+    }
+    #[inline(always)]
     fn lt_i32(self, a: i32x4, b: i32x4) -> i32x4 {
         a.simd_lt(b)
     }

@@ -189,7 +189,7 @@ fn integer_methods() {
     type Binary<S> =
         (&'static str, fn(S, <S as Isa>::I, <S as Isa>::I) -> <S as Isa>::I, fn(i32, i32) -> i32);
     for_each_isa!(|isa: S, wrong| {
-        let binary: [Binary<S>; 13] = [
+        let binary: [Binary<S>; 15] = [
             ("add", |s, a, b| s.add_i32(a, b), i32::wrapping_add),
             ("sub", |s, a, b| s.sub_i32(a, b), i32::wrapping_sub),
             ("mul", |s, a, b| s.mul_i32(a, b), i32::wrapping_mul),
@@ -201,6 +201,8 @@ fn integer_methods() {
             ("shl 23", |s, a, _| s.shl::<23>(a), |a, _| a << 23),
             ("shr 5", |s, a, _| s.shr::<5>(a), |a, _| a >> 5),
             ("shr 31", |s, a, _| s.shr::<31>(a), |a, _| a >> 31),
+            ("shr_by 13", |s, a, _| s.shr_by(a, 13), |a, _| a >> 13),
+            ("shr_by 30", |s, a, _| s.shr_by(a, 30), |a, _| a >> 30),
             (
                 "lt",
                 |s, a, b| s.select_i32(s.lt_i32(a, b), a, s.splat_i32(6)),

@@ -3,7 +3,7 @@
 //! Integer averages divide the sum by the number of elements and round halves away from zero; input and output share
 //! scale and zero point, so that nothing is requantized.
 
-use ferrolite_kernels::cpu::pool::{Average, L2, Max, PoolShape, Pooling, pool, pool_f32};
+use ferrolite_kernels::cpu::pool::{Average, L2, Max, PoolShape, Pooling, average_bytes, pool, pool_f32};
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::options::{ActivationFunctionType, Padding, Pool2DOptionsT};
@@ -117,22 +117,22 @@ fn kernel<T: Element, P: Pooling<T> + 'static>(
 
 /// Lowers `$Kind` for the type of the input.
 macro_rules! lower_pool {
-    ($node:ident, $cx:ident, $Kind:ident, $name:literal) => {{
+    ($node:ident, $cx:ident, $Kind:ident, $bytes:path, $name:literal) => {{
         let (shape, activation) = geometry($node)?;
         let output = $node.output(0)?;
         macro_rules! integer {
-            ($T:ty, $suffix:literal) => {{
+            ($T:ty, $run:path, $suffix:literal) => {{
                 same_quantization($node)?;
                 // Fits: the bounds are those of the output's type or narrower.
                 let (low, high) = stored_range(activation, output, BoundRounding::Away)?;
                 let (low, high) = (low as $T, high as $T);
-                kernel::<$T, _>(concat!($name, $suffix), pool, $Kind { low, high }, shape, $cx)
+                kernel::<$T, _>(concat!($name, $suffix), $run, $Kind { low, high }, shape, $cx)
             }};
         }
         Ok(match $node.dtype(0)? {
-            TensorType::Int8 => integer!(i8, "_i8"),
-            TensorType::UInt8 => integer!(u8, "_u8"),
-            TensorType::Int16 => integer!(i16, "_i16"),
+            TensorType::Int8 => integer!(i8, $bytes, "_i8"),
+            TensorType::UInt8 => integer!(u8, $bytes, "_u8"),
+            TensorType::Int16 => integer!(i16, pool, "_i16"),
             _ => {
                 let (low, high) = real_range(activation);
                 kernel::<f32, _>(concat!($name, "_f32"), pool_f32, $Kind { low, high }, shape, $cx)
@@ -142,11 +142,11 @@ macro_rules! lower_pool {
 }
 
 fn lower_average(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    lower_pool!(node, cx, Average, "average_pool")
+    lower_pool!(node, cx, Average, average_bytes, "average_pool")
 }
 
 fn lower_max(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    lower_pool!(node, cx, Max, "max_pool")
+    lower_pool!(node, cx, Max, pool, "max_pool")
 }
 
 fn lower_l2(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {

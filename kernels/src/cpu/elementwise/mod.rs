@@ -1,6 +1,7 @@
 //! Kernels that compute each output element from the elements at the same place of their operands.
 //!
 //! - [`broadcast`] plans how operands of different shapes are walked together; [`binary`] and [`select`] run over it;
+//! - [`bytes`] runs over it by vectors, for sums and products of quantized bytes;
 //! - [`unary`] maps one operand, with closures that the compiler vectorizes or with the functions of [`math`];
 //! - [`lut`] maps through tables, which is how all 8-bit functions run, [`sigmoid16`] is the 16-bit sigmoid;
 //! - [`quantized`] holds the fixed-point and float-scale arithmetic of quantized tensors;
@@ -8,6 +9,7 @@
 
 pub mod binary;
 pub mod broadcast;
+pub mod bytes;
 pub mod cumulative;
 pub mod lut;
 pub mod math;

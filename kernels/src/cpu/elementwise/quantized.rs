@@ -6,7 +6,9 @@
 
 use bytemuck::Pod;
 
+use super::bytes::ByteFunction;
 use crate::fixed_point::{Multiplier, high_mul, high_mul_i16, reciprocal, rounding_shift_right};
+use crate::isa::Isa;
 
 /// The scale and zero point of a quantized tensor: `real = scale (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,6 +134,20 @@ impl AddShift {
     }
 }
 
+impl ByteFunction for AddShift {
+    #[inline(always)]
+    fn lanes<S: Isa>(self, isa: S, a: S::I, b: S::I) -> S::I {
+        let Self { factors, bias, shift, zero_point, limits } = self;
+        let a = isa.mul_i32(a, isa.splat_i32(factors[0]));
+        let b = isa.mul_i32(b, isa.splat_i32(factors[1]));
+        let sum = isa.add_i32(isa.add_i32(a, b), isa.splat_i32(bias));
+        // The limits of bytes are tighter than those of 16 bits.
+        let (low, high) = (limits.min.saturating_sub(zero_point), limits.max.saturating_sub(zero_point));
+        let scaled = isa.max_i32(isa.shr_by(sum, shift), isa.splat_i32(low));
+        isa.add_i32(isa.min_i32(scaled, isa.splat_i32(high)), isa.splat_i32(zero_point))
+    }
+}
+
 /// 8-bit multiplication with one rounding, by a float factor.
 #[derive(Clone, Copy, Debug)]
 pub struct MulFloat {
@@ -163,6 +179,21 @@ impl MulFloat {
         let product = (a.widen() - self.zero_points[0]).wrapping_mul(b.widen() - self.zero_points[1]);
         let scaled = round_to_i16(product as f32 * self.scale) + self.zero_point;
         self.limits.hold(scaled.clamp(T::MIN, T::MAX))
+    }
+}
+
+impl ByteFunction for MulFloat {
+    #[inline(always)]
+    fn lanes<S: Isa>(self, isa: S, a: S::I, b: S::I) -> S::I {
+        let Self { zero_points, scale, zero_point, limits } = self;
+        // Differences of bytes have 9 bits: their product is exact in float.
+        let a = isa.to_f32(isa.sub_i32(a, isa.splat_i32(zero_points[0])));
+        let b = isa.to_f32(isa.sub_i32(b, isa.splat_i32(zero_points[1])));
+        let scaled = isa.mul(isa.mul(a, b), isa.splat(scale));
+        // Bounds are whole numbers: to hold before rounding is to hold after it.
+        let (low, high) = (limits.min.saturating_sub(zero_point), limits.max.saturating_sub(zero_point));
+        let held = isa.clamp(scaled, isa.splat(low as f32), isa.splat(high as f32));
+        isa.add_i32(isa.to_i32_round(held), isa.splat_i32(zero_point))
     }
 }
 

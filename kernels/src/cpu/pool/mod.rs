@@ -1,8 +1,10 @@
 //! Pooling over windows of an image in NHWC layout.
 
+mod bytes;
 mod local_response;
 mod window;
 
+pub use bytes::average_bytes;
 pub use local_response::{LocalResponse, local_response};
 pub use window::{Average, L2, Max, Pooling, VectorPooling, pool, pool_f32};
 

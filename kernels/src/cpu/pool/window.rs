@@ -235,7 +235,7 @@ pub fn pool_f32<P: VectorPooling>(
 }
 
 /// Calls `run` for stretches of the result with the index of their first element.
-fn stretches<T: Send + Sync>(
+pub(super) fn stretches<T: Send + Sync>(
     par: Par,
     shape: &PoolShape,
     src: &[T],
@@ -253,13 +253,13 @@ fn stretches<T: Send + Sync>(
 }
 
 /// Where the window of a result pixel lies.
-struct Window {
+pub(super) struct Window {
     /// Rows within the image.
-    ys: Range<usize>,
+    pub(super) ys: Range<usize>,
     /// Columns within the image.
-    xs: Range<usize>,
+    pub(super) xs: Range<usize>,
     /// Rows of all images before this one.
-    first_row: usize,
+    pub(super) first_row: usize,
     /// Where the window starts, which may be outside of the image.
     top: isize,
     left: isize,
@@ -268,7 +268,7 @@ struct Window {
 impl Window {
     /// The window of result pixel `pixel`.
     #[inline(always)]
-    fn of(shape: &PoolShape, pixel: usize) -> Self {
+    pub(super) fn of(shape: &PoolShape, pixel: usize) -> Self {
         let (row, x) = (pixel / shape.out_width, pixel % shape.out_width);
         let (image, y) = (row / shape.out_height, row % shape.out_height);
         let top = (y * shape.stride_height) as isize - shape.pad_top as isize;
@@ -284,7 +284,7 @@ impl Window {
 
     /// Number of elements.
     #[inline(always)]
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.ys.len() * self.xs.len()
     }
 
@@ -488,6 +488,7 @@ impl<P: VectorPooling> FloatWindows<'_, P> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::average_bytes;
     use super::*;
     use crate::reference;
 
@@ -586,6 +587,9 @@ mod tests {
         check("l2 f32", pool_f32, L2 { low: 0.0, high: f32::INFINITY }, float, &mut failures);
         check("average i8", pool, Average { low: -128, high: 127 }, |i| byte(i) as i8, &mut failures);
         check("average u8", pool, Average { low: 3, high: 250 }, byte, &mut failures);
+        let signed = Average { low: -100, high: 90 };
+        check("average i8 by vectors", average_bytes, signed, |i| byte(i) as i8, &mut failures);
+        check("average u8 by vectors", average_bytes, Average { low: 3, high: 250 }, byte, &mut failures);
         check(
             "average i16",
             pool,

@@ -1,5 +1,6 @@
 //! ADD, SUB, MUL, DIV: arithmetic with broadcasting and a fused activation.
 
+use ferrolite_kernels::cpu::elementwise::bytes::ByteLanes;
 use ferrolite_kernels::cpu::elementwise::quantized::{
     AddFixed, AddPowers, AddShift, Affine, DivFixed, MulFixed, MulFloat, MulFractions, Narrow, log2_exact,
 };
@@ -8,9 +9,9 @@ use ferrolite_model::{BuiltinOperator, TensorType};
 use half::f16;
 
 use super::{
-    Activation, Lowered, affine, binary_kernel, binary_to_kernel, clamp, factor_affine, hot_binary_kernel,
-    infer_broadcast, input_affine, output_affine, real_binary_kernel, refuse, scales_too_far_apart,
-    split_binary_kernel, unexpected,
+    Activation, Lowered, affine, binary_kernel, binary_to_kernel, bytes_kernel, clamp, factor_affine,
+    hot_binary_kernel, infer_broadcast, input_affine, output_affine, real_binary_kernel, refuse,
+    scales_too_far_apart, split_binary_kernel, unexpected,
 };
 use crate::element::{Complex64, Element};
 use crate::error::OpError;
@@ -205,7 +206,7 @@ fn in_delegate_rank(node: &Node<'_>) -> Result<bool, OpError> {
 }
 
 /// 8-bit sums and differences.
-fn sum_8bit<T: Narrow + Element>(
+fn sum_8bit<T: ByteLanes + Element>(
     ty: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -217,7 +218,7 @@ fn sum_8bit<T: Narrow + Element>(
     if in_delegate_rank(node)?
         && let Some(add) = AddShift::new(a, b, out, subtract, activation.limits_float::<T>(out))
     {
-        return hot_binary_kernel::<T>(&format!("{ty}_{op}"), node, cx, move |x, y| add.apply(x, y));
+        return bytes_kernel::<T>(&format!("{ty}_{op}"), node, cx, add);
     }
     let add = AddFixed::new(a, b, out, subtract, 20, activation.limits_fixed::<T>(out))
         .ok_or_else(scales_too_far_apart)?;
@@ -272,7 +273,7 @@ fn sum_i16(
 }
 
 /// 8-bit products.
-fn product_8bit<T: Narrow + Element>(
+fn product_8bit<T: ByteLanes + Element>(
     ty: &str,
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -282,7 +283,7 @@ fn product_8bit<T: Narrow + Element>(
     if in_delegate_rank(node)?
         && let Some(mul) = MulFloat::new(a, b, out, activation.limits_float::<T>(out))
     {
-        return hot_binary_kernel::<T>(&format!("{ty}_mul"), node, cx, move |x, y| mul.apply(x, y));
+        return bytes_kernel::<T>(&format!("{ty}_mul"), node, cx, mul);
     }
     let mul = MulFixed::new(a, b, out, activation.limits_fixed::<T>(out)).ok_or_else(scales_too_far_apart)?;
     binary_kernel::<T>("q8_mul_fixed", node, move |x, y| mul.apply(x, y))

@@ -20,11 +20,13 @@ use std::borrow::Cow;
 
 use ferrolite_kernels::cpu::elementwise::binary::{Source, binary, binary_in_place};
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
+use ferrolite_kernels::cpu::elementwise::bytes::{ByteFunction, ByteLanes, binary_bytes};
 use ferrolite_kernels::cpu::elementwise::math::Function;
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Limits, Narrow};
 use ferrolite_kernels::cpu::elementwise::unary::{apply, map, map_in_out};
 use ferrolite_kernels::cpu::elementwise::{Baseline, Target};
 use ferrolite_kernels::inout::InOut;
+use ferrolite_kernels::par::Par;
 use ferrolite_model::options::ActivationFunctionType;
 use half::{bf16, f16};
 
@@ -243,15 +245,39 @@ pub(super) fn hot_binary_kernel<T: Element>(
     binary_kernel_for(cx.cpu, kernel_name(name, cx), node, f)
 }
 
+/// A kernel of two operands of bytes.
+pub(super) fn bytes_kernel<T: Element + ByteLanes>(
+    name: &str,
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    f: impl ByteFunction + 'static,
+) -> Lowered {
+    let cpu = cx.cpu;
+    binary_kernel_with::<T>(kernel_name(name, cx), node, move |par, plan, (a, b), out| {
+        binary_bytes(cpu, par, plan, [a, b], out, f);
+    })
+}
+
 fn binary_kernel_for<T: Element>(
     target: impl Target + 'static,
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
 ) -> Lowered {
+    binary_kernel_with::<T>(name, node, move |par, plan, sources, out| {
+        binary_in_place(target, par, plan, sources, out, f);
+    })
+}
+
+/// A kernel of two operands of the output's type, computed by `run`.
+fn binary_kernel_with<T: Element>(
+    name: impl Into<Cow<'static, str>>,
+    node: &Node<'_>,
+    run: impl Fn(Par, &Broadcast<2>, (Source<'_, T>, Source<'_, T>), &mut [T]) + Send + Sync + 'static,
+) -> Lowered {
     let plan = broadcast(node)?;
     let ops = plan.len() as f64;
-    let run = FnKernel::new(name, move |io, context| {
+    let kernel = FnKernel::new(name, move |io, context| {
         let (a, b) = (source::<T>(io, 0)?, source::<T>(io, 1)?);
         let out = io.outputs.get::<T>(0)?;
         let fits = |s: &Source<'_, T>, k: usize| match s {
@@ -261,10 +287,10 @@ fn binary_kernel_for<T: Element>(
         if !fits(&a, 0) || !fits(&b, 1) || out.len() != plan.len() {
             return Err(wrong_size());
         }
-        binary_in_place(target, context.par(), &plan, (a, b), out, f);
+        run(context.par(), &plan, (a, b), out);
         Ok(())
     });
-    Ok(run.ops(ops).boxed())
+    Ok(kernel.ops(ops).boxed())
 }
 
 /// A kernel of two operands of the output's type and shape: `f` of the elements in whole groups of `group`, `rest` of
