@@ -115,7 +115,7 @@ impl Activation {
     }
 
     /// The function of every lane of an array of vectors; the choice is made once for all. Functions that
-    /// [`Activation::follow`] applies are left out.
+    /// `Activation::follow` applies are left out.
     #[inline(always)]
     pub fn apply<S: Isa, const M: usize, const N: usize>(self, isa: S, values: &mut [[S::F; N]; M]) {
         match self {

@@ -29,7 +29,7 @@ pub trait Pooling<T>: Copy + Send + Sync {
 /// The average, held to `low..=high`.
 ///
 /// Integer averages are rounded to the nearest, halves away from zero. Averages of floats are sums times the rounded
-/// reciprocal of the number of elements; `FloatWindows` adds in the order of [`Nines`].
+/// reciprocal of the number of elements; `FloatWindows` adds in the order of `Nines`.
 #[derive(Clone, Copy, Debug)]
 pub struct Average<T> {
     /// Least result.

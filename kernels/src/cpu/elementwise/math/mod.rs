@@ -3,7 +3,7 @@
 //! The results are those of LiteRT's default path (XNNPACK) on a CPU with AVX-512, bit for bit on an instruction set with
 //! a fused multiply-add: the approximations, their coefficients and the order of the operations are XNNPACK's. One
 //! set of formulas for all instruction sets, so that a model's numbers depend on them only through the rounding of
-//! `a * b + c`, and through [`root`]'s estimate.
+//! `a * b + c`, and through `root`'s estimate.
 //!
 //! Infinities, NaNs and zeros give what the real function's limits say, also where the reference's arithmetic has a
 //! NaN instead (sigmoid of ±1e30, reciprocal root of zero). The reference flushes subnormal numbers to zero; they are
