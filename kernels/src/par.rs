@@ -50,25 +50,23 @@ impl Par {
     /// Calls `run` for every tile of `0..tiles`, in any order and on any thread.
     #[inline]
     pub fn for_each_tile(self, tiles: usize, run: impl Fn(usize) + Sync + Send) {
-        self.run_tiles(tiles, &run);
-    }
-
-    /// The scheduling, compiled once: hundreds of kernels come through here, and a call per tile costs nothing.
-    fn run_tiles(self, tiles: usize, run: &(dyn Fn(usize) + Sync)) {
         self.run_shares(tiles, self.threads, &|_, tile| run(tile));
     }
 
     /// Calls `run` with a number below `workers` and a tile, for every tile. No two calls with the same number run at
-    /// the same time.
+    /// the same time. Compiled once: hundreds of kernels come through here, and a call per tile costs nothing.
     fn run_shares(self, tiles: usize, workers: usize, run: &(dyn Fn(usize, usize) + Sync)) {
         #[cfg(feature = "threads")]
         {
             let workers = workers.min(self.threads).min(tiles);
             if workers > 1 {
-                let shares = shares::Shares::new(tiles, workers);
+                // Tiles are claimed by 32-bit numbers: more than that, which only tensors of gigabytes have, go together.
+                let together = tiles.div_ceil(u32::MAX as usize);
+                let shares = shares::Shares::new(tiles.div_ceil(together), workers);
                 crate::team::run(workers - 1, &|worker| {
-                    while let Some(tile) = shares.take(worker) {
-                        run(worker, tile);
+                    while let Some(claim) = shares.take(worker) {
+                        let first = claim * together;
+                        (first..tiles.min(first + together)).for_each(|tile| run(worker, tile));
                     }
                 });
                 return;

@@ -42,7 +42,7 @@ impl Shares {
     /// Cuts `0..tiles` for `workers` workers.
     ///
     /// # Panics
-    /// On 2^32 tiles: none of them would be worth its name.
+    /// On 2^32 tiles, which the caller sees to.
     pub(super) fn new(tiles: usize, workers: usize) -> Self {
         assert!(u32::try_from(tiles).is_ok(), "{tiles} tiles of work");
         let count = workers.clamp(1, MOST_RUNS);

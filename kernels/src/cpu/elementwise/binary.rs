@@ -55,16 +55,22 @@ pub fn binary_in_place<T: Pod + Send + Sync>(
         return binary(target, par, plan, (a, b), out, f);
     }
     let sources = [sources.0, sources.1];
+    check_operands(plan, &sources, out.len());
+    let out = SharedMut::new(out);
+    let out = &out;
+    for_each_range(par, plan.len(), |range| target.run(Shared { plan, sources, out, range, f }));
+}
+
+/// # Panics
+/// If the lengths are not those of the plan, or an operand computed in place does not have the output's shape.
+pub(super) fn check_operands<T>(plan: &Broadcast<2>, sources: &[Source<'_, T>; 2], out_len: usize) {
     for (k, source) in sources.iter().enumerate() {
         match source {
             Source::Apart(s) => assert_eq!(s.len(), plan.operand_len(k)),
             Source::InPlace => assert!(plan.is_dense(k)),
         }
     }
-    assert_eq!(out.len(), plan.len());
-    let out = SharedMut::new(out);
-    let out = &out;
-    for_each_range(par, plan.len(), |range| target.run(Shared { plan, sources, out, range, f }));
+    assert_eq!(out_len, plan.len());
 }
 
 /// A tile whose operands do not share the output's memory.

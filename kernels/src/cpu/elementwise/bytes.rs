@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::binary::Source;
+use super::binary::{Source, check_operands};
 use super::broadcast::Broadcast;
 use super::for_each_range;
 use super::quantized::Narrow;
@@ -61,13 +61,7 @@ pub fn binary_bytes<T: ByteLanes>(
     out: &mut [T],
     f: impl ByteFunction,
 ) {
-    for (k, source) in sources.iter().enumerate() {
-        match source {
-            Source::Apart(s) => assert_eq!(s.len(), plan.operand_len(k)),
-            Source::InPlace => assert!(plan.is_dense(k)),
-        }
-    }
-    assert_eq!(out.len(), plan.len());
+    check_operands(plan, &sources, out.len());
     let out = SharedMut::new(out);
     let out = &out;
     for_each_range(par, plan.len(), |range| cpu.dispatch(Tile { plan, sources, out, range, f }));
