@@ -1,7 +1,9 @@
 //! A partition compiled for a device: buffers filled, bindings made, dispatches recorded.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ferrolite_ops::{Context, Cost, Io, Kernel, OpError, OpErrorKind};
 use ferrolite_plan::backend::Partition;
@@ -12,6 +14,9 @@ use crate::dispatch::{Dispatch, Encoder};
 use crate::memory::Memory;
 use crate::op;
 use crate::params;
+
+/// How long another thread may take to report results that it collected before the device is asked again.
+const REPORT: Duration = Duration::from_millis(1);
 
 /// A partition ready to run: one compute pass over one arena.
 pub(crate) struct Program {
@@ -111,15 +116,22 @@ impl Program {
             // The receiver waits below; it is gone only if waiting failed.
             let _ = done.send(result);
         });
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.device
-            .device
-            .poll(wait)
-            .map_err(|e| OpError::runtime(format!("waiting for the GPU failed: {e}")))?;
-        match mapped.try_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(OpError::runtime(format!("the GPU's results cannot be read: {e}"))),
-            Err(_) => return Err(OpError::runtime("the GPU finished without handing over its results")),
+        let wait = || wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None };
+        // Whoever polls a device collects what is finished for all its programs and reports it afterwards: another
+        // thread may be about to report this one.
+        loop {
+            self.device
+                .device
+                .poll(wait())
+                .map_err(|e| OpError::runtime(format!("waiting for the GPU failed: {e}")))?;
+            match mapped.recv_timeout(REPORT) {
+                Ok(Ok(())) => break,
+                Ok(Err(e)) => return Err(OpError::runtime(format!("the GPU's results cannot be read: {e}"))),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(OpError::runtime("the GPU finished without handing over its results"));
+                }
+            }
         }
         let staged = buffers
             .staging
