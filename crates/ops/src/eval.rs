@@ -44,8 +44,10 @@ pub fn evaluate(
     cx: &LowerCx<'_>,
     context: &mut dyn Context,
 ) -> Result<Vec<TensorValue>, OpError> {
-    let operands: Vec<Option<Operand<'_>>> =
-        arguments.iter().map(|a| a.map(|(info, value)| Operand { info, value, source: None })).collect();
+    let operands: Vec<Option<Operand<'_>>> = arguments
+        .iter()
+        .map(|a| a.map(|(info, value)| Operand { info, value, half: None, source: None }))
+        .collect();
     let mut infos = outputs.to_vec();
     let shapes = {
         let node = Node { operator, inputs: &operands, outputs: &infos, intermediates, regions: &NoRegions };

@@ -28,6 +28,7 @@ pub use attributes::Attributes;
 pub use custom::CustomOp;
 pub use element::Element;
 pub use error::{OpError, OpErrorKind};
+pub use families::{BYTE_TABLE, BYTE_TABLE_NAME};
 pub use ferrolite_model::TensorType;
 pub use io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
 pub use kernel::{Context, Cost, FnKernel, Kernel};

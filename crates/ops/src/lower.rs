@@ -121,7 +121,7 @@ impl PackCache {
         }
         let packed = Arc::new(make()?);
         entries.insert(key, packed.clone());
-        for bytes in operands.iter().flatten().filter_map(|o| o.value) {
+        for bytes in operands.iter().flatten().filter_map(|o| o.value.or(o.half)) {
             self.file.release(bytes);
         }
         Ok(packed)

@@ -18,6 +18,9 @@ pub struct Operand<'a> {
     pub info: &'a TensorInfo,
     /// The content, if it is known while planning.
     pub value: Option<&'a [u8]>,
+    /// The content of a constant that the file has in 16-bit floats, as yet not widened: only operators that the spec
+    /// says so of meet it, and `value` is then `None`.
+    pub half: Option<&'a [u8]>,
     /// Where a constant comes from, if it is one: equal sources hold equal bytes for the life of the model.
     pub source: Option<ConstSource>,
 }

@@ -67,6 +67,9 @@ pub struct Traits {
     pub stateful: bool,
     /// Its float form can apply a following activation while a tile is in registers.
     pub epilogue: bool,
+    /// Its float form takes constant weights (input 1) as [`Operand::half`](crate::Operand::half) too, if all inputs
+    /// behind them are constants.
+    pub half_weights: bool,
 }
 
 /// One operator of the table.
@@ -117,7 +120,7 @@ impl OpSpec {
             infer,
             lower,
             memory: Memory { alias: None, in_place: &[], states: &[] },
-            traits: Traits { shape_only: false, stateful: false, epilogue: false },
+            traits: Traits { shape_only: false, stateful: false, epilogue: false, half_weights: false },
             choose_states: None,
         }
     }
@@ -208,6 +211,13 @@ impl OpSpec {
     #[must_use]
     pub const fn epilogue(mut self) -> Self {
         self.traits.epilogue = true;
+        self
+    }
+
+    /// Its float form takes weights in 16-bit floats.
+    #[must_use]
+    pub const fn half_weights(mut self) -> Self {
+        self.traits.half_weights = true;
         self
     }
 

@@ -131,7 +131,12 @@ impl Compiler<'_> {
             .iter()
             .map(|t| {
                 let t = (*t)?;
-                Some(Operand { info: self.info(t)?, value: value(t), source: self.graph.source(t) })
+                Some(Operand {
+                    info: self.info(t)?,
+                    value: value(t),
+                    half: self.graph.half(t),
+                    source: self.graph.source(t),
+                })
             })
             .collect()
     }
@@ -296,7 +301,7 @@ impl Compiler<'_> {
                 if let Some(residual) = unit.residual {
                     operands.resize(ADDEND, None);
                     let addend = self.info(residual.addend);
-                    operands.push(addend.map(|info| Operand { info, value: None, source: None }));
+                    operands.push(addend.map(|info| Operand { info, value: None, half: None, source: None }));
                 }
                 let node = Node {
                     operator: self.graph.operator(first),
@@ -396,6 +401,8 @@ impl Compiler<'_> {
             Home::Slot(s) => Place::Slot(s),
             Home::None => match self.folded_index(t) {
                 Some(index) => Place::Folded(index),
+                // Whoever reads it has packed it.
+                None if self.graph.half(t).is_some() => Place::Absent,
                 None => Place::Constant(t),
             },
         };

@@ -19,6 +19,8 @@ pub enum Content {
     Constant,
     /// It was computed from constants, made dense, or copied because the file's bytes are not aligned for their type.
     Folded(Arc<TensorValue>),
+    /// It is this other tensor's, a constant in 16-bit floats, which whoever packs it widens.
+    Half(usize),
     /// A variable tensor: zero at first, kept between runs.
     Variable,
 }
@@ -142,7 +144,16 @@ impl Graph {
                 let (subgraph, index) = self.tensors[tensor].origin;
                 self.model.tensor_data(&self.model.subgraphs()[subgraph].tensors[index])
             }
-            Content::Computed | Content::Variable => None,
+            Content::Computed | Content::Half(_) | Content::Variable => None,
+        }
+    }
+
+    /// The 16-bit floats that stand for a constant tensor of 32-bit ones.
+    #[must_use]
+    pub fn half(&self, tensor: usize) -> Option<&[u8]> {
+        match self.tensors[tensor].content {
+            Content::Half(stored) => self.constant(stored),
+            _ => None,
         }
     }
 
@@ -150,7 +161,7 @@ impl Graph {
     #[must_use]
     pub fn source(&self, tensor: usize) -> Option<ConstSource> {
         match self.tensors[tensor].content {
-            Content::Constant | Content::Folded(_) => {
+            Content::Constant | Content::Folded(_) | Content::Half(_) => {
                 let (subgraph, index) = self.tensors[tensor].origin;
                 Some(ConstSource { subgraph: subgraph as u32, tensor: index as u32 })
             }

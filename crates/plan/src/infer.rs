@@ -137,7 +137,9 @@ fn initial_infos<'a>(
         .iter()
         .map(|t| match t.content {
             Content::Computed => None,
-            Content::Constant | Content::Folded(_) | Content::Variable => Some(t.info.clone()),
+            Content::Constant | Content::Folded(_) | Content::Half(_) | Content::Variable => {
+                Some(t.info.clone())
+            }
         })
         .collect();
     for (t, shape) in given {
@@ -215,7 +217,12 @@ impl Walk<'_> {
             .map(|t| {
                 t.and_then(|t| {
                     let info = self.out.infos[t].as_ref()?;
-                    Some(Operand { info, value: self.value(t), source: self.graph.source(t) })
+                    Some(Operand {
+                        info,
+                        value: self.value(t),
+                        half: self.graph.half(t),
+                        source: self.graph.source(t),
+                    })
                 })
             })
             .collect()

@@ -19,6 +19,7 @@ mod regions;
 mod residual;
 mod rewrite;
 mod segment;
+mod tables;
 
 pub use compile::{CompileOptions, compile};
 pub use describe::describe;

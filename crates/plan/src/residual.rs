@@ -88,7 +88,12 @@ fn takes_residual(graph: &Graph, n: usize) -> bool {
         && !has_fused_activation(operator)
         && node.inputs.len() <= ADDEND
         && node.inputs.iter().flatten().chain(&node.outputs).all(|&t| is_float(graph, t))
-        && node.inputs.iter().skip(1).flatten().all(|&t| graph.constant(t).is_some())
+        && node
+            .inputs
+            .iter()
+            .skip(1)
+            .flatten()
+            .all(|&t| graph.constant(t).or_else(|| graph.half(t)).is_some())
 }
 
 fn is_float(graph: &Graph, t: usize) -> bool {

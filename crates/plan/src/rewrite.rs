@@ -1,4 +1,5 @@
-//! Rewrites of a graph that hold for any input shapes: inlining of calls, folding of constants, fusing of activations, removal of dead nodes.
+//! Rewrites of a graph that hold for any input shapes: inlining of calls, folding of constants, tables for functions of
+//! bytes, fusing of activations, removal of dead nodes.
 
 use std::sync::Arc;
 
@@ -13,9 +14,13 @@ use ferrolite_ops::{Fused, LowerCx, PackCache, Shape};
 
 use crate::graph::{Content, Graph};
 use crate::inline::inline_calls;
+use crate::tables::byte_tables;
 
 /// Folding may not blow a model up: results beyond this many bytes are folded only if they stay near their operands' size.
 const SMALL_RESULT: usize = 64 << 10;
+
+/// Where products have their weights.
+const WEIGHTS: usize = 1;
 
 /// How far operators may be fused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +38,58 @@ pub fn rewrite(graph: &mut Graph, cpu: Cpu, fusion: Fusion) {
     if fusion != Fusion::None {
         inline_calls(graph);
     }
+    if fusion == Fusion::Cpu {
+        leave_halves(graph);
+    }
     fold_constants(graph, cpu);
+    if fusion == Fusion::Cpu {
+        byte_tables(graph, cpu);
+    }
     if fusion != Fusion::None {
         fuse_activations(graph, fusion);
     }
     drop_dead_nodes(graph);
+}
+
+/// Leaves weights that the file has in 16-bit floats as they are, where all their readers widen them while packing:
+/// widened beforehand they would be in memory twice.
+fn leave_halves(graph: &mut Graph) {
+    let stored: Vec<Option<(usize, usize)>> = (0..graph.nodes.len()).map(|n| stored_half(graph, n)).collect();
+    let mut known: Vec<bool> = (0..graph.tensors.len()).map(|t| graph.constant(t).is_some()).collect();
+    for &(_, widened) in stored.iter().flatten() {
+        known[widened] = true;
+    }
+    let mut read_otherwise = vec![false; graph.tensors.len()];
+    for &t in &graph.outputs {
+        read_otherwise[t] = true;
+    }
+    for node in &graph.nodes {
+        let packs =
+            node.spec.traits.half_weights && node.inputs.iter().skip(WEIGHTS).flatten().all(|&t| known[t]);
+        for (i, t) in node.inputs.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))) {
+            read_otherwise[t] |= !packs || i != WEIGHTS;
+        }
+    }
+    for (n, (stored, widened)) in stored.into_iter().enumerate().filter_map(|(n, s)| Some((n, s?))) {
+        if !read_otherwise[widened] {
+            graph.tensors[widened].content = Content::Half(stored);
+            graph.nodes[n].outputs.clear();
+        }
+    }
+    graph.nodes.retain(|node| !node.outputs.is_empty() || node.spec.traits.stateful);
+}
+
+/// The constant that a DEQUANTIZE widens from 16-bit to 32-bit floats, and its output.
+fn stored_half(graph: &Graph, n: usize) -> Option<(usize, usize)> {
+    let node = &graph.nodes[n];
+    let (&[Some(stored)], &[widened]) = (node.inputs.as_slice(), node.outputs.as_slice()) else {
+        return None;
+    };
+    let (from, to) = (&graph.tensors[stored].info, &graph.tensors[widened].info);
+    let widens = graph.operator(node).code == OpCode::Builtin(BuiltinOperator::DEQUANTIZE)
+        && (from.dtype, to.dtype) == (TensorType::Float16, TensorType::Float32)
+        && from.shape == to.shape;
+    (widens && graph.constant(stored).is_some()).then_some((stored, widened))
 }
 
 /// Runs every operator whose inputs all are constants, once and for all.

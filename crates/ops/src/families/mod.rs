@@ -40,6 +40,8 @@ mod variables;
 
 use crate::spec::OpSpec;
 
+pub use elementwise::{BYTE_TABLE, BYTE_TABLE_NAME};
+
 /// Every operator, by family.
 pub const TABLE: &[&[OpSpec]] = &[
     blocks::SPECS,

@@ -58,7 +58,7 @@ impl Input {
 impl Input {
     /// As shape functions see it.
     pub fn operand(&self) -> Operand<'_> {
-        Operand { info: &self.info, value: Some(self.bytes.as_slice()), source: None }
+        Operand { info: &self.info, value: Some(self.bytes.as_slice()), half: None, source: None }
     }
 }
 

@@ -75,6 +75,8 @@ impl Bias {
 const MOST_ROWS: usize = 192;
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
+/// How far ahead of the sums weights are asked for, in bytes: a panel rarely stays in the first-level cache.
+const AHEAD: usize = 2048;
 /// Work of a tile below which a thread is not worth waking, in products.
 pub(super) const LEAST_WORK: usize = 1 << 17;
 /// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
@@ -86,7 +88,8 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
     let tile = layout.tile_rows;
     #[cfg(target_arch = "x86_64")]
     if layout.amx().is_some() {
-        return (super::amx::BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, super::amx::MOST_ROWS);
+        return (super::amx::BLOCK_BYTES / row_bytes.max(1) / tile * tile)
+            .clamp(tile, super::amx::MOST_PACKED_ROWS);
     }
     (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
@@ -99,7 +102,7 @@ pub fn gemm_scratch(layout: &PackLayout) -> usize {
 
 /// As [`gemm_scratch`], for the windows that the layout is for.
 pub fn windows_scratch(layout: &PackLayout, window: &Window, channels: usize) -> usize {
-    match Strip::new(window, channels, layout.element_bytes) {
+    match layout.strip(window, channels) {
         Some(strip) if layout.strips => {
             (strip.len(strip.most_lines) * layout.element_bytes).next_multiple_of(64) + 64
         }
@@ -117,26 +120,68 @@ pub fn spare_bytes(layout: &PackLayout) -> usize {
 }
 
 /// How the rows are cut into blocks.
-enum Cut {
+pub(super) enum Cut {
     /// So many rows, one after another.
     Rows(usize),
-    /// So many lines of windows of an image.
-    Lines {
-        strip: Strip,
-        lines: usize,
-        /// Lines and columns of windows.
-        output: [usize; 2],
-    },
+    /// Some lines of windows.
+    Lines(Lines),
+}
+
+/// Images cut into blocks of some lines of windows.
+pub(super) struct Lines {
+    pub(super) strip: Strip,
+    /// Lines of a block, but for the last of an image.
+    lines: usize,
+    /// Lines and columns of windows of an image.
+    output: [usize; 2],
+}
+
+/// A block of lines.
+pub(super) struct BlockLines {
+    pub(super) image: usize,
+    /// The first line.
+    pub(super) first: usize,
+    /// Number of lines.
+    pub(super) count: usize,
+    /// Their rows.
+    pub(super) rows: Range<usize>,
+}
+
+impl Lines {
+    pub(super) fn block(&self, block: usize) -> BlockLines {
+        let [height, width] = self.output;
+        let blocks = height.div_ceil(self.lines);
+        let (image, first) = (block / blocks, block % blocks * self.lines);
+        let count = self.lines.min(height - first);
+        let row = (image * height + first) * width;
+        BlockLines { image, first, count, rows: row..row + count * width }
+    }
+
+    /// Windows of a line.
+    pub(super) fn width(&self) -> usize {
+        self.output[1]
+    }
+}
+
+impl BlockLines {
+    /// The zero point of the block.
+    ///
+    /// # Panics
+    /// If its rows have several.
+    pub(super) fn zero(&self, zeros: Zeros<'_>) -> i32 {
+        assert!(zeros.are_uniform(self.rows.clone()), "an image has one zero point");
+        zeros.of(self.rows.start)
+    }
 }
 
 impl Cut {
-    fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
+    pub(super) fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
         let count = rows.count();
         if !layout.strips {
             return Self::Rows(block_rows(layout).min(count.next_multiple_of(layout.tile_rows)));
         }
         let windows = rows.windows();
-        let strip = windows.and_then(|(window, channels)| Strip::new(window, channels, layout.element_bytes));
+        let strip = windows.and_then(|(window, channels)| layout.strip(window, channels));
         let (Some((window, _)), Some(strip)) = (windows, strip) else {
             panic!("the weights are packed for windows that overlap");
         };
@@ -151,23 +196,23 @@ impl Cut {
             if par.threads() == 1 { 1 } else { (2 * PARTS_PER_THREAD * par.threads()).div_ceil(panels) };
         let least = (4 * layout.tile_rows).div_ceil(width);
         let lines = (window.batch * height).div_ceil(blocks).max(least).min(strip.most_lines);
-        Self::Lines { strip, lines, output: [height, width] }
+        Self::Lines(Lines { strip, lines, output: [height, width] })
     }
 
-    fn blocks(&self, count: usize) -> usize {
+    pub(super) fn blocks(&self, count: usize) -> usize {
         match self {
             Self::Rows(rows) => count.div_ceil(*rows),
-            Self::Lines { lines, output: [height, width], .. } => {
+            Self::Lines(Lines { lines, output: [height, width], .. }) => {
                 count / (height * width) * height.div_ceil(*lines)
             }
         }
     }
 
     /// Bytes of scratch of a block.
-    fn scratch(&self, layout: &PackLayout) -> usize {
+    pub(super) fn scratch(&self, layout: &PackLayout) -> usize {
         match self {
             Self::Rows(_) => gemm_scratch(layout),
-            Self::Lines { strip, lines, .. } => {
+            Self::Lines(Lines { strip, lines, .. }) => {
                 (strip.len(*lines) * layout.element_bytes).next_multiple_of(64) + 64
             }
         }
@@ -321,9 +366,7 @@ impl<R: Rows, E: Store + ?Sized> DotKernel for Block<'_, R, E> {
                 let range = block * most..((block + 1) * most).min(rows.count());
                 (range.clone(), dense_rows(&layout, rows, zeros, range, buffer))
             }
-            Cut::Lines { strip, lines, output } => {
-                strip_rows(rows, zeros, strip, *lines, *output, block, buffer)
-            }
+            Cut::Lines(lines) => strip_rows(rows, zeros, lines, block, buffer),
         };
         source.check(range.len(), layout.run_bytes());
         let mut tile = Tile {
@@ -385,23 +428,15 @@ fn dense_rows<'a, L: PanelElement, R: Rows>(
 fn strip_rows<'a, L: PanelElement, R: Rows>(
     rows: &R,
     zeros: Zeros<'_>,
-    strip: &Strip,
-    lines: usize,
-    [height, width]: [usize; 2],
+    lines: &Lines,
     block: usize,
     buffer: &'a mut [L],
 ) -> (Range<usize>, Source<'a, L>) {
-    let blocks = height.div_ceil(lines);
-    let (image, line) = (block / blocks, block % blocks * lines);
-    let lines = lines.min(height - line);
-    let first = (image * height + line) * width;
-    let range = first..first + lines * width;
-    let zero = zeros.of(first);
-    assert_eq!(zero, zeros.of(range.end - 1), "an image has one zero point");
-    let data = &mut buffer[..strip.len(lines)];
-    rows.pack_strip(strip, image, line, zero - R::OFFSET, data);
-    let grid = Grid { width, step: strip.steps[1], line: strip.steps[0] };
-    (range, Source { data, grid, runs: strip.runs, run_steps: strip.run_steps })
+    let (strip, block) = (&lines.strip, lines.block(block));
+    let data = &mut buffer[..strip.len(block.count)];
+    rows.pack_strip(strip, block.image, block.first, block.zero(zeros) - R::OFFSET, data);
+    let grid = Grid { width: lines.width(), step: strip.steps[1], line: strip.steps[0] };
+    (block.rows, Source { data, grid, runs: strip.runs, run_steps: strip.run_steps })
 }
 
 /// The sum of packed numbers.
@@ -583,6 +618,10 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
                 let mut columns = [self.dot.rhs(b); V];
                 for (v, column) in columns.iter_mut().enumerate().skip(1) {
                     *column = self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH));
+                }
+                for v in 0..V {
+                    let ahead = b.wrapping_add(AHEAD + v * D::V::LANES * D::DEPTH);
+                    self.dot.isa().prefetch(ahead.cast());
                 }
                 for (&offset, sums) in offsets.iter().zip(&mut sums) {
                     let x = self.dot.lhs(a.add(offset));

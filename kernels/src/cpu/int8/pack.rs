@@ -4,7 +4,7 @@
 use super::amx;
 use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
 use super::rows::Window;
-use super::strips::Strip;
+use super::strips::{Reach, Strip};
 use crate::cpu::movement::{transpose, transpose_cells};
 use crate::isa::{Cpu, Isa, IsaNarrow};
 use crate::par::{Par, SharedMut};
@@ -216,16 +216,40 @@ impl PackLayout {
     /// overlap are read out of copies of the lines under them, see `strips`.
     pub fn for_windows(cpu: Cpu, width: Width, cols: usize, window: &Window, channels: usize) -> Self {
         let layout = Self::new(cpu, width, cols, window.kernel[0] * window.kernel[1] * channels);
-        #[cfg(target_arch = "x86_64")]
-        if layout.amx().is_some() {
+        let Some(strip) = layout.strip(window, channels) else { return layout };
+        let runs = strip.runs[0] * strip.runs[1];
+        let col_bytes = runs * strip.run_len.next_multiple_of(layout.read_step());
+        // Filling up each run may cost tiles more than copying each window.
+        if layout.is_tiled() && col_bytes > layout.col_bytes + layout.col_bytes / 2 {
             return layout;
         }
-        let Some(strip) = Strip::new(window, channels, layout.element_bytes) else {
-            return layout;
-        };
-        let runs = strip.runs[0] * strip.runs[1];
-        let col_bytes = runs * strip.run_len.next_multiple_of(layout.step);
         Self { runs, strips: true, col_bytes, ..layout }
+    }
+
+    /// The strips of windows over `channels` channels, as the kernels of this layout read them.
+    pub(super) fn strip(&self, window: &Window, channels: usize) -> Option<Strip> {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_tiled() {
+            return Strip::new(window, channels, self.element_bytes, amx::REACH);
+        }
+        Strip::new(window, channels, self.element_bytes, Reach::Step)
+    }
+
+    /// Rows that the kernels read at a time.
+    fn read_step(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_tiled() {
+            return amx::DEPTH;
+        }
+        self.step
+    }
+
+    /// Whether the layout is for tile registers.
+    fn is_tiled(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.amx().is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// A number that tells apart the layouts of a matrix for one CPU, for keys of packed weights.

@@ -27,19 +27,37 @@ pub struct Strip {
     extent: usize,
     /// Lines between windows.
     stride: usize,
+    /// Elements behind the last run that may be read.
+    spare: usize,
+}
+
+/// How far what reads a strip reads beyond a window.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Up to the end of a step of the dot product.
+    Step,
+    /// Up to the end of a tile: in depth, and over the windows that follow.
+    Tile {
+        /// Elements of a tile's row.
+        depth: usize,
+        /// Rows of a tile.
+        rows: usize,
+        /// The most windows that a strip may have.
+        most_windows: usize,
+    },
 }
 
 /// Bytes of a strip that leave room for a panel of weights in the second-level cache.
 const BYTES: usize = 128 << 10;
 /// The most bytes of a strip with a single line of windows.
 const MOST_BYTES: usize = 512 << 10;
-/// Elements behind the last run: it is read up to the end of a step of the dot product.
-const SPARE: usize = 16;
+/// The most elements of a step of the dot product.
+const STEP: usize = 16;
 
 impl Strip {
     /// For windows over `channels` channels with elements of `element_bytes`; `None` where copying each window costs no
     /// more, or even one line of windows covers too much.
-    pub(super) fn new(w: &Window, channels: usize, element_bytes: usize) -> Option<Self> {
+    pub(super) fn new(w: &Window, channels: usize, element_bytes: usize, reach: Reach) -> Option<Self> {
         let [height, width] = w.output;
         if w.kernel[0] * w.kernel[1] <= w.stride[0] * w.stride[1] || channels == 0 || height * width == 0 {
             return None;
@@ -47,7 +65,9 @@ impl Strip {
         let across = width
             .checked_sub(1)?
             .checked_mul(w.stride[1])?
-            .checked_add((w.kernel[1] - 1) * w.dilation[1] + 1)?;
+            .checked_add((w.kernel[1] - 1) * w.dilation[1] + 1)?
+            // So that windows of different lines lie multiples of their distance apart.
+            .checked_next_multiple_of(w.stride[1])?;
         let pitch = across.checked_mul(channels)?;
         let extent = (w.kernel[0] - 1) * w.dilation[0] + 1;
         let line_bytes = pitch.checked_mul(element_bytes)?;
@@ -56,23 +76,32 @@ impl Strip {
         }
         // Lines of windows that cover so many bytes.
         let lines = (BYTES / line_bytes.max(1)).saturating_sub(extent) / w.stride[0] + 1;
+        let step = w.stride[1] * channels;
+        let (most_lines, spare) = match reach {
+            Reach::Step => (lines, STEP),
+            Reach::Tile { most_windows, .. } if width > most_windows => return None,
+            Reach::Tile { depth, rows, most_windows } => {
+                (lines.min(most_windows / width), rows * step + depth)
+            }
+        };
         let neighbours = w.dilation[1] == 1;
         Some(Self {
-            most_lines: lines.min(height),
+            most_lines: most_lines.min(height),
             pitch,
             channels,
             runs: [w.kernel[0], if neighbours { 1 } else { w.kernel[1] }],
             run_steps: [w.dilation[0] * pitch, w.dilation[1] * channels],
             run_len: if neighbours { w.kernel[1] * channels } else { channels },
-            steps: [w.stride[0] * pitch, w.stride[1] * channels],
+            steps: [w.stride[0] * pitch, step],
             extent,
             stride: w.stride[0],
+            spare,
         })
     }
 
     /// Elements of a strip for `lines` lines of windows.
     pub(super) fn len(&self, lines: usize) -> usize {
-        ((lines.max(1) - 1) * self.stride + self.extent) * self.pitch + SPARE
+        ((lines.max(1) - 1) * self.stride + self.extent) * self.pitch + self.spare
     }
 
     /// Writes the strip of image `image` whose first line of windows is `line`; `to` has the length of the strip.
@@ -85,9 +114,34 @@ impl Strip {
         zero: i32,
         to: &mut [T],
     ) {
+        self.write(patches, image, line, T::pack(zero, zero), to, Converted { zero });
+    }
+
+    /// As [`Strip::pack`], leaving bytes as they are.
+    #[inline(always)]
+    pub(super) fn copy(
+        &self,
+        patches: &Patches<'_, u8>,
+        image: usize,
+        line: usize,
+        padding: u8,
+        to: &mut [u8],
+    ) {
+        self.write(patches, image, line, padding, to, AsStored);
+    }
+
+    #[inline(always)]
+    fn write<X, T: Copy>(
+        &self,
+        patches: &Patches<'_, X>,
+        image: usize,
+        line: usize,
+        padding: T,
+        to: &mut [T],
+        elements: impl Elements<X, T>,
+    ) {
         let w = &patches.window;
         let row_len = w.input[1] * w.channels;
-        let padding = T::pack(zero, zero);
         // Pixels left of the image, then those in it.
         let across = self.pitch / self.channels;
         let left = (w.padding[1].max(0) as usize).min(across);
@@ -106,13 +160,42 @@ impl Strip {
             before.fill(padding);
             after.fill(padding);
             if self.channels == w.channels {
-                convert(&from[(skipped * w.channels).min(row_len)..], zero, middle);
+                elements.put(&from[(skipped * w.channels).min(row_len)..], middle);
                 continue;
             }
             for (x, to) in middle.chunks_exact_mut(self.channels).enumerate() {
                 let at = (skipped + x) * w.channels + patches.first_channel;
-                convert(&from[at..][..self.channels], zero, to);
+                elements.put(&from[at..][..self.channels], to);
             }
         }
+    }
+}
+
+/// How elements of an image become those of a strip. A trait and not a closure, which may stay a call without the
+/// instruction set.
+trait Elements<X, T> {
+    /// Fills `to` from the first elements of `from`.
+    fn put(&self, from: &[X], to: &mut [T]);
+}
+
+/// In the packed form of the dot products.
+struct Converted {
+    zero: i32,
+}
+
+impl<X: Activation, T: PanelElement> Elements<X, T> for Converted {
+    #[inline(always)]
+    fn put(&self, from: &[X], to: &mut [T]) {
+        convert(from, self.zero, to);
+    }
+}
+
+/// As they are.
+struct AsStored;
+
+impl Elements<u8, u8> for AsStored {
+    #[inline(always)]
+    fn put(&self, from: &[u8], to: &mut [u8]) {
+        to.copy_from_slice(&from[..to.len()]);
     }
 }

@@ -24,35 +24,65 @@ impl Windows<'_> {
     pub(super) fn pack(&self, rows: Range<usize>, to: &mut [u8], stride: usize) {
         let w = &self.window;
         let [height, width] = w.output;
-        let (mut x, mut y, mut image) =
-            (rows.start % width, rows.start / width % height, rows.start / width / height);
+        let run = w.kernel[1] * self.channels;
+        let line_len = w.input[1] * w.channels;
         // Neighbouring taps of a filter row are neighbours in memory too, unless something lies between.
         let whole = w.dilation[1] == 1 && self.channels == w.channels;
-        for (row, to) in rows.zip(to.chunks_exact_mut(stride)) {
-            let padding = self.zeros.of(row) as u8;
-            let lines = to.chunks_exact_mut(w.kernel[1] * self.channels).take(w.kernel[0]);
-            for (ky, to) in lines.enumerate() {
-                match w.source(0, y, ky) {
-                    None => fill(to, padding),
-                    Some(sy) => {
-                        let len = w.input[1] * w.channels;
-                        let line = &self.bytes[(image * w.input[0] + sy) * len..][..len];
-                        if whole {
-                            self.copy_taps(line, x, to, padding)
-                        } else {
-                            self.copy_each(line, x, to, padding)
+        let mut row = rows.start;
+        while row < rows.end {
+            // The rows of one line of windows.
+            let (first, y, image) = (row % width, row / width % height, row / width / height);
+            let count = (width - first).min(rows.end - row);
+            let to = &mut to[(row - rows.start) * stride..][..count * stride];
+            for ky in 0..w.kernel[0] {
+                let line = w.source(0, y, ky);
+                let line = line.map(|sy| &self.bytes[(image * w.input[0] + sy) * line_len..][..line_len]);
+                let at = ky * run;
+                match line {
+                    None => {
+                        for (i, to) in to.chunks_exact_mut(stride).enumerate() {
+                            fill(&mut to[at..at + run], self.zeros.of(row + i) as u8);
+                        }
+                    }
+                    Some(line) if whole => {
+                        let inside = self.inside(first, count);
+                        let (before, rest) = to.split_at_mut(inside.start * stride);
+                        let (middle, after) = rest.split_at_mut(inside.len() * stride);
+                        let skipped = [0, inside.end];
+                        for (part, skipped) in [before, after].into_iter().zip(skipped) {
+                            for (i, to) in part.chunks_exact_mut(stride).enumerate() {
+                                let padding = self.zeros.of(row + skipped + i) as u8;
+                                self.copy_taps(line, first + skipped + i, &mut to[at..at + run], padding);
+                            }
+                        }
+                        let start = (first + inside.start) * w.stride[1];
+                        let start = start.checked_add_signed(-w.padding[1]).unwrap_or(0) * w.channels;
+                        copy_runs(line, start, w.stride[1] * w.channels, run, middle, at, stride);
+                    }
+                    Some(line) => {
+                        for (i, to) in to.chunks_exact_mut(stride).enumerate() {
+                            let padding = self.zeros.of(row + i) as u8;
+                            self.copy_each(line, first + i, &mut to[at..at + run], padding);
                         }
                     }
                 }
             }
-            x += 1;
-            if x == width {
-                (x, y) = (0, y + 1);
-            }
-            if y == height {
-                (y, image) = (0, image + 1);
-            }
+            row += count;
         }
+    }
+
+    /// Which of the `count` windows of a line from `first` on lie within the image, counted from `first`.
+    #[inline(always)]
+    fn inside(&self, first: usize, count: usize) -> Range<usize> {
+        let w = &self.window;
+        let (stride, padding) = (w.stride[1] as isize, w.padding[1]);
+        // The first window that does not begin left of the image, and the first that ends right of it.
+        let start = (padding.max(0) + stride - 1) / stride;
+        let last = w.input[1] as isize - w.kernel[1] as isize + padding;
+        let end = if last < 0 { 0 } else { last / stride + 1 };
+        let clip = |x: isize| (x - first as isize).clamp(0, count as isize) as usize;
+        let start = clip(start);
+        start..clip(end).max(start)
     }
 
     /// The taps of a filter row where they lie in one piece.
@@ -108,6 +138,30 @@ fn copy(from: &[u8], to: &mut [u8]) {
             let mask = first((len - at).min(64));
             _mm512_mask_storeu_epi8(to.add(at), mask, _mm512_maskz_loadu_epi8(mask, from.add(at)));
         }
+    }
+}
+
+/// Copies runs of `len` bytes, `step` apart from `start` on, to place `at` of each of the rows in `to`, `stride` apart.
+#[inline(always)]
+fn copy_runs(from: &[u8], start: usize, step: usize, len: usize, to: &mut [u8], at: usize, stride: usize) {
+    let count = to.len() / stride;
+    if count == 0 || len == 0 {
+        return;
+    }
+    assert!(start + (count - 1) * step + len <= from.len() && at + len <= stride);
+    let (mut from, mut to) = (from[start..].as_ptr().cast::<i8>(), to[at..].as_mut_ptr().cast::<i8>());
+    let mask = first((len - 1) % 64 + 1);
+    let whole = (len - 1) / 64 * 64;
+    for _ in 0..count {
+        // SAFETY: the runs lie within both slices, as was checked, and the mask ends where a run does; the caller enables
+        // the instructions.
+        unsafe {
+            for at in (0..whole).step_by(64) {
+                _mm512_storeu_epi8(to.add(at), _mm512_loadu_epi8(from.add(at)));
+            }
+            _mm512_mask_storeu_epi8(to.add(whole), mask, _mm512_maskz_loadu_epi8(mask, from.add(whole)));
+        }
+        (from, to) = (from.wrapping_add(step), to.wrapping_add(stride));
     }
 }
 

@@ -10,6 +10,9 @@ use crate::par::Par;
 /// Channels pooled at a time: their accumulators stay in registers or L1.
 const CHANNELS: usize = 64;
 
+/// Elements of a window that the reference adds at a time.
+const NINE: usize = 9;
+
 /// Element visits that make one tile of work.
 const TILE_VISITS: usize = 32 << 10;
 
@@ -229,8 +232,11 @@ pub fn pool_f32<P: VectorPooling>(
     src: &[f32],
     dst: &mut [f32],
 ) {
+    let small = P::SUM && shape.filter_height * shape.filter_width <= NINE;
+    let zeros = vec![0.0; if small { shape.channels } else { 0 }];
+    let padding = small.then_some(&zeros[..]);
     stretches(par, shape, src, dst, |first, dst| {
-        cpu.dispatch(FloatWindows { pooling, shape, src, dst, first });
+        cpu.dispatch(FloatWindows { pooling, shape, src, dst, first, padding });
     });
 }
 
@@ -319,10 +325,10 @@ impl<V: Copy, const N: usize> Nines<V, N> {
     /// Adds vectors at a position of the window; positions must grow.
     #[inline(always)]
     fn add<S: Isa<F = V>>(&mut self, isa: S, position: usize, vectors: [V; N]) {
-        if position / 9 != self.index {
-            *self = Self { total: self.sum(isa), parts: [[isa.zero(); N]; 4], index: position / 9 };
+        if position / NINE != self.index {
+            *self = Self { total: self.sum(isa), parts: [[isa.zero(); N]; 4], index: position / NINE };
         }
-        let part = &mut self.parts[position % 9 % 8 / 2];
+        let part = &mut self.parts[position % NINE % 8 / 2];
         for (sum, x) in part.iter_mut().zip(vectors) {
             *sum = isa.add(*sum, x);
         }
@@ -401,6 +407,8 @@ struct FloatWindows<'a, P> {
     dst: &'a mut [f32],
     /// Index of the first result element.
     first: usize,
+    /// A pixel of zeros, where windows of at most nine elements are summed.
+    padding: Option<&'a [f32]>,
 }
 
 impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
@@ -414,7 +422,9 @@ impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
             let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
             let room = (channels - channel).min(self.dst.len() - done);
             let window = Window::of(self.shape, pixel);
-            done += if room >= 4 * S::LANES {
+            done += if let (Some(padding), true) = (self.padding, room >= S::LANES) {
+                self.nine(isa, &window, padding, channel, done, room)
+            } else if room >= 4 * S::LANES {
                 self.vectors::<S, 4>(isa, &window, channel, done)
             } else if room >= S::LANES {
                 self.vectors::<S, 1>(isa, &window, channel, done)
@@ -456,6 +466,43 @@ impl<P: VectorPooling> FloatWindows<'_, P> {
             }
         });
         acc
+    }
+
+    /// Sums all whole vectors of the `room` channels from `channel` on, of a window of at most nine elements, in the
+    /// order of [`Nines`]: those outside of the image are zeros. Gives their number.
+    #[inline(always)]
+    fn nine<S: Isa>(
+        &mut self,
+        isa: S,
+        window: &Window,
+        padding: &[f32],
+        channel: usize,
+        done: usize,
+        room: usize,
+    ) -> usize {
+        let shape = self.shape;
+        let mut taps = [&padding[channel..channel + room]; NINE];
+        for x in window.xs.clone() {
+            let column = (x as isize - window.left) as usize * shape.filter_height;
+            for y in window.ys.clone() {
+                let start = ((window.first_row + y) * shape.in_width + x) * shape.channels + channel;
+                taps[column + (y as isize - window.top) as usize] = &self.src[start..start + room];
+            }
+        }
+        let whole = room / S::LANES * S::LANES;
+        let count = window.count();
+        for (at, to) in (0..).step_by(S::LANES).zip(self.dst[done..done + whole].chunks_exact_mut(S::LANES)) {
+            let mut vectors = [isa.zero(); NINE];
+            for (vector, tap) in vectors.iter_mut().zip(taps) {
+                // SAFETY: `at + LANES` is at most `room`, the length of each slice.
+                *vector = unsafe { isa.load_ptr(tap.as_ptr().add(at)) };
+            }
+            let [a, b, c, d, e, f, g, h, i] = vectors;
+            let (first, last) = (isa.add(isa.add(a, b), i), isa.add(g, h));
+            let sum = isa.add(isa.add(isa.add(c, d), isa.add(e, f)), isa.add(first, last));
+            isa.store(self.pooling.finish_lanes(isa, sum, count), to);
+        }
+        whole
     }
 
     /// Pools `N` vectors of channels of one window; gives their number.

@@ -10,6 +10,12 @@ const LANES: usize = 32;
 /// Accumulators that are left when the last elements of a run, fewer than [`LANES`], are taken in.
 const LAST_LANES: usize = LANES / 2;
 
+/// Columns that are reduced side by side: their accumulators stay in the first-level cache.
+const COLUMNS: usize = 512;
+
+/// Tiles for each thread.
+const TILES_PER_THREAD: usize = 2;
+
 /// Element visits that make one tile of work.
 const TILE_VISITS: usize = 32 << 10;
 
@@ -109,27 +115,52 @@ impl ReducePlan {
     pub(super) fn for_each_element(&self, index: usize, mut f: impl FnMut(usize)) {
         let base = self.base(index);
         let run = if self.inner_reduced { self.inner } else { 1 };
-        self.for_each_reduced(|offset| (0..run).for_each(|i| f(base + offset + i)));
+        self.offsets().for_each(|offset| (0..run).for_each(|i| f(base + offset + i)));
     }
 
-    /// Calls `f` with the offset of every step of the reduced axes but the innermost.
+    /// The offsets of all steps of the reduced axes but the innermost.
     #[inline(always)]
-    fn for_each_reduced(&self, mut f: impl FnMut(usize)) {
-        match *self.reduced.as_slice() {
-            [] => f(0),
-            [d] => (0..d.len).for_each(|i| f(i * d.stride)),
-            [ref outer @ .., d] => {
-                let rows: usize = outer.iter().map(|d| d.len).product();
-                for row in 0..rows {
-                    let (mut rest, mut offset) = (row, 0);
-                    for d in outer.iter().rev() {
-                        offset += rest % d.len * d.stride;
-                        rest /= d.len;
-                    }
-                    (0..d.len).for_each(|i| f(offset + i * d.stride));
-                }
+    fn offsets(&self) -> Offsets<'_> {
+        let (outer, last) = match self.reduced.split_last() {
+            Some((&last, outer)) => (outer, last),
+            None => (&[][..], Dim { len: 1, stride: 0 }),
+        };
+        let rows = if last.len == 0 { 0 } else { outer.iter().map(|d| d.len).product() };
+        Offsets { outer, last, row: 0, rows, at: last.len, start: 0 }
+    }
+}
+
+/// Iterates over the offsets of steps of reduced axes. Not a closure that is called with each: that may stay a call
+/// without the instruction set.
+struct Offsets<'a> {
+    outer: &'a [Dim],
+    last: Dim,
+    /// The next step of the outer axes, and their number.
+    row: usize,
+    rows: usize,
+    /// The next step of the last axis, and the offset of its first one.
+    at: usize,
+    start: usize,
+}
+
+impl Iterator for Offsets<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.at == self.last.len {
+            if self.row == self.rows {
+                return None;
+            }
+            let mut rest = self.row;
+            (self.row, self.at, self.start) = (self.row + 1, 0, 0);
+            for d in self.outer.iter().rev() {
+                self.start += rest % d.len * d.stride;
+                rest /= d.len;
             }
         }
+        self.at += 1;
+        Some(self.start + (self.at - 1) * self.last.stride)
     }
 }
 
@@ -152,7 +183,10 @@ pub fn reduce<R: Reduction>(
     );
     let mut chunk = (TILE_VISITS / plan.count().max(1)).max(1);
     if !plan.inner_reduced {
-        chunk = chunk.next_multiple_of(LANES);
+        // Neighbouring columns share cache lines: no more cuts than the threads need.
+        let fair = plan.result_len.div_ceil(TILES_PER_THREAD * par.threads());
+        let whole = if par.threads() == 1 { plan.result_len } else { fair };
+        chunk = chunk.max(whole).next_multiple_of(LANES);
     }
     par.chunks_mut(dst, chunk, |tile, dst| {
         cpu.dispatch(Stretch { reduction, plan, src, dst, first: tile * chunk });
@@ -186,12 +220,8 @@ impl<R: Reduction> Stretch<'_, R> {
         let mut done = 0;
         while done < self.dst.len() {
             let index = self.first + done;
-            let len = LANES.min(inner - index % inner).min(self.dst.len() - done);
-            if len == LANES {
-                self.columns(index, done, [(); LANES].len());
-            } else {
-                self.columns(index, done, len);
-            }
+            let len = COLUMNS.min(inner - index % inner).min(self.dst.len() - done);
+            self.columns(index, done, len);
             done += len;
         }
     }
@@ -199,11 +229,11 @@ impl<R: Reduction> Stretch<'_, R> {
     /// Reduces `len` neighbouring columns.
     #[inline(always)]
     fn columns(&mut self, index: usize, done: usize, len: usize) {
-        let mut total = [self.reduction.start(); LANES];
+        let mut total = [self.reduction.start(); COLUMNS];
         let base = self.plan.base(index);
-        self.plan.for_each_reduced(|offset| {
+        for offset in self.plan.offsets() {
             take(&mut total, &self.src[base + offset..base + offset + len], R::step);
-        });
+        }
         for (to, &acc) in self.dst[done..done + len].iter_mut().zip(&total) {
             *to = self.reduction.finish(acc);
         }
@@ -215,10 +245,10 @@ impl<R: Reduction> Stretch<'_, R> {
         for (i, to) in self.dst.iter_mut().enumerate() {
             let base = self.plan.base(self.first + i);
             let mut total = self.reduction.start();
-            self.plan.for_each_reduced(|offset| {
+            for offset in self.plan.offsets() {
                 let run = &self.src[base + offset..base + offset + self.plan.inner];
                 total = R::merge(total, self.reduction.run(run));
-            });
+            }
             *to = self.reduction.finish(total);
         }
     }

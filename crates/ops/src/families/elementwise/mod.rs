@@ -16,6 +16,8 @@ pub(super) mod unary;
 
 mod table;
 
+pub use table::{BYTE_TABLE, BYTE_TABLE_NAME};
+
 use std::borrow::Cow;
 
 use ferrolite_kernels::cpu::elementwise::binary::{Source, binary, binary_in_place};

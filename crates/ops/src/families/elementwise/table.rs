@@ -4,12 +4,16 @@ use std::borrow::Cow;
 
 use ferrolite_kernels::cpu::elementwise::lut::{Table8, Table16, apply8, apply16, table8};
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Narrow};
+use ferrolite_model::TensorType;
 
-use super::{Lowered, elements};
+use super::{Lowered, elements, infer_same};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::FnKernel;
+use crate::lower::LowerCx;
 use crate::node::Node;
+use crate::same_types;
+use crate::spec::OpSpec;
 
 /// How a table's real results become integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +100,27 @@ pub(super) fn table8_kernel<T: Narrow + Element>(
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())
+}
+
+/// The name of [`BYTE_TABLE`].
+pub const BYTE_TABLE_NAME: &str = "ferrolite.byte_table";
+
+/// An operator of no file, by which the planner replaces others: a function of 8-bit elements. Its custom options are the
+/// results for all bytes, in the order of their bits.
+pub const BYTE_TABLE: OpSpec = OpSpec::custom(BYTE_TABLE_NAME, infer_same, lower_byte_table)
+    .types(same_types![UInt8, Int8])
+    .in_place(&[0]);
+
+fn lower_byte_table(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
+    let entries = &node.operator.custom_options;
+    let table: [u8; 256] = entries
+        .as_ref()
+        .try_into()
+        .map_err(|_| OpError::invalid(format!("a table of {} entries is none of bytes", entries.len())))?;
+    match node.dtype(0)? {
+        TensorType::Int8 => table8_kernel("i8_table", node, table.map(|entry| entry as i8)),
+        _ => table8_kernel("u8_table", node, table),
+    }
 }
 
 /// A kernel that interpolates between a table's points.

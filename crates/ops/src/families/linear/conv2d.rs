@@ -1,6 +1,5 @@
 //! CONV_2D: any groups, strides and dilations.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
@@ -16,7 +15,9 @@ use ferrolite_model::options::{ActivationFunctionType, Conv2DOptionsT};
 use super::geometry::{Steps, float_shape, no_zeros, rank4, window};
 use super::integer::{Columns, Place, width};
 use super::requant::{Requant, choose};
-use super::weights::{PackParams, WeightBytes, bias, columns, known, scales, zero_point};
+use super::weights::{
+    FloatWeights, PackParams, WeightBytes, bias, columns, floats, known, scales, zero_point,
+};
 use super::{activation, hybrid};
 use crate::element::Element;
 use crate::error::OpError;
@@ -125,13 +126,12 @@ fn lower_float(
     };
     let (filter, bias) = (node.input(1)?, node.optional(2));
     let par = Par::new(cx.threads);
-    if let (Some(bytes), true) = (filter.value, known(bias)) {
+    if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
         let mut params = PackParams::new(cpu, node);
         params.extend(&[sizes.groups]);
         let weights = cx.packs.get_or_pack("conv_f32", params.as_slice(), &[Some(filter), bias], || {
-            let filter = floats(bytes);
             let bias = bias.and_then(|b| b.value).map(floats);
-            Ok(ConvWeightsF32::new(cpu, &shape, &filter, bias.as_deref())?)
+            Ok(ConvWeightsF32::new(cpu, &shape, stored.stored(), bias.as_deref())?)
         })?;
         let conv = ConvF32::new(shape, (*weights).clone())?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(par));
@@ -152,12 +152,6 @@ fn lower_float(
     })
     .ops(sizes.ops())
     .boxed())
-}
-
-/// The floats of a tensor, whatever the alignment of its bytes.
-pub(super) fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
-    bytemuck::try_cast_slice(bytes)
-        .map_or_else(|_| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(), Cow::Borrowed)
 }
 
 /// An integer convolution with its weights packed, one part for each group.

@@ -6,8 +6,8 @@ use ferrolite_kernels::par::Par;
 use ferrolite_model::options::{ActivationFunctionType, Conv3DOptionsT};
 
 use super::activation;
-use super::conv2d::floats;
 use super::geometry::{Along, no_zeros};
+use super::weights::floats;
 use super::weights::{PackParams, known};
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};

@@ -12,11 +12,11 @@ use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, DepthwiseConv2DOptionsT};
 
-use super::conv2d::{clips, floats, type_name};
+use super::conv2d::{clips, type_name};
 use super::geometry::{Steps, float_shape, rank4, window};
 use super::integer::{Finish, Place, with_store};
 use super::requant::{Requant, choose};
-use super::weights::{PackParams, WeightBytes, bias, known, scales, zero_point};
+use super::weights::{FloatWeights, PackParams, WeightBytes, bias, floats, known, scales, zero_point};
 use super::{activation, hybrid};
 use crate::element::Element;
 use crate::error::OpError;
@@ -102,12 +102,13 @@ fn lower_float(
     let shape = float_shape(&sizes.window, sizes.outputs(), sizes.window.channels);
     let (cpu, kernel, outputs) = (cx.cpu, sizes.window.kernel, sizes.outputs());
     let (filter, bias) = (node.input(1)?, node.optional(2));
-    if let (Some(bytes), true) = (filter.value, known(bias)) {
+    if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
         let params = PackParams::new(cpu, node);
         let weights =
             cx.packs.get_or_pack("depthwise_f32", params.as_slice(), &[Some(filter), bias], || {
                 let bias = bias.and_then(|b| b.value).map(floats);
-                Ok(DepthwiseWeightsF32::new(cpu, kernel, outputs, &floats(bytes), bias.as_deref())?)
+                let filter = stored.stored().widened();
+                Ok(DepthwiseWeightsF32::new(cpu, kernel, outputs, &filter, bias.as_deref())?)
             })?;
         let conv = DepthwiseF32::new(shape, (*weights).clone())?;
         return Ok(FnKernel::new(conv.name(), move |io, cx| {

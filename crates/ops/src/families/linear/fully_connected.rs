@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
+use ferrolite_kernels::cpu::float::stored::StoredFloats;
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::exact::StoreExact;
 use ferrolite_kernels::cpu::int8::fixed::{WideFixedPoint, WideRounding};
@@ -18,11 +19,13 @@ use ferrolite_model::options::{
     ActivationFunctionType, FullyConnectedOptionsT, FullyConnectedOptionsWeightsFormat,
 };
 
-use super::conv2d::{clips, floats, type_name};
+use super::conv2d::{clips, type_name};
 use super::hybrid::{self, HybridColumns, Operands, RowProduct};
 use super::integer::{Columns, Finish, Place, scratch_bytes, width};
 use super::requant::{Arithmetic, Requant, choose};
-use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
+use super::weights::{
+    FloatWeights, PackParams, WeightBytes, bias, columns, float_bias, floats, known, scales, zero_point,
+};
 use super::{activation, blockwise, shuffled};
 use crate::element::Element;
 use crate::error::OpError;
@@ -132,19 +135,19 @@ fn lower_float(
     let activation = activation::float(option, cx)?;
     let Sizes { rows, units, depth } = sizes;
     let (weights, bias, cpu) = (node.input(1)?, node.optional(2), cx.cpu);
-    let pack = move |weights: &[f32], bias: Option<&[f32]>| {
+    let pack = move |weights: StoredFloats<'_>, bias: Option<&[f32]>| {
         PackedF32::new(cpu, units, depth, weights, bias).map_err(OpError::from)
     };
     let run = move |packed: &PackedF32, x: &[f32], residual: Option<&[f32]>, out: &mut [f32], par| {
         let epilogue = Epilogue { activation, residual };
         gemm_f32(x, rows, depth, packed, out, units, &epilogue, par).map_err(OpError::from)
     };
-    let kernel = match weights.value {
-        Some(bytes) if known(bias) => {
+    let kernel = match FloatWeights::of(weights) {
+        Some(stored) if known(bias) => {
             let params = PackParams::new(cpu, node);
             let packed =
                 cx.packs.get_or_pack("dense_f32", params.as_slice(), &[Some(weights), bias], || {
-                    pack(&floats(bytes), bias.and_then(|b| b.value).map(floats).as_deref())
+                    pack(stored.stored(), bias.and_then(|b| b.value).map(floats).as_deref())
                 })?;
             FnKernel::new(packed.name(), move |io, cx| {
                 let residual = io.inputs.optional(ADDEND)?;
@@ -152,7 +155,7 @@ fn lower_float(
             })
         }
         _ => FnKernel::new("f32_gemm_unpacked", move |io, cx| {
-            let packed = pack(io.inputs.get(1)?, io.inputs.optional(2)?)?;
+            let packed = pack(StoredFloats::Single(io.inputs.get(1)?), io.inputs.optional(2)?)?;
             run(&packed, io.inputs.get(0)?, None, io.outputs.get(0)?, cx.par())
         }),
     };

@@ -45,7 +45,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int16, Int4, Int32) -> (Int16),
             (Int16, Int4, Int64) -> (Int16),
         ])
-        .epilogue(),
+        .epilogue()
+        .half_weights(),
     OpSpec::builtin(BuiltinOperator::DEPTHWISE_CONV_2D, depthwise::infer, depthwise::lower)
         .versions(7)
         .inputs(2, 3)
@@ -58,7 +59,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int16, Int8, Int64) -> (Int16),
             (Int16, Int4, Int64) -> (Int16),
         ])
-        .epilogue(),
+        .epilogue()
+        .half_weights(),
     OpSpec::builtin(BuiltinOperator::TRANSPOSE_CONV, transpose_conv::infer, transpose_conv::lower)
         .versions(5)
         .inputs(3, 4)
@@ -105,7 +107,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int16, Int16, Int32) -> (Int16),
             (Int16, Int16, Int64) -> (Int16),
         ])
-        .epilogue(),
+        .epilogue()
+        .half_weights(),
     OpSpec::builtin(BuiltinOperator::BATCH_MATMUL, batch_matmul::infer, batch_matmul::lower)
         .versions(4)
         .inputs(2, 2)

@@ -18,12 +18,12 @@ use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, Padding, TransposeConvOptionsT};
 
 use super::activation;
-use super::conv2d::{clips, floats, type_name};
+use super::conv2d::{clips, type_name};
 use super::geometry::{no_zeros, positive, rank4};
 use super::hybrid::{self, Activations, HybridColumns, Operands};
 use super::integer::{Columns, Place, width};
 use super::requant::{Requant, choose};
-use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, known, scales, zero_point};
+use super::weights::{PackParams, WeightBytes, bias, columns, float_bias, floats, known, scales, zero_point};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use ferrolite_kernels::cpu::float::stored::StoredFloats;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix};
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
+use half::f16;
 
 use crate::error::OpError;
 use crate::node::{Node, Operand};
@@ -101,6 +103,40 @@ fn check_bias(len: usize, cols: usize) -> Result<(), OpError> {
         return Ok(());
     }
     Err(OpError::invalid(format!("the bias has {len} elements for {cols} output channels")))
+}
+
+/// Constant weights of floats.
+pub(super) enum FloatWeights<'a> {
+    Single(Cow<'a, [f32]>),
+    Half(&'a [f16]),
+}
+
+impl<'a> FloatWeights<'a> {
+    /// The content of an operand, if it is known while planning.
+    pub fn of(operand: &Operand<'a>) -> Option<Self> {
+        if let Some(bytes) = operand.half {
+            let unaligned =
+                || bytes.chunks_exact(2).map(bytemuck::pod_read_unaligned).map(f16::to_f32).collect();
+            return Some(
+                bytemuck::try_cast_slice(bytes).map_or_else(|_| Self::Single(unaligned()), Self::Half),
+            );
+        }
+        operand.value.map(|bytes| Self::Single(floats(bytes)))
+    }
+
+    /// As the kernels pack them.
+    pub fn stored(&self) -> StoredFloats<'_> {
+        match self {
+            Self::Single(floats) => StoredFloats::Single(floats),
+            Self::Half(floats) => StoredFloats::Half(floats),
+        }
+    }
+}
+
+/// The floats of a tensor, whatever the alignment of its bytes.
+pub(super) fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
+    bytemuck::try_cast_slice(bytes)
+        .map_or_else(|_| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(), Cow::Borrowed)
 }
 
 /// The scales of weights whose `cols` output channels lie along `axis`: one, or one for each channel.

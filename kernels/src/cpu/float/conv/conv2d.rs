@@ -7,6 +7,7 @@ use super::rows::{Access, ConvRows, Windows};
 use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::Epilogue;
 use crate::cpu::float::gemm::{PackedF32, Product, RowSource, Strided, product as multiply};
+use crate::cpu::float::stored::StoredFloats;
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::Par;
@@ -24,14 +25,15 @@ impl ConvWeightsF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values, or channels do not divide into groups.
-    pub fn new(
+    pub fn new<'a>(
         cpu: Cpu,
         shape: &ConvShape,
-        filter: &[f32],
+        filter: impl Into<StoredFloats<'a>>,
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
-        Self::pack(shape, filter, bias, |channels, k, bias| {
-            let filter = &filter[channels.start * k..channels.end * k];
+        let filter = filter.into();
+        Self::pack(shape, filter.len(), bias, |channels, k, bias| {
+            let filter = filter.part(channels.start * k..channels.end * k);
             PackedF32::from_rows(cpu, channels.len(), k, bias, filter)
         })
     }
@@ -46,7 +48,7 @@ impl ConvWeightsF32 {
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
-        Self::pack(shape, filter, bias, |channels, k, bias| {
+        Self::pack(shape, filter.len(), bias, |channels, k, bias| {
             let weight = |channel, at| filter[at * shape.out_channels + channels.start + channel];
             PackedF32::with(cpu, channels.len(), k, bias, weight)
         })
@@ -55,7 +57,7 @@ impl ConvWeightsF32 {
     /// Checks sizes and packs group by group: `pack` gets the group's output channels, the weights of one, and biases.
     fn pack(
         shape: &ConvShape,
-        filter: &[f32],
+        filter_len: usize,
         bias: Option<&[f32]>,
         pack: impl Fn(Range<usize>, usize, Option<&[f32]>) -> PackedF32,
     ) -> Result<Self, ShapeError> {
@@ -63,7 +65,7 @@ impl ConvWeightsF32 {
         let depth = shape.in_channels / shape.groups;
         let per_group = shape.out_channels / shape.groups;
         let k = shape.taps().saturating_mul(depth);
-        ShapeError::check("filter", shape.out_channels.saturating_mul(k), filter.len())?;
+        ShapeError::check("filter", shape.out_channels.saturating_mul(k), filter_len)?;
         ShapeError::check("bias", shape.out_channels, bias.map_or(shape.out_channels, <[f32]>::len))?;
         let group = |group: usize| {
             let channels = group * per_group..(group + 1) * per_group;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::aligned::AlignedBuf;
+use crate::cpu::float::stored::StoredFloats;
 use crate::cpu::movement::transpose_cells;
 use crate::error::ShapeError;
 use crate::isa::Cpu;
@@ -25,22 +26,30 @@ impl PackedF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values.
-    pub fn new(
+    pub fn new<'a>(
         cpu: Cpu,
         n: usize,
         k: usize,
-        weights: &[f32],
+        weights: impl Into<StoredFloats<'a>>,
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
+        let weights = weights.into();
         ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
         ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
         Ok(Self::from_rows(cpu, n, k, bias, weights))
     }
 
     /// Packs `weights[n][k]` of checked size.
-    pub(crate) fn from_rows(cpu: Cpu, n: usize, k: usize, bias: Option<&[f32]>, weights: &[f32]) -> Self {
+    pub(crate) fn from_rows(
+        cpu: Cpu,
+        n: usize,
+        k: usize,
+        bias: Option<&[f32]>,
+        weights: StoredFloats<'_>,
+    ) -> Self {
         Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
-            turn_columns(cpu, &weights[first * k..][..columns * k], columns, k, width, packed);
+            let rows = weights.part(first * k..(first + columns) * k).widened();
+            turn_columns(cpu, &rows, columns, k, width, packed);
         })
     }
 
