@@ -36,7 +36,8 @@ impl Bytes {
     }
 
     fn constant(&mut self, shape: &[usize], scale: f32) -> usize {
-        let bytes: Vec<u8> = (0..shape.iter().product::<usize>()).map(|i| (i * 29 % 100 + 20) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..shape.iter().product::<usize>()).map(|i| (i * 29 % 100 + 20) as u8).collect();
         self.builder.add_constant(0, self.tensor(shape, scale, 1), bytes)
     }
 
