@@ -210,7 +210,7 @@ impl Halves {
     /// A constant in 16 bits, widened.
     fn widened(&mut self, shape: &[usize]) -> usize {
         // Exponents around one, either sign.
-        let half = |i: usize| (0x3000 + (i * 613 % 0x0c00) as u16) | ((i % 3 == 0) as u16) << 15;
+        let half = |i: usize| (0x3000 + (i * 613 % 0x0c00) as u16) | (i.is_multiple_of(3) as u16) << 15;
         let bytes: Vec<u8> = (0..shape.iter().product()).flat_map(|i| half(i).to_le_bytes()).collect();
         let stored = self.builder.add_constant(0, Tensor::new("stored", TensorType::Float16, shape), bytes);
         self.op(B::DEQUANTIZE, &[stored], shape, Options::None)

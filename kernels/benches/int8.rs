@@ -47,9 +47,15 @@ fn packed_as(layout: PackLayout, cols: usize, depth: usize) -> PackedWeights {
 /// `rows` times `depth` by `depth` times `cols`.
 fn products(c: &mut Criterion) {
     let mut group = c.benchmark_group("i8_gemm");
-    for (rows, cols, depth) in
-        [(12544, 96, 16), (3136, 64, 64), (196, 384, 64), (49, 1280, 320), (512, 512, 512), (1, 1000, 1280)]
-    {
+    for (rows, cols, depth) in [
+        (12544, 96, 16),
+        (3136, 256, 64),
+        (196, 384, 64),
+        (49, 512, 4608),
+        (128, 1024, 256),
+        (512, 512, 512),
+        (1, 1000, 1280),
+    ] {
         group.throughput(Throughput::Elements((2 * rows * cols * depth) as u64));
         let data = bytes(rows * depth);
         let (requantize, bias) = (Requantize::new(&[1e-3], cols, 3, -128, 127), Bias::new(&[], cols));

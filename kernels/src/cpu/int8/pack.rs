@@ -219,11 +219,12 @@ impl PackLayout {
         let Some(strip) = layout.strip(window, channels) else { return layout };
         let runs = strip.runs[0] * strip.runs[1];
         let col_bytes = runs * strip.run_len.next_multiple_of(layout.read_step());
-        // Filling up each run may cost tiles more than copying each window.
-        if layout.is_tiled() && col_bytes > layout.col_bytes + layout.col_bytes / 2 {
+        let read_in_place = Self { runs, strips: true, col_bytes, ..layout };
+        #[cfg(target_arch = "x86_64")]
+        if layout.is_tiled() && !amx::pays(&read_in_place, &layout, &strip, window) {
             return layout;
         }
-        Self { runs, strips: true, col_bytes, ..layout }
+        read_in_place
     }
 
     /// The strips of windows over `channels` channels, as the kernels of this layout read them.

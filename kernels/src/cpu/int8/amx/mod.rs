@@ -10,13 +10,13 @@ mod tiles;
 use core::ops::Range;
 
 use source::{Piece, Source};
-use tiles::{Sums, TILE, Tiles, clear_tiles, step, store_tiles};
+use tiles::{Sums, TILE, Tiles, ask_for, clear_tiles, step, store_tiles};
 
 use super::gemm::{Bias, Cut, LEAST_WORK, Zeros, block_rows};
-use super::pack::PackedRef;
-use super::rows::Rows;
+use super::pack::{PackLayout, PackedRef};
+use super::rows::{Rows, Window};
 use super::store::{RowSums, SPARE, Store};
-use super::strips::Reach;
+use super::strips::{Reach, Strip};
 use crate::isa::{Avx512Amx, Isa, IsaNarrow, Kernel};
 use crate::par::Par;
 
@@ -34,8 +34,27 @@ pub(super) const MOST_PACKED_ROWS: usize = 4 * ROWS;
 pub(super) const BLOCK_BYTES: usize = 512 << 10;
 /// Fewer rows leave most of a tile empty.
 pub(super) const LEAST_ROWS: usize = 4;
+/// How far ahead of the sums weights are asked for, in bytes: two steps of two tiles.
+const AHEAD: usize = 2 * 2 * TILE * DEPTH;
+/// Cycles of a step of a tile of rows and one of columns.
+const STEP_CYCLES: usize = 16;
+/// Cycles of a step of copying: a line of 64 bytes, and going from one run to the next.
+const COPY_CYCLES: [usize; 2] = [2, 4];
 /// Tiles take so little time that waking a thread takes more of them.
 const LEAST_TILE_WORK: usize = 8 * LEAST_WORK;
+
+/// Whether reading windows out of strips takes less time than copying each: strips leave more of the tiles empty, in
+/// depth and between the lines.
+pub(super) fn pays(in_strips: &PackLayout, copied: &PackLayout, strip: &Strip, window: &Window) -> bool {
+    let multiply = |tiles: usize, layout: &PackLayout| {
+        tiles * (layout.col_bytes / DEPTH) * layout.cols.div_ceil(TILE) * STEP_CYCLES
+    };
+    let [height, width] = window.output;
+    let copies = in_strips.runs * (strip.run_len.div_ceil(DEPTH) * COPY_CYCLES[0] + COPY_CYCLES[1]);
+    let copying = height * width * copies + multiply((height * width).div_ceil(TILE), copied);
+    let lines = strip.len(height).div_ceil(DEPTH) * COPY_CYCLES[0];
+    lines + multiply(source::window_tiles(height, width, strip.steps), in_strips) < copying
+}
 
 /// As [`super::gemm::gemm`], whose contract this shares, for byte activations.
 #[expect(clippy::too_many_arguments, reason = "the operands of the general product, and the token")]
@@ -213,6 +232,7 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
                     let run = down * run_steps[0] + right * run_steps[1];
                     let mut a = starts.map(|start| start.wrapping_add(run));
                     for _ in 0..self.weights.layout.run_bytes() / DEPTH {
+                        ask_for::<V>(b.wrapping_add(AHEAD));
                         step::<R, V, SIGNED>(a, stride, b, width);
                         a = a.map(|a| a.wrapping_add(DEPTH));
                         b = b.add(DEPTH / 4 * width);
@@ -232,10 +252,14 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
             let columns = self.store.columns(isa, col);
             let start = isa.load_i32(&self.bias[col..]);
             let column_sums = isa.load_i32(&self.weights.sums[col..]);
-            for tile in tiles.clone() {
-                let mut pieces = self.source.pieces(tile);
+            let mut tile = tiles.start;
+            while tile < tiles.end {
+                let joined = self.source.joined(tile, tiles.end);
+                let mut pieces = self.source.pieces(tile, joined);
+                let above = tile - tiles.start;
+                tile += joined;
                 while let Some(Piece { at, row, count }) = pieces.next() {
-                    let tile = TileSums { sums: &sums.0, at: Sums::at(tile - tiles.start, at, v) };
+                    let tile = TileSums { sums: &sums.0, at: Sums::at(above, at, v) };
                     let rows = (self.first_row + row, count);
                     match self.rest {
                         Rest::All(zero) => {

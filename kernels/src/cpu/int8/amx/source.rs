@@ -53,6 +53,15 @@ impl Grid {
     fn tiles_per_line(&self) -> usize {
         self.positions.div_ceil(TILE)
     }
+
+    fn tiles(&self) -> usize {
+        self.lines * self.tiles_per_line()
+    }
+}
+
+/// Tiles of `height` lines of `width` windows in a strip where they lie `steps` apart, down and right.
+pub(super) fn window_tiles(height: usize, width: usize, steps: [usize; 2]) -> usize {
+    Grid::windows(height, width, steps).tiles()
 }
 
 impl Source {
@@ -139,7 +148,7 @@ impl Source {
     /// Number of tiles.
     #[inline(always)]
     pub(super) fn tiles(&self) -> usize {
-        self.grid.lines * self.grid.tiles_per_line()
+        self.grid.tiles()
     }
 
     /// Where a tile begins: valid for as many positions as a tile has rows, each with all its runs up to the end of a
@@ -151,12 +160,19 @@ impl Source {
         self.start.wrapping_add(at)
     }
 
-    /// The rows that a tile has.
+    /// How many of the tiles from `tile` up to `end` are neighbours in a line: one or more.
     #[inline(always)]
-    pub(super) fn pieces(&self, tile: usize) -> Pieces {
+    pub(super) fn joined(&self, tile: usize, end: usize) -> usize {
+        let per_line = self.grid.tiles_per_line();
+        (end - tile).min(per_line - tile % per_line)
+    }
+
+    /// The rows that `count` neighbouring tiles of a line have.
+    #[inline(always)]
+    pub(super) fn pieces(&self, tile: usize, count: usize) -> Pieces {
         let per_line = self.grid.tiles_per_line();
         let first = tile % per_line * TILE;
-        let end = (first + TILE).min(self.grid.positions);
+        let end = (first + count * TILE).min(self.grid.positions);
         Pieces { grid: self.grid, line: tile / per_line, first, position: first, end }
     }
 
@@ -187,7 +203,7 @@ impl Source {
 
 /// Rows one after another in a tile.
 pub(super) struct Piece {
-    /// Position of the first one in the tile.
+    /// Position of the first one in the tiles.
     pub(super) at: usize,
     /// Its number in the block.
     pub(super) row: usize,

@@ -1,6 +1,7 @@
 //! The tile registers: their configuration, and what is done with them.
 
 use core::arch::asm;
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use crate::isa::Avx512Amx;
 
@@ -60,6 +61,15 @@ impl Sums {
     #[inline(always)]
     pub(super) fn at(tile: usize, row: usize, v: usize) -> usize {
         (tile * TILE + row) * 2 * TILE + v * TILE
+    }
+}
+
+/// Asks for the weights of a step, `V` tiles, wherever they are.
+#[inline(always)]
+pub(super) fn ask_for<const V: usize>(weights: *const i8) {
+    for line in 0..V * TILE {
+        // SAFETY: a hint that is free to name memory that is not there.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(line * DEPTH)) };
     }
 }
 
