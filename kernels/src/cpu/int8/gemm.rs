@@ -75,8 +75,10 @@ impl Bias {
 const MOST_ROWS: usize = 192;
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
-/// How far ahead of the sums weights are asked for, in bytes: a panel rarely stays in the first-level cache.
+/// How far ahead of the sums weights are asked for, in bytes.
 const AHEAD: usize = 2048;
+/// Bytes of a panel that stays in the first-level cache while rows pass by: its weights need not be asked for.
+const NEAR: usize = 24 << 10;
 /// Work of a tile below which a thread is not worth waking, in products.
 pub(super) const LEAST_WORK: usize = 1 << 17;
 /// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
@@ -611,6 +613,7 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         let width = V * D::V::LANES;
         let mut a = self.source.data.as_ptr().wrapping_add(run_at);
         let mut b = rhs.as_ptr();
+        let far = width * self.weights.layout.col_bytes > NEAR;
         for _ in 0..rhs.len() / (width * D::DEPTH) {
             // SAFETY: each step reads the next `DEPTH` numbers of each row and column. `Source::check` has seen that the
             // runs of all rows lie within the data; of columns there are as many as `rhs` has.
@@ -619,9 +622,11 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
                 for (v, column) in columns.iter_mut().enumerate().skip(1) {
                     *column = self.dot.rhs(b.add(v * D::V::LANES * D::DEPTH));
                 }
-                for v in 0..V {
-                    let ahead = b.wrapping_add(AHEAD + v * D::V::LANES * D::DEPTH);
-                    self.dot.isa().prefetch(ahead.cast());
+                if far {
+                    for v in 0..V {
+                        let ahead = b.wrapping_add(AHEAD + v * D::V::LANES * D::DEPTH);
+                        self.dot.isa().prefetch(ahead.cast());
+                    }
                 }
                 for (&offset, sums) in offsets.iter().zip(&mut sums) {
                     let x = self.dot.lhs(a.add(offset));
