@@ -89,6 +89,58 @@ pub struct ConvF32 {
     windows: Windows,
     zeros: Vec<f32>,
     pointwise: bool,
+    /// The input with its padding, where it is copied before windows are read out of it.
+    padded: Option<Padded>,
+}
+
+/// An image with zeros around it.
+#[derive(Copy, Clone, Debug)]
+struct Padded {
+    /// Depth, height and width with padding.
+    size: [usize; 3],
+    /// Where the image begins.
+    first: [usize; 3],
+}
+
+impl Padded {
+    /// The padding of `windows`, if copying the image costs no more than copying each window that hangs over an edge.
+    fn worth(windows: &Windows) -> Option<Self> {
+        if windows.access != Access::Lines || windows.hanging_len() == 0 {
+            return None;
+        }
+        let size = windows.covered();
+        let len = product(&[product(&size), windows.in_channels]);
+        let first = windows.start.map(|start| usize::try_from(-start).ok());
+        let [Some(plane), Some(line), Some(column)] = first else { return None };
+        (len <= windows.hanging_len()).then_some(Self { size, first: [plane, line, column] })
+    }
+
+    fn len(&self, channels: usize) -> usize {
+        product(&[product(&self.size), channels])
+    }
+
+    /// The windows over the padded image.
+    fn windows(&self, windows: Windows) -> Windows {
+        Windows { input: self.size, start: [0; 3], ..windows }
+    }
+
+    /// Copies images of `size` pixels one after another.
+    fn fill(&self, from: &[f32], size: [usize; 3], channels: usize, to: &mut [f32]) {
+        to.fill(0.0);
+        let (line, padded_line) = (size[2] * channels, self.size[2] * channels);
+        let images = from.chunks_exact((size[0] * size[1] * line).max(1));
+        for (from, to) in images.zip(to.chunks_exact_mut(self.len(channels).max(1))) {
+            for (at, from) in from.chunks_exact(line.max(1)).enumerate() {
+                let (plane, y) = (at / size[1] + self.first[0], at % size[1] + self.first[1]);
+                let start = (plane * self.size[1] + y) * padded_line + self.first[2] * channels;
+                // What no window covers may lie beyond the last line or column.
+                if plane < self.size[0] && y < self.size[1] {
+                    let len = line.min(padded_line - self.first[2] * channels);
+                    to[start..start + len].copy_from_slice(&from[..len]);
+                }
+            }
+        }
+    }
 }
 
 impl ConvF32 {
@@ -122,7 +174,17 @@ impl ConvF32 {
         let pads = shape.pad_before.iter().chain(&shape.pad_after);
         let pointwise =
             shape.kernel == [1; 3] && shape.stride == [1; 3] && pads.into_iter().all(|&pad| pad == 0);
-        Ok(Self { shape, output, weights, zeros: vec![0.0; windows.padding_len()], windows, pointwise })
+        let padded = Padded::worth(&windows);
+        let windows = padded.map_or(windows, |padded| padded.windows(windows));
+        Ok(Self {
+            shape,
+            output,
+            weights,
+            zeros: vec![0.0; windows.padding_len()],
+            windows,
+            pointwise,
+            padded,
+        })
     }
 
     /// Depth, height and width of the output.
@@ -138,7 +200,16 @@ impl ConvF32 {
 
     /// Bytes of scratch that let [`ConvF32::run`] use all threads of `par`.
     pub fn scratch_bytes(&self, par: Par) -> usize {
-        if self.pointwise { 0 } else { par.scratch_len(self.windows.scratch_len()) * size_of::<f32>() }
+        if self.pointwise {
+            return 0;
+        }
+        let windows = par.scratch_len(self.windows.scratch_len());
+        windows.saturating_add(self.padded_len()).saturating_mul(size_of::<f32>())
+    }
+
+    /// Floats of all padded images.
+    fn padded_len(&self) -> usize {
+        self.padded.map_or(0, |padded| padded.len(self.shape.in_channels).saturating_mul(self.shape.batch))
     }
 
     /// Convolves `input` (`[batch, depth, height, width, in_channels]`) into `out` (`[batch, output,
@@ -163,6 +234,14 @@ impl ConvF32 {
         )?;
         ShapeError::check("output", pixels.saturating_mul(shape.out_channels), out.len())?;
         let depth = shape.in_channels / shape.groups;
+        let padded_len = if self.pointwise { 0 } else { self.padded_len() };
+        ShapeError::check_at_least("scratch", padded_len, scratch.len())?;
+        let (padded, scratch) = scratch.split_at_mut(padded_len);
+        let mut input = input;
+        if let (Some(padding), false) = (&self.padded, self.pointwise) {
+            padding.fill(input, shape.input, shape.in_channels, padded);
+            input = padded;
+        }
         for (group, weights) in self.weights.groups.iter().enumerate() {
             // An empty input has no group to start in.
             let input = input.get(group * depth..).unwrap_or_default();

@@ -72,6 +72,22 @@ impl Windows {
         self.start[2] < 0 || last > self.input[2] as isize
     }
 
+    /// Pixels along each axis from the first to the last that a window covers.
+    pub(crate) fn covered(&self) -> [usize; 3] {
+        core::array::from_fn(|axis| {
+            let span = self.kernel[axis].saturating_sub(1).saturating_mul(self.dilation[axis]) + 1;
+            self.count[axis].saturating_sub(1).saturating_mul(self.stride[axis]).saturating_add(span)
+        })
+    }
+
+    /// Values of all windows of an image that hang over the left or right edge.
+    pub(crate) fn hanging_len(&self) -> usize {
+        let [depth, height, width] = self.count;
+        let begin = |x: usize| self.start[2] + (x * self.stride[2]) as isize;
+        let whole = (0..width).filter(|&x| self.whole_windows(begin(x)) > 0).count();
+        product(&[depth, height, width - whole, self.window_len()])
+    }
+
     /// How many windows from column `x` of the input on, one after another, do not hang over an edge.
     fn whole_windows(&self, x: isize) -> usize {
         let span = (self.kernel[2].saturating_sub(1)) * self.dilation[2] + 1;
