@@ -281,3 +281,7 @@ NUMPY_DEFINED = {
     "STABLEHLO_CBRT": ("", 1),
 }
 OPERATORS |= NUMPY_DEFINED
+
+
+# Operators of which LiteRT, or for custom ones their authors, register no version 1.
+OLDEST = {"BROADCAST_TO": 2, "TransformTensorBilinear": 2, "TransformLandmarks": 2, "Landmarks2TransformMatrix": 2}

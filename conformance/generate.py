@@ -15,6 +15,7 @@ import os
 import pkgutil
 import sys
 import zipfile
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from catalog import stem
 from cases import CASES, Case
 from onebuild import NUMPY, serialize, to_bytes
 from reference import Reference, Refused
+from versions import other_versions, registered_versions
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VECTORS = os.path.join(HERE, "vectors")
@@ -85,46 +87,94 @@ def work_out(case):
     return outputs
 
 
-def record(name, op, content, runs, types, tolerance, reference, allow_special=False, given=None, resolver=DEFAULT):
-    """Runs one model; returns its (index entry, [bytes of the model, the inputs, the outputs]). `types` are those of the operator, the inputs and the outputs.
+@dataclass
+class Recipe:
+    """What to record: a model, what it is fed, and how its answer is judged."""
 
-    `given` are answers that come from elsewhere, as (source, outputs of each run). Raises Refused.
-    """
-    source, answers = given or ("", None)
-    answer = reference.run(content, runs, resolver) if given is None else {"outputs": answers}
-    if given is None and not answers_agree(answer, reference.run(content, runs, resolver), ("exact", 0)):
-        raise Refused("two runs of the same model on the same input gave different results")
-    operator_types, input_types, output_types = types
-    results = answer["outputs"]
-    for k, dtype in enumerate(output_types):
+    name: str
+    op: str
+    content: bytes
+    runs: list
+    types: tuple  # of the operator's inputs, the model's inputs and its outputs
+    tolerance: tuple
+    allow_special: bool = False
+    given: tuple = None  # (source, outputs of each run) where the answer is not LiteRT's
+    resolver: str = DEFAULT
+
+
+def check_answer(recipe, results):
+    """Insists on the declared types and, where the case does not ask for more, on finite numbers."""
+    for k, dtype in enumerate(recipe.types[2]):
         if dtype not in ("STRING", "INT4", "UINT4", "VARIANT") and results[0][k].dtype != NUMPY[dtype]:
-            raise AssertionError(f"{name}: output {k} is {results[0][k].dtype}, declared {dtype}")
-        if dtype.startswith("FLOAT") and not allow_special and not all(np.isfinite(run[k]).all() for run in results):
-            raise AssertionError(f"{name}: output {k} is not finite")
-    parts = [content]
-    parts += [bytes_of_runs(dtype, runs, k) for k, dtype in enumerate(input_types)]
+            raise AssertionError(f"{recipe.name}: output {k} is {results[0][k].dtype}, declared {dtype}")
+        if dtype.startswith("FLOAT") and not recipe.allow_special and not all(np.isfinite(run[k]).all() for run in results):
+            raise AssertionError(f"{recipe.name}: output {k} is not finite")
+
+
+def entry_of(recipe, results):
+    """The (index entry, [bytes of the model, the inputs, the outputs]) of a recipe with its outputs in each run."""
+    operator_types, input_types, output_types = recipe.types
+    check_answer(recipe, results)
+    parts = [recipe.content]
+    parts += [bytes_of_runs(dtype, recipe.runs, k) for k, dtype in enumerate(input_types)]
     parts += [bytes_of_runs(dtype, results, k) for k, dtype in enumerate(output_types)]
     entry = {
-        "name": name,
-        "op": op,
+        "name": recipe.name,
+        "op": recipe.op,
         "types": operator_types,
-        "inputs": [{"dtype": dtype, "shape": list(np.shape(runs[0][k]))} for k, dtype in enumerate(input_types)],
+        "inputs": [{"dtype": dtype, "shape": list(np.shape(recipe.runs[0][k]))} for k, dtype in enumerate(input_types)],
         "outputs": [{"dtype": dtype, "shape": list(results[0][k].shape)} for k, dtype in enumerate(output_types)],
-        "tolerance": {"kind": tolerance[0], "value": tolerance[1]},
+        "tolerance": {"kind": recipe.tolerance[0], "value": recipe.tolerance[1]},
     }
-    if given is not None:
-        entry["source"] = source
-    elif resolver != DEFAULT:
-        entry["undelegated"] = True
-    elif not undelegated_agrees(content, runs, answer, tolerance, reference):
-        entry["delegate_only"] = True
-    if len(runs) > 1:
-        entry["runs"] = len(runs)
     return entry, parts
 
 
+def asked(recipe, reference):
+    """LiteRT's answer and its index entry with bytes. Raises Refused."""
+    answer = reference.run(recipe.content, recipe.runs, recipe.resolver)
+    if not answers_agree(answer, reference.run(recipe.content, recipe.runs, recipe.resolver), ("exact", 0)):
+        raise Refused("two runs of the same model on the same input gave different results")
+    entry, parts = entry_of(recipe, answer["outputs"])
+    if recipe.resolver != DEFAULT:
+        entry["undelegated"] = True
+    elif not undelegated_agrees(recipe.content, recipe.runs, answer, recipe.tolerance, reference):
+        entry["delegate_only"] = True
+    return answer, entry, parts
+
+
+def record(recipe, reference):
+    """Runs one model; returns a list of (index entry, bytes). Raises Refused.
+
+    The first is that of the newest version of the operator and all others that give the same answer; versions that give another
+    follow, those that LiteRT refuses do not.
+    """
+    if recipe.given is not None:
+        source, results = recipe.given
+        entry, parts = entry_of(recipe, results)
+        return [(entry | {"source": source} | repeated(recipe, list(registered_versions(recipe.op))), parts)]
+    answer, entry, parts = asked(recipe, reference)
+    same, others = [], []
+    for version, content in other_versions(recipe.content, recipe.op):
+        try:
+            older = reference.run(content, recipe.runs, recipe.resolver)
+        except Refused:
+            continue
+        if answers_agree(older, answer, ("exact", 0)):
+            same.append(version)
+            continue
+        _, other, bytes_of_other = asked(replace(recipe, name=f"{recipe.name}_v{version}", content=content), reference)
+        others.append((other | repeated(recipe), bytes_of_other))
+    return [(entry | repeated(recipe, [*same, registered_versions(recipe.op)[-1]]), parts), *others]
+
+
+def repeated(recipe, versions=()):
+    """The index entry's fields that tell how often the model is run, and in which versions where they are more than its own."""
+    fields = {"runs": len(recipe.runs)} if len(recipe.runs) > 1 else {}
+    return fields | ({"versions": versions} if len(versions) > 1 else {})
+
+
 def record_case(case, reference):
-    """One operator case's (index entry, bytes), as `record`. Raises Refused."""
+    """One operator case's index entries and bytes, as `record`. Raises Refused."""
     try:
         return record_once(case, reference)
     except Refused:
@@ -153,7 +203,8 @@ def record_once(case, reference):
     content = serialize(case.graphs, case.signatures)
     given = (case.source, case.answers) if case.source else None
     resolver = UNDELEGATED if case.undelegated else DEFAULT
-    return record(case.name, case.op, content, case.runs, types, case.tolerance, reference, case.allow_special, given, resolver)
+    recipe = Recipe(case.name, case.op, content, case.runs, types, case.tolerance, case.allow_special, given, resolver)
+    return record(recipe, reference)
 
 
 def write_npz(path, arrays):
@@ -173,12 +224,12 @@ def write_vectors(name, recordings):
             raise AssertionError(f"two cases are called {case_name}")
         names.add(case_name)
         try:
-            entry, content = recording()
+            recorded = recording()
         except Refused as why:
             refused.append((case_name, str(why)))
             continue
-        index.append(entry | {"sizes": [len(part) for part in content]})
-        parts += content
+        index += [entry | {"sizes": [len(part) for part in content]} for entry, content in recorded]
+        parts += [part for _, content in recorded for part in content]
     path = os.path.join(VECTORS, f"{name}.npz")
     if index:
         write_npz(path, {"data": b"".join(parts), "index": json.dumps(index, separators=(",", ":")).encode()})

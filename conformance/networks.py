@@ -16,8 +16,9 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from generate import record, write_vectors
+from generate import Recipe, record, write_vectors
 from reference import Reference
+from versions import NETWORK
 
 layers = tf.keras.layers
 SEED = 11
@@ -168,7 +169,7 @@ def recording(name, network, content, fmt, reference):
     else:
         runs = [[samples(network, rng, network.shape[0])] for _ in range(2)]
     tolerance = TOLERANCES[fmt] if not (fmt == "int8" and output_types == ["FLOAT32"]) else ("float", 1e-5)
-    return record(name, "NETWORK", content, runs, (input_types, input_types, output_types), tolerance, reference)
+    return record(Recipe(name, NETWORK, content, runs, (input_types, input_types, output_types), tolerance), reference)
 
 
 def recordings(reference):

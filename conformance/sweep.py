@@ -11,7 +11,6 @@ out equal stay in DIR. Exit status 1 if there are any.
 
 import argparse
 import collections
-import itertools
 import os
 import random
 import sys
@@ -25,30 +24,13 @@ import tensorflow as tf
 
 from compare_models import FerroliteFailed, run_ferrolite
 from functions import FUNCTIONS, Draw
+from pairwise import choices
 from reference import Reference, Refused
 
 FLOAT_TOLERANCE, HALF_TOLERANCE = 1e-5, 2e-3
 SIGNATURE = "serving_default"
-CANDIDATES = 24
 NO_ELEMENTS = ("is null", "Invalid tensor size")
 COLUMNS = ("cases", "equal", "different", "refused", "LiteRT failed", "not converted")
-
-
-def choices(axes, count, rng):
-    """At most `count` choices of one value per axis, each the best of a few random ones at covering new pairs of values."""
-    seen, made = set(), []
-    for _ in range(count):
-        best, gain = None, 0
-        for _ in range(CANDIDATES):
-            choice = {name: rng.randrange(len(values)) for name, values in axes.items()}
-            pairs = set(itertools.combinations(sorted(choice.items()), 2)) | {(item,) for item in choice.items()}
-            if len(pairs - seen) > gain:
-                best, gain, covered = choice, len(pairs - seen), pairs
-        if best is None:
-            break
-        seen |= covered
-        made.append({name: axes[name][k] for name, k in best.items()})
-    return made
 
 
 def open_shape(shape, which):

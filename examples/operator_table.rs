@@ -24,6 +24,8 @@ const TRAINING: &str = "Flex";
 #[derive(Clone, Copy, Default)]
 struct Count {
     cases: usize,
+    /// Cases times the versions of the operator that each stands for.
+    versions: usize,
     /// On the widest instruction set of the machine.
     cpu: usize,
     /// On the code that every target has.
@@ -33,6 +35,7 @@ struct Count {
 impl Count {
     fn add(&mut self, other: Self) {
         self.cases += other.cases;
+        self.versions += other.versions;
         self.cpu += other.cpu;
         self.portable += other.portable;
     }
@@ -108,9 +111,10 @@ fn arrow(inputs: &[TensorType], outputs: &[TensorType]) -> String {
     if inputs == outputs { list(inputs) } else { format!("{} → {}", list(inputs), list(outputs)) }
 }
 
-/// Whether a case agrees with its vectors on an instruction set.
+/// Whether a case agrees with its vectors on an instruction set, in all versions of its operator.
 fn agrees(case: &Case, cpu: Cpu) -> bool {
-    catch_unwind(AssertUnwindSafe(|| support::check(case, cpu).is_ok())).unwrap_or(false)
+    let all = || support::check(case, cpu).and_then(|()| support::check_other_versions(case, cpu));
+    catch_unwind(AssertUnwindSafe(|| all().is_ok())).unwrap_or(false)
 }
 
 /// Every operator with its cases, which are run where `run` says so; and the names of cases that fit no combination of types.
@@ -129,7 +133,9 @@ fn entries(run: bool) -> (Vec<Entry>, Vec<String>) {
                 continue;
             };
             let agreeing = |cpu| usize::from(run && agrees(&case, cpu));
-            let count = Count { cases: 1, cpu: agreeing(Cpu::detect()), portable: agreeing(Cpu::portable()) };
+            let versions = case.versions.len().max(1);
+            let (cpu, portable) = (agreeing(Cpu::detect()), agreeing(Cpu::portable()));
+            let count = Count { cases: 1, versions, cpu, portable };
             entries[at].rows[row].count.add(count);
         }
     }
@@ -142,30 +148,42 @@ fn table() -> String {
         entries.iter().partition(|e| e.info.name.starts_with(TRAINING));
     let mut out = String::from(
         "# Operators\n\nWritten by `cargo run --release --example operator_table`, which runs the golden vectors in \
-         `conformance/vectors`. \"CPU\" says how many of an operator's cases agree with them on the widest instruction set of \
+         `conformance/vectors`. \"Cases x versions\" counts each case once for every version of the operator that it stands \
+         for, in all of which it is run. \"CPU\" says how many of an operator's cases agree with them on the widest instruction set of \
          the machine, \"web\" how many on the portable code, which is what WebAssembly vectors are held against. \"GPU\" says \
          which operators have a shader; it computes in float32, and what it does not take runs on the CPU.\n\n\
-         | operator | versions | combinations of types | cases | CPU | web | GPU |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
+         | operator | versions | combinations of types | cases | cases x versions | CPU | web | GPU |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for entry in &inference {
         let ((first, last), total, name) = (entry.info.versions, entry.total(), &entry.info.name);
         let gpu = if claimed::CLAIMED.contains(&name.as_str()) { "float32" } else { "" };
         let types = if entry.info.types.is_empty() { "any".to_owned() } else { entry.rows.len().to_string() };
         let (cpu, web) = (total.cell(total.cpu), total.cell(total.portable));
-        let _ =
-            writeln!(out, "| {name} | {first}–{last} | {types} | {} | {cpu} | {web} | {gpu} |", total.cases);
+        let Count { cases, versions, .. } = total;
+        let _ = writeln!(
+            out,
+            "| {name} | {first}–{last} | {types} | {cases} | {versions} | {cpu} | {web} | {gpu} |"
+        );
     }
-    let cases: usize = inference.iter().map(|e| e.total().cases).sum();
-    let _ = writeln!(out, "\n{} operators, {cases} cases.", inference.len());
+    let mut all = Count::default();
+    inference.iter().for_each(|entry| all.add(entry.total()));
+    let _ = writeln!(
+        out,
+        "\n{} operators, {} cases, {} with their versions.",
+        inference.len(),
+        all.cases,
+        all.versions
+    );
     out.push_str(
         "\n## By types\n\nThe accepted combinations of inputs and outputs; the last one listed stands for all further \
-         operands.\n\n| operator | types | cases | CPU | web |\n| --- | --- | --- | --- | --- |\n",
+         operands.\n\n| operator | types | cases | cases x versions | CPU | web |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for entry in &inference {
         for Row { types, count } in &entry.rows {
             let (cpu, web) = (count.cell(count.cpu), count.cell(count.portable));
-            let _ = writeln!(out, "| {} | {types} | {} | {cpu} | {web} |", entry.info.name, count.cases);
+            let Count { cases, versions, .. } = count;
+            let _ = writeln!(out, "| {} | {types} | {cases} | {versions} | {cpu} | {web} |", entry.info.name);
         }
     }
     if !training.is_empty() {

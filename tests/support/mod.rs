@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses another part")]
 
+mod version;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -21,11 +23,21 @@ pub struct Case {
     pub output_types: Vec<String>,
     pub output_shapes: Vec<Vec<usize>>,
     pub tolerance: Tolerance,
+    /// The versions of the operator that give these outputs. Empty: only the one that the model carries.
+    pub versions: Vec<i32>,
     /// How many runs the bytes of inputs and outputs hold one after the other.
     pub runs: usize,
 }
 
 impl Case {
+    /// The versions of the operator that the case stands for.
+    pub fn all_versions(&self) -> Vec<i32> {
+        match self.versions.as_slice() {
+            [] => version::of(&self.model, &self.operator).into_iter().collect(),
+            several => several.to_vec(),
+        }
+    }
+
     /// The bytes that belong to one run.
     pub fn part<'b>(&self, bytes: &'b [u8], run: usize) -> &'b [u8] {
         let len = bytes.len() / self.runs;
@@ -101,6 +113,10 @@ fn read_case(entry: &Value, data: &mut &[u8]) -> Case {
             "float" => Tolerance::Float(bound),
             other => panic!("unknown tolerance {other}"),
         },
+        versions: entry["versions"]
+            .as_array()
+            .map(|all| all.iter().map(|v| v.as_i64().unwrap() as i32).collect())
+            .unwrap_or_default(),
         runs: entry["runs"].as_u64().unwrap_or(1) as usize,
     }
 }
@@ -110,7 +126,12 @@ pub type Outputs = Vec<(TensorType, Vec<usize>, Vec<u8>)>;
 
 /// Runs a case as often as its vectors say; one list of outputs per run.
 pub fn run(case: &Case, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String> {
-    let model = Model::from_bytes(case.model.clone()).map_err(|e| format!("load: {e}"))?;
+    run_model(case, case.model.clone(), cpu, threads)
+}
+
+/// Runs `model`, which is a case's but perhaps for a version, on the case's inputs.
+fn run_model(case: &Case, model: Vec<u8>, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String> {
+    let model = Model::from_bytes(model).map_err(|e| format!("load: {e}"))?;
     let mut interpreter =
         Interpreter::builder(&model).cpu(cpu).threads(threads).build().map_err(|e| format!("plan: {e}"))?;
     (0..case.runs)
@@ -132,7 +153,23 @@ pub fn run(case: &Case, cpu: Cpu, threads: usize) -> Result<Vec<Outputs>, String
 
 /// Runs a case and compares every output of every run; the error says what is wrong first.
 pub fn check(case: &Case, cpu: Cpu) -> Result<(), String> {
-    for (run, outputs) in run(case, cpu, 1)?.into_iter().enumerate() {
+    check_outputs(case, run(case, cpu, 1)?)
+}
+
+/// [`check`] with the operator's version set to each one that gives the case's outputs but its own.
+pub fn check_other_versions(case: &Case, cpu: Cpu) -> Result<(), String> {
+    let own = version::of(&case.model, &case.operator).unwrap_or(1);
+    for &version in case.versions.iter().filter(|&&v| v != own) {
+        let model = version::set(&case.model, &case.operator, version)
+            .and_then(|model| check_outputs(case, run_model(case, model, cpu, 1)?));
+        model.map_err(|e| format!("version {version}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Compares the outputs of all runs with a case's.
+fn check_outputs(case: &Case, runs: Vec<Outputs>) -> Result<(), String> {
+    for (run, outputs) in runs.into_iter().enumerate() {
         for (o, (dtype, shape, got)) in outputs.into_iter().enumerate() {
             if shape != case.output_shapes[o] {
                 return Err(format!("output {o}: shape {shape:?}, expected {:?}", case.output_shapes[o]));

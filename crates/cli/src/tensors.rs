@@ -3,8 +3,8 @@
 //! | tensor | array |
 //! | --- | --- |
 //! | string | byte strings |
-//! | bfloat16 | uint16, the same bits |
-//! | float8 | uint8, the same bits |
+//! | bfloat16 | uint16, the same bits; read also from raw bytes, as `ml_dtypes` saves it |
+//! | float8 | uint8, likewise |
 //! | int2, int4, uint4 | int8 or uint8, one element each |
 //! | all other numbers and bool | the same type |
 //!

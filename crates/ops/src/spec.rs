@@ -132,6 +132,13 @@ impl OpSpec {
         self
     }
 
+    /// Supports versions `first` to `last`: no version 1 was ever registered.
+    #[must_use]
+    pub const fn versions_from(mut self, first: i32, last: i32) -> Self {
+        self.versions = (first, last);
+        self
+    }
+
     /// Takes `least` to `most` inputs; trailing ones beyond `least` are optional.
     #[must_use]
     pub const fn inputs(mut self, least: usize, most: usize) -> Self {

@@ -56,11 +56,15 @@ impl Element {
         (Element::Complex128, 'c', 16),
     ];
 
-    /// The element of NumPy's kind letter (`b`, `i`, `u`, `f`, `c`, `S`) and its width in bytes.
+    /// The element of NumPy's kind letter (`b`, `i`, `u`, `f`, `c`, `S`, `V`) and its width in bytes. Types that NumPy does
+    /// not know itself, such as the bfloat16 and float8 of `ml_dtypes`, are saved as raw bytes (`V`): their bits are taken.
     #[must_use]
     pub fn from_kind(kind: char, width: usize) -> Option<Self> {
-        if kind == 'S' {
-            return (width > 0).then_some(Element::Bytes(width));
+        match (kind, width) {
+            ('S', _) => return (width > 0).then_some(Element::Bytes(width)),
+            ('V', 1) => return Some(Element::Uint8),
+            ('V', 2) => return Some(Element::Uint16),
+            _ => {}
         }
         Self::FIXED.iter().find(|row| row.1 == kind && row.2 == width).map(|row| row.0)
     }

@@ -280,6 +280,14 @@ mod tests {
                 b"abcd\0\0",
             ),
             (
+                "bfloat16 of ml_dtypes",
+                dictionary("'<V2'", "False", "(1,)"),
+                &[0x20, 0xc0],
+                Element::Uint16,
+                &[1],
+                &[0x20, 0xc0],
+            ),
+            (
                 "long extents",
                 dictionary("\"<f2\"", "False", "(1L, 1L)"),
                 &[0, 60],

@@ -20,7 +20,7 @@ pub const SPECS: &[OpSpec] = &[
         ](Int32)(Int64)),
     ),
     OpSpec::builtin(BuiltinOperator::BROADCAST_TO, infer_broadcast, lower_broadcast)
-        .versions(4)
+        .versions_from(2, 4)
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,

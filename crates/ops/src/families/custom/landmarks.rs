@@ -10,16 +10,13 @@ use crate::spec::OpSpec;
 
 /// The module's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec {
-        versions: (2, 2),
-        ..OpSpec::custom("Landmarks2TransformMatrix", infer_matrix, lower_matrix).types(same_types![Float32])
-    },
-    OpSpec {
-        versions: (2, 2),
-        ..OpSpec::custom("TransformLandmarks", infer_transform, lower_transform)
-            .inputs(2, 2)
-            .types(same_types![Float32])
-    },
+    OpSpec::custom("Landmarks2TransformMatrix", infer_matrix, lower_matrix)
+        .versions_from(2, 2)
+        .types(same_types![Float32]),
+    OpSpec::custom("TransformLandmarks", infer_transform, lower_transform)
+        .versions_from(2, 2)
+        .inputs(2, 2)
+        .types(same_types![Float32]),
 ];
 
 /// The attributes of Landmarks2TransformMatrix.

@@ -14,7 +14,7 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::custom("DenseImageWarp", infer_warp, lower_warp).inputs(2, 2).types(same_types![Float32]),
     OpSpec::custom("Resampler", infer_resampler, lower_resampler).inputs(2, 2).types(same_types![Float32]),
     OpSpec::custom("TransformTensorBilinear", infer_transform, lower_transform)
-        .versions(2)
+        .versions_from(2, 2)
         .inputs(2, 2)
         .types(same_types![Float32]),
     OpSpec::custom("TransformTensor", infer_transform, lower_transform)

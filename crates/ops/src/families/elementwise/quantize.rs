@@ -131,7 +131,7 @@ fn lower_quantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             if let Some(channels) = Channels::new(node.output(0)?, node.shape(0)?)? {
                 return channel_kernel("f32_quantize_i16_channels", node, channels, quantize_one::<i16>);
             }
-            float_to_16bit(node)
+            float_in_blocks::<i16>("f32_quantize_i16".to_owned(), node)
         }
         (TensorType::Float32, TensorType::Int4) => {
             float_to_packed("f32_quantize_i4", node, Packed { bits: 4, signed: true })
@@ -165,6 +165,10 @@ fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<
     if let Some(channels) = Channels::new(node.output(0)?, node.shape(0)?)? {
         return channel_kernel(format!("{name}_channels"), node, channels, quantize_one::<T>);
     }
+    // The reference's default path knows the scale of a whole tensor by the dimension 0.
+    if node.output(0)?.quantization.as_ref().is_some_and(|q| q.quantized_dimension != 0) {
+        return float_in_blocks::<T>(format!("{name}_blocks"), node);
+    }
     let out = output_affine(node)?;
     let inverse = 1.0 / out.scale;
     hot_unary_to_kernel::<f32, T>(name, node, cx, move |x| {
@@ -174,17 +178,17 @@ fn float_to_8bit<T: Narrow + Element>(name: &str, node: &Node<'_>, cx: &LowerCx<
 
 /// Eight at a time by the reciprocal of the scale with halves to even; what these leave over by division in double
 /// precision, with halves away from zero.
-fn float_to_16bit(node: &Node<'_>) -> Lowered {
+fn float_in_blocks<T: Narrow + Element>(name: String, node: &Node<'_>) -> Lowered {
     const BLOCK: usize = 8;
     let out = output_affine(node)?;
     let inverse = 1.0 / out.scale;
-    let run = FnKernel::new("f32_quantize_i16", move |io, _| {
+    let run = FnKernel::new(name, move |io, _| {
         let input = io.inputs.get::<f32>(0)?;
-        let output = io.outputs.get::<i16>(0)?;
+        let output = io.outputs.get::<T>(0)?;
         if input.len() != output.len() {
             return Err(wrong_size());
         }
-        let shift = |steps: f64| i16::saturate(truncate_i32(steps).wrapping_add(out.zero_point));
+        let shift = |steps: f64| T::saturate(truncate_i32(steps).wrapping_add(out.zero_point));
         let (blocks, rest) = output.split_at_mut(input.len() / BLOCK * BLOCK);
         for (o, &x) in blocks.iter_mut().zip(input) {
             *o = shift(f64::from((x * inverse).round_ties_even()));

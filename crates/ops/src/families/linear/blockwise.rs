@@ -22,12 +22,13 @@ pub(super) fn block_size(weights: &TensorInfo) -> Option<usize> {
     }
 }
 
-/// Lowers a product whose weights have blocks of `block` elements.
+/// Lowers a product whose weights have blocks of `block` elements and whose activations are quantized by `scheme`.
 pub(super) fn lower(
     node: &Node<'_>,
     cx: &LowerCx<'_>,
     Sizes { rows, units, depth }: Sizes,
     block: usize,
+    scheme: DynamicScheme,
     range: (f32, f32),
 ) -> Result<Box<dyn Kernel>, OpError> {
     let weights = node.input(1)?;
@@ -43,8 +44,7 @@ pub(super) fn lower(
         )));
     }
     let cpu = cx.cpu;
-    let activations =
-        Activations { cpu, scheme: DynamicScheme::Asymmetric, run_len: depth, runs: rows, spare: 0 };
+    let activations = Activations { cpu, scheme, run_len: depth, runs: rows, spare: 0 };
     let mut params = PackParams::new(cpu, node);
     params.extend(&[block]);
     let prepare = move |weights: &[u8], bias: Option<&[u8]>| {

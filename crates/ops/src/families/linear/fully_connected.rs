@@ -34,6 +34,9 @@ use crate::lower::{ADDEND, Fused, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
+/// The types of a product of floats.
+const FLOATS: (TensorType, TensorType) = (TensorType::Float32, TensorType::Float32);
+
 /// The sizes of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
@@ -48,18 +51,33 @@ impl Sizes {
     }
 }
 
+/// The version that stands for sparse weights.
+const SPARSE_VERSION: i32 = 8;
+
+/// Whether the reference's default path refuses the operator whatever its operands are: it knows dense weights only, and
+/// tells by the version.
+fn is_refused(node: &Node<'_>) -> bool {
+    node.operator.version == SPARSE_VERSION
+}
+
 fn sizes(node: &Node<'_>) -> Result<Sizes, OpError> {
     let (input, weights) = (node.shape(0)?, node.shape(1)?);
     let &[units, depth] = &weights[..] else {
         return Err(OpError::invalid(format!("the weights must have rank 2, their shape is {weights}")));
     };
     let count = input.num_elements()?;
-    if depth == 0 || count % depth != 0 {
+    // Rows without elements are counted by the dimensions that they lie along.
+    let rows = match input.split_last() {
+        Some((0, outer)) if depth == 0 => Some(Shape::new(outer).num_elements()?),
+        _ if depth != 0 && count % depth == 0 => Some(count / depth),
+        _ => None,
+    };
+    let Some(rows) = rows else {
         return Err(OpError::invalid(format!(
             "an input of shape {input} does not divide into rows of {depth} elements, as the weights {weights} need"
         )));
-    }
-    Ok(Sizes { rows: count / depth, units, depth })
+    };
+    Ok(Sizes { rows, units, depth })
 }
 
 /// Whether the weights are stored in tiles; the operator then has a second output.
@@ -113,7 +131,10 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
     let (sizes, options) = (sizes(node)?, node.options::<FullyConnectedOptionsT>()?);
     let option = options.fused_activation_function;
     match (node.dtype(0)?, node.dtype(1)?) {
-        (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes, option),
+        (input, weights) if sizes.depth == 0 && (input, weights) != FLOATS => Err(OpError::unsupported(
+            format!("rows without elements are taken of floats only, not of {input} by {weights}"),
+        )),
+        FLOATS => lower_float(node, cx, sizes, option),
         (TensorType::Float32, _) => lower_hybrid(node, cx, sizes, &options),
         (TensorType::Int16, TensorType::Int16) => lower_words(node, cx, sizes, option),
         // The reference reads the bytes as unsigned when the output is of another type.
@@ -207,6 +228,7 @@ fn lower_integer<X: Activation + Element>(
             let mut params = PackParams::new(cpu, node);
             params.push(option.0 as u64);
             params.push(u64::from(shuffled));
+            params.push(u64::from(is_refused(node)));
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(weights), bias_operand];
             Some(
@@ -266,7 +288,7 @@ fn arithmetic(
         _ => weights == input,
     };
     let zero = weights == TensorType::UInt8 || zero_point(node.input(1)?.info)? == 0;
-    let delegated = constant && whole_bytes && zero && clips(option);
+    let delegated = !is_refused(node) && constant && whole_bytes && zero && clips(option);
     Ok(choose(delegated, output, bias).by_product(output, true))
 }
 
@@ -327,12 +349,17 @@ fn lower_hybrid(
     options: &FullyConnectedOptionsT,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let option = options.fused_activation_function;
-    let range = activation::clamp(option, cx)?;
     let Sizes { rows, units, depth } = sizes;
     let weights = node.input(1)?;
     if let Some(block) = blockwise::block_size(weights.info) {
-        return blockwise::lower(node, cx, sizes, block, range);
+        // The reference's own kernel for blocks leaves the activation out.
+        let (scheme, option) = match is_refused(node) {
+            true => (DynamicScheme::AsymmetricAway, ActivationFunctionType::NONE),
+            false => (DynamicScheme::Asymmetric, option),
+        };
+        return blockwise::lower(node, cx, sizes, block, scheme, activation::clamp(option, cx)?);
     }
+    let range = activation::clamp(option, cx)?;
     let whole_bytes = match weights.info.dtype {
         TensorType::Int8 => true,
         TensorType::Int4 => depth % 2 == 0,
@@ -340,7 +367,7 @@ fn lower_hybrid(
         _ => false,
     };
     let constant = weights.value.is_some() && known(node.optional(2));
-    let scheme = if constant && whole_bytes && clips(option) {
+    let scheme = if !is_refused(node) && constant && whole_bytes && clips(option) {
         DynamicScheme::Asymmetric
     } else if options.asymmetric_quantize_inputs {
         DynamicScheme::AsymmetricAway

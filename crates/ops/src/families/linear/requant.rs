@@ -104,8 +104,12 @@ impl Arithmetic {
         if self == Self::Fixed && product { Self::FixedUpwards } else { self }
     }
 
-    /// For the operators whose byte outputs the reference requantizes channel by channel in vectors.
+    /// For the operators whose signed outputs the reference requantizes channel by channel in vectors.
     pub fn by_eight(self, output: TensorType) -> Self {
-        if self == Self::Fixed && output == TensorType::Int8 { Self::FixedByEight } else { self }
+        if self == Self::Fixed && matches!(output, TensorType::Int8 | TensorType::Int16) {
+            Self::FixedByEight
+        } else {
+            self
+        }
     }
 }
