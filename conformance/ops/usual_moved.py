@@ -73,6 +73,8 @@ for dtype in (*REAL_TYPES, "STRING"):
         shape = sized(rng, rank, largest=5)
         steps = [int(rng.choice([step, 1])) for _ in shape]
         begin, end = ([int(rng.integers(-d, d)) for d in shape] for _ in range(2))
+        # XNNPACK takes an end of 0 for that of the dimension.
+        end = [d if e == 0 and s > 0 else e for e, s, d in zip(end, steps, shape)]
         masks = {"beginMask": int(rng.integers(1 << rank)) if open_begin else 0, "endMask": int(rng.integers(1 << rank)) if open_end else 0}
         parts = tuple(
             slice(None if masks["beginMask"] >> k & 1 else b, None if masks["endMask"] >> k & 1 else e, s)

@@ -173,8 +173,7 @@ fn lower_integer<X: Activation + Element>(
     let bias_type = bias_operand.map(|b| b.info.dtype);
     let constant = filter.value.is_some() && known(bias_operand);
     let delegated = constant && filter.info.dtype == X::DTYPE && clips(option);
-    let packed = filter.info.dtype == TensorType::Int4;
-    let arithmetic = choose(delegated, X::DTYPE, bias_type).by_product(X::DTYPE, packed);
+    let arithmetic = choose(delegated, X::DTYPE, bias_type).by_product(X::DTYPE, sizes.groups == 1);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let layout = sizes.layout(cpu, width(X::DTYPE));
     let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerConv, OpError> {

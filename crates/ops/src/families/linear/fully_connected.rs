@@ -342,6 +342,13 @@ fn lower_words(
     .boxed())
 }
 
+/// Whether the reference's own kernel takes the weights in blocks of 4 rows by 32 columns of four bits, which it multiplies
+/// with activations around zero.
+fn knows_no_zero_points(node: &Node<'_>, Sizes { units, depth, .. }: Sizes) -> bool {
+    let packed = node.input(1).is_ok_and(|w| w.info.dtype == TensorType::Int4 && w.value.is_some());
+    packed && depth.is_multiple_of(2) && depth >= 32 && units >= 4
+}
+
 fn lower_hybrid(
     node: &Node<'_>,
     cx: &LowerCx<'_>,
@@ -369,7 +376,7 @@ fn lower_hybrid(
     let constant = weights.value.is_some() && known(node.optional(2));
     let scheme = if !is_refused(node) && constant && whole_bytes && clips(option) {
         DynamicScheme::Asymmetric
-    } else if options.asymmetric_quantize_inputs {
+    } else if options.asymmetric_quantize_inputs && !knows_no_zero_points(node, sizes) {
         DynamicScheme::AsymmetricAway
     } else {
         DynamicScheme::SymmetricAway
