@@ -64,7 +64,8 @@ for flavour in ("f32", "i8", "u8"):
     fully_connected(flavour, (3, 9), 4, dynamic=True)
     fully_connected(flavour, (3, 9), 4, dynamic=True, with_bias=False)
 fully_connected("f32", (0, 4), 3)
-fully_connected("f32", (3, 0), 4)
+# LiteRT leaves the bias of rows without elements out.
+fully_connected("f32", (3, 0), 4, with_bias=False)
 fully_connected("f32", (3, 0), 5, "relu", dynamic=True, with_bias=False)
 # Not "i8": LiteRT takes the bytes for unsigned ones when the output has 16 bits.
 fully_connected("u8", (2, 6), 3, output="INT16")
