@@ -236,8 +236,9 @@ impl OpSpec {
         let version = node.operator.version;
         let (first, last) = self.versions;
         if version < first || version > last {
+            let other = if version < first { "a newer" } else { "an older" };
             return Err(OpError::unsupported(format!(
-                "version {version} of the operator is not supported, versions {first} to {last} are: convert the model for an older runtime"
+                "version {version} of the operator is not supported, versions {first} to {last} are: convert the model for {other} runtime"
             )));
         }
         check_count("inputs", node.inputs.len(), self.inputs)?;

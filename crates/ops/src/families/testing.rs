@@ -79,9 +79,15 @@ pub fn run(
     inputs: &[Input],
     outputs: &[TensorInfo],
 ) -> Result<Vec<TensorValue>, OpError> {
-    let operator =
-        Operator { code: OpCode::Builtin(op), version: 1, options: options.into(), ..Operator::default() };
+    let code = OpCode::Builtin(op);
+    let version = first_version(&code);
+    let operator = Operator { code, version, options: options.into(), ..Operator::default() };
     run_operator(&operator, inputs, outputs)
+}
+
+/// The oldest version of an operator.
+fn first_version(code: &OpCode) -> i32 {
+    Registry::builtin().find(code).expect("the operator is in the table").versions.0
 }
 
 /// Runs an operator as the file has it.
@@ -106,9 +112,10 @@ pub fn run_custom(
     inputs: &[Input],
     outputs: &[TensorInfo],
 ) -> Result<Vec<TensorValue>, OpError> {
+    let code = OpCode::Custom(name.to_owned());
     let operator = Operator {
-        code: OpCode::Custom(name.to_owned()),
-        version: 1,
+        version: first_version(&code),
+        code,
         custom_options: flexbuffers::encode(attributes).into(),
         ..Operator::default()
     };
