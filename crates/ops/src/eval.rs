@@ -61,7 +61,7 @@ pub fn evaluate(
     for (info, shape) in infos.iter_mut().zip(&shapes) {
         info.shape = match shape {
             OutputShape::Known(shape) => shape.clone(),
-            OutputShape::Dynamic => Shape::from([0]),
+            OutputShape::Dynamic | OutputShape::Declared => Shape::from([0]),
         };
         let bytes = info.byte_len()?;
         if bytes > MAX_BYTES {

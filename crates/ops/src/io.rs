@@ -1,10 +1,13 @@
 //! What a step sees of memory while it runs: typed views of its operands.
 
+use std::sync::Arc;
+
 use ferrolite_kernels::inout::InOut;
 use ferrolite_model::TensorType;
 
 use crate::element::Element;
 use crate::error::OpError;
+use crate::list::TensorList;
 use crate::shape::Shape;
 use crate::tensor::TensorValue;
 
@@ -13,6 +16,8 @@ use crate::tensor::TensorValue;
 pub enum InputData<'a> {
     /// Bytes of its own.
     Bytes(&'a [u8]),
+    /// A tensor that is no bytes: a variant tensor with its list.
+    Value(&'a TensorValue),
     /// The same memory as the output with this index: the step works in place.
     InPlace(usize),
     /// An optional input that is absent.
@@ -94,12 +99,14 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// When there is no input `i`.
+    #[inline]
     pub fn view(&self, i: usize) -> Result<InputView<'a>, OpError> {
         self.0.get(i).copied().ok_or_else(|| OpError::invalid(format!("input {i} is missing")))
     }
 
     /// Whether optional input `i` is there.
     #[must_use]
+    #[inline]
     pub fn has(&self, i: usize) -> bool {
         self.0.get(i).is_some_and(|v| !matches!(v.data, InputData::Absent))
     }
@@ -108,6 +115,7 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// When there is no input `i`.
+    #[inline]
     pub fn shape(&self, i: usize) -> Result<&'a [usize], OpError> {
         Ok(self.view(i)?.shape)
     }
@@ -116,9 +124,11 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// When it is absent or shares an output's memory.
+    #[inline]
     pub fn bytes(&self, i: usize) -> Result<&'a [u8], OpError> {
         match self.view(i)?.data {
             InputData::Bytes(b) => Ok(b),
+            InputData::Value(_) => Err(OpError::invalid(format!("input {i} is a list"))),
             InputData::InPlace(_) => Err(OpError::invalid(format!("input {i} is computed in place"))),
             InputData::Absent => Err(OpError::invalid(format!("input {i} is missing"))),
         }
@@ -128,6 +138,7 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// As [`Inputs::bytes`], and on another element type.
+    #[inline]
     pub fn get<T: Element>(&self, i: usize) -> Result<&'a [T], OpError> {
         T::check(self.view(i)?.dtype)?;
         cast(self.bytes(i)?)
@@ -137,11 +148,35 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// When input `i` is no single resource.
+    #[inline]
     pub fn handle(&self, i: usize) -> Result<u32, OpError> {
         let bytes = self.bytes(i)?.first_chunk::<4>();
         bytes
             .map(|b| u32::from_le_bytes(*b))
             .ok_or_else(|| OpError::invalid(format!("input {i} holds no resource handle")))
+    }
+
+    /// The list in a variant tensor.
+    ///
+    /// # Errors
+    /// When input `i` holds no list.
+    pub fn list(&self, i: usize) -> Result<&'a Arc<TensorList>, OpError> {
+        match self.view(i)?.data {
+            InputData::Value(value) => value.list().ok_or_else(no_list),
+            _ => Err(no_list()),
+        }
+    }
+
+    /// A copy of input `i`; the tensors of a list are shared.
+    ///
+    /// # Errors
+    /// When input `i` is absent or shares an output's memory.
+    pub fn to_value(&self, i: usize) -> Result<TensorValue, OpError> {
+        let view = self.view(i)?;
+        match view.data {
+            InputData::Value(value) => Ok(value.clone()),
+            _ => TensorValue::from_bytes(view.dtype, Shape::new(view.shape), self.bytes(i)?),
+        }
     }
 
     /// The elements of input `i`, `None` if it is absent.
@@ -172,6 +207,7 @@ impl<'a> Outputs<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     fn view(&mut self, i: usize) -> Result<&mut OutputView<'a>, OpError> {
         self.0.get_mut(i).ok_or_else(|| OpError::invalid(format!("output {i} is missing")))
     }
@@ -192,6 +228,7 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// When there is no output `i`.
+    #[inline]
     pub fn dtype(&self, i: usize) -> Result<TensorType, OpError> {
         self.0.get(i).map(|v| v.dtype).ok_or_else(|| OpError::invalid(format!("output {i} is missing")))
     }
@@ -200,6 +237,7 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// When there is no output `i`.
+    #[inline]
     pub fn bytes(&mut self, i: usize) -> Result<&mut [u8], OpError> {
         Ok(match &mut self.view(i)?.data {
             OutputData::Bytes(b) => b,
@@ -211,6 +249,7 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// When there is no output `i` or its element type is another.
+    #[inline]
     pub fn get<T: Element>(&mut self, i: usize) -> Result<&mut [T], OpError> {
         T::check(self.view(i)?.dtype)?;
         cast_mut(self.bytes(i)?)
@@ -280,8 +319,62 @@ impl<'a> Outputs<'a> {
     }
 }
 
+impl<'a> Outputs<'a> {
+    /// Gives output `i`, a variant tensor, this list.
+    ///
+    /// # Errors
+    /// When output `i` is of another type.
+    pub fn set_list(&mut self, i: usize, list: Arc<TensorList>) -> Result<(), OpError> {
+        self.set_value(i, TensorValue::from_list(list))
+    }
+
+    /// Gives output `i` this type, shape and content, without a copy where it has no planned size.
+    ///
+    /// # Errors
+    /// When output `i` was planned with another type or shape.
+    pub fn set_value(&mut self, i: usize, value: TensorValue) -> Result<(), OpError> {
+        match self.fitting(i, &value)? {
+            OutputData::Value(output) => **output = value,
+            OutputData::Bytes(output) => output.copy_from_slice(value.bytes()),
+        }
+        Ok(())
+    }
+
+    /// Gives output `i` a copy of a tensor.
+    ///
+    /// # Errors
+    /// As [`Outputs::set_value`].
+    pub fn copy_value(&mut self, i: usize, value: &TensorValue) -> Result<(), OpError> {
+        match self.fitting(i, value)? {
+            OutputData::Value(output) => output.assign_value(value),
+            OutputData::Bytes(output) => output.copy_from_slice(value.bytes()),
+        }
+        Ok(())
+    }
+
+    /// The memory of output `i` if a value may go there.
+    fn fitting(&mut self, i: usize, value: &TensorValue) -> Result<&mut OutputData<'a>, OpError> {
+        let view = self.0.get_mut(i).ok_or_else(|| OpError::invalid(format!("output {i} is missing")))?;
+        if view.dtype != value.dtype() {
+            return Err(OpError::invalid(format!(
+                "output {i} is {}, its value is {}",
+                view.dtype,
+                value.dtype()
+            )));
+        }
+        if matches!(view.data, OutputData::Bytes(_)) && *view.shape != **value.shape() {
+            return Err(OpError::runtime(format!(
+                "output {i} was planned with another shape than {}",
+                value.shape()
+            )));
+        }
+        Ok(&mut view.data)
+    }
+}
+
 impl OutputData<'_> {
     /// The memory.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             OutputData::Bytes(b) => b,
@@ -293,7 +386,8 @@ impl OutputData<'_> {
 impl OutputView<'_> {
     /// A view of nothing.
     #[must_use]
-    pub fn empty() -> Self {
+    #[inline]
+    pub const fn empty() -> Self {
         Self { dtype: TensorType::Float32, shape: &[], data: OutputData::Bytes(&mut []) }
     }
 
@@ -308,10 +402,25 @@ impl OutputView<'_> {
 }
 
 impl<'a> Io<'a> {
+    /// The list of input `i`, to become output `o`: nobody else holds it where the planner lets the step work in place.
+    ///
+    /// # Errors
+    /// When input `i` holds no list.
+    pub fn take_list(&mut self, i: usize, o: usize) -> Result<Arc<TensorList>, OpError> {
+        match self.inputs.view(i)?.data {
+            InputData::InPlace(shared) if shared == o => match &mut self.outputs.view(o)?.data {
+                OutputData::Value(value) => value.take_list().ok_or_else(no_list),
+                OutputData::Bytes(_) => Err(no_list()),
+            },
+            _ => self.inputs.list(i).cloned(),
+        }
+    }
+
     /// Input `i` and output `o` of an element-wise step that may work in place.
     ///
     /// # Errors
     /// When the element types are others or the lengths differ.
+    #[inline]
     pub fn in_out<T: Element>(&mut self, i: usize, o: usize) -> Result<InOut<'_, T>, OpError> {
         let view = self.inputs.view(i)?;
         T::check(view.dtype)?;
@@ -321,6 +430,7 @@ impl<'a> Io<'a> {
             InputData::InPlace(_) => {
                 Err(OpError::invalid(format!("input {i} shares memory with another output than {o}")))
             }
+            InputData::Value(_) => Err(OpError::invalid(format!("input {i} is a list"))),
             InputData::Absent => Err(OpError::invalid(format!("input {i} is missing"))),
             InputData::Bytes(b) => InOut::apart(cast(b)?, out)
                 .ok_or_else(|| OpError::invalid(format!("input {i} and output {o} differ in size"))),
@@ -328,6 +438,11 @@ impl<'a> Io<'a> {
     }
 }
 
+fn no_list() -> OpError {
+    OpError::runtime("a variant tensor holds no list: an operator that makes lists must fill it first")
+}
+
+#[inline]
 fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
     if bytes.is_empty() {
         // No bytes may lie anywhere.
@@ -337,6 +452,7 @@ fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
         .map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))
 }
 
+#[inline]
 fn cast_mut<T: Element>(bytes: &mut [u8]) -> Result<&mut [T], OpError> {
     bytemuck::try_cast_slice_mut(bytes)
         .map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))

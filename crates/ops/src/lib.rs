@@ -10,6 +10,7 @@ pub mod families;
 pub mod strings;
 
 mod attributes;
+mod chain;
 mod custom;
 mod error;
 mod io;
@@ -25,6 +26,7 @@ mod spec;
 mod tensor;
 
 pub use attributes::Attributes;
+pub use chain::{ChainFn, Elementwise, chain_kernel};
 pub use custom::CustomOp;
 pub use element::Element;
 pub use error::{OpError, OpErrorKind};

@@ -1,69 +1,63 @@
 //! Lists of tensors: what a variant tensor holds.
 //!
-//! A list is kept as bytes, so that it is copied, passed to subgraphs and forgotten like any other tensor: words of 32 bits
-//! (little-endian) for the element type, the rank and dimensions of elements, the number of elements, and for each whether it
-//! is set, its rank, dimensions and length in two words; then the elements' bytes.
+//! The tensors of a list are shared: a copy of a list copies no content, and a list that nobody else holds is changed in
+//! place.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use ferrolite_model::TensorType;
 
 use crate::error::{OpError, OpErrorKind};
 use crate::shape::Shape;
+use crate::tensor::TensorValue;
 
 /// The most elements of a list.
 pub const MOST_ITEMS: usize = 1 << 20;
-/// The most dimensions of an element.
-const MOST_RANK: usize = 64;
+/// How deep lists of lists may nest.
+const MOST_DEPTH: usize = 64;
 
 /// An element of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item<'a> {
-    /// Its dimensions.
-    pub shape: Shape,
-    /// Its content.
-    pub bytes: Cow<'a, [u8]>,
-}
+pub type Item = Arc<TensorValue>;
 
 /// A list of tensors of one element type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorList<'a> {
+#[derive(Clone, Debug)]
+pub struct TensorList {
     /// Element type of every tensor.
     pub dtype: TensorType,
     /// Dimensions of every tensor, -1 where they may differ; empty where nothing is known of them.
     pub element: Vec<i32>,
-    /// The tensors; `None` where none was set.
-    pub items: Vec<Option<Item<'a>>>,
+    items: Vec<Option<Item>>,
+    /// How deep lists nest in the tensors.
+    depth: usize,
 }
 
-fn broken() -> OpError {
-    OpError::runtime("a variant tensor holds no list: an operator that makes lists must fill it first")
-}
-
-/// Reads words from the front of bytes.
-struct Words<'a>(&'a [u8]);
-
-impl Words<'_> {
-    fn next(&mut self) -> Result<u32, OpError> {
-        let (word, rest) = self.0.split_first_chunk::<4>().ok_or_else(broken)?;
-        self.0 = rest;
-        Ok(u32::from_le_bytes(*word))
-    }
-
-    fn count(&mut self, most: usize) -> Result<usize, OpError> {
-        usize::try_from(self.next()?).ok().filter(|&n| n <= most).ok_or_else(broken)
-    }
-}
-
-impl<'a> TensorList<'a> {
+impl TensorList {
     /// A list of `count` tensors that are not set.
     ///
     /// # Errors
     /// When there are more than `MOST_ITEMS`.
     pub fn new(dtype: TensorType, element: Vec<i32>, count: usize) -> Result<Self, OpError> {
-        let mut list = Self { dtype, element, items: Vec::new() };
+        let mut list = Self { dtype, element, items: Vec::new(), depth: 0 };
         list.resize(count)?;
         Ok(list)
+    }
+
+    /// The tensors; `None` where none was set.
+    #[must_use]
+    pub fn items(&self) -> &[Option<Item>] {
+        &self.items
+    }
+
+    /// Number of tensors, those that are not set among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether the list has no tensors.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
     /// Changes the number of tensors; new ones are not set.
@@ -79,78 +73,52 @@ impl<'a> TensorList<'a> {
         Ok(())
     }
 
-    /// The list in a variant tensor's bytes.
+    /// Gives the list its tensor `index`, which must be there already, if unset.
     ///
     /// # Errors
-    /// When the bytes hold no list.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, OpError> {
-        let mut words = Words(bytes);
-        let code = words.next()? as usize;
-        let dtype = TensorType::ALL.get(code).copied().ok_or_else(broken)?;
-        let rank = words.count(MOST_RANK)?;
-        let element = (0..rank).map(|_| words.next().map(|d| d as i32)).collect::<Result<_, _>>()?;
-        let count = words.count(MOST_ITEMS)?;
-        let mut lengths = Vec::new();
-        for _ in 0..count {
-            if words.next()? == 0 {
-                lengths.push(None);
-                continue;
-            }
-            let rank = words.count(MOST_RANK)?;
-            let shape: Shape =
-                (0..rank).map(|_| words.next().map(|d| d as usize)).collect::<Result<_, _>>()?;
-            let len = u64::from(words.next()?) | u64::from(words.next()?) << 32;
-            lengths.push(Some((shape, usize::try_from(len).map_err(|_| broken())?)));
+    /// When the list ends before, the tensor has another type than the list, or lists nest too deep.
+    pub fn set(&mut self, index: usize, item: Item) -> Result<(), OpError> {
+        if item.dtype() != self.dtype {
+            return Err(OpError::runtime(format!(
+                "a list of {} cannot hold a tensor of {}",
+                self.dtype,
+                item.dtype()
+            )));
         }
-        let mut rest = words.0;
-        let mut items = Vec::with_capacity(count);
-        for length in lengths {
-            let Some((shape, len)) = length else {
-                items.push(None);
-                continue;
-            };
-            let (bytes, after) = rest.split_at_checked(len).ok_or_else(broken)?;
-            if dtype.bits().is_some() && dtype.byte_len(shape.num_elements()?) != Some(len) {
-                return Err(broken());
-            }
-            rest = after;
-            items.push(Some(Item { shape, bytes: Cow::Borrowed(bytes) }));
+        let depth = item.list().map_or(0, |list| list.depth + 1);
+        if depth > MOST_DEPTH {
+            return Err(OpError::new(OpErrorKind::Limit, format!("lists nest deeper than {MOST_DEPTH}")));
         }
-        Ok(Self { dtype, element, items })
+        let len = self.items.len();
+        let place = self
+            .items
+            .get_mut(index)
+            .ok_or_else(|| OpError::runtime(format!("there is no element {index} in a list of {len}")))?;
+        *place = Some(item);
+        self.depth = self.depth.max(depth);
+        Ok(())
     }
 
-    /// The bytes of a variant tensor with this list.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let payload: usize = self.items.iter().flatten().map(|item| item.bytes.len()).sum();
-        let mut out = Vec::with_capacity(payload + 32 * self.items.len() + 64);
-        let word = |out: &mut Vec<u8>, word: u32| out.extend_from_slice(&word.to_le_bytes());
-        let code = TensorType::ALL.iter().position(|&t| t == self.dtype).unwrap_or(0);
-        word(&mut out, code as u32);
-        word(&mut out, self.element.len() as u32);
-        self.element.iter().for_each(|&dim| word(&mut out, dim as u32));
-        word(&mut out, self.items.len() as u32);
-        for item in &self.items {
-            word(&mut out, u32::from(item.is_some()));
-            let Some(item) = item else { continue };
-            word(&mut out, item.shape.rank() as u32);
-            // Tensors' dimensions fit 32 bits, as files and shape tensors hold them.
-            item.shape.iter().for_each(|&dim| word(&mut out, dim as u32));
-            let len = item.bytes.len() as u64;
-            word(&mut out, len as u32);
-            word(&mut out, (len >> 32) as u32);
-        }
-        for item in self.items.iter().flatten() {
-            out.extend_from_slice(&item.bytes);
-        }
-        out
+    /// Adds a tensor behind the last.
+    ///
+    /// # Errors
+    /// As [`TensorList::resize`] and [`TensorList::set`].
+    pub fn push(&mut self, item: Item) -> Result<(), OpError> {
+        let len = self.len();
+        self.resize(len + 1)?;
+        self.set(len, item)
+    }
+
+    /// Takes the last tensor away.
+    pub fn pop(&mut self) {
+        self.items.pop();
     }
 
     /// The tensor at `index`, `None` if it is not set.
     ///
     /// # Errors
     /// When the list ends before.
-    pub fn get(&self, index: i64) -> Result<Option<&Item<'a>>, OpError> {
+    pub fn get(&self, index: i64) -> Result<Option<&Item>, OpError> {
         let found = usize::try_from(index).ok().and_then(|i| self.items.get(i));
         found.map(Option::as_ref).ok_or_else(|| {
             OpError::runtime(format!("tensor {index} of a list of {} is asked for", self.items.len()))
@@ -162,7 +130,7 @@ impl<'a> TensorList<'a> {
     /// # Errors
     /// When they differ.
     pub fn common(&self) -> Result<Option<&Shape>, OpError> {
-        let mut shapes = self.items.iter().flatten().map(|item| &item.shape);
+        let mut shapes = self.items.iter().flatten().map(|item| item.shape());
         let first = shapes.next();
         match shapes.find(|&shape| Some(shape) != first) {
             Some(other) => Err(OpError::runtime(format!(
@@ -196,17 +164,47 @@ pub fn merge(a: &[i32], b: &[i32]) -> Option<Vec<i32>> {
 mod tests {
     use super::*;
 
+    fn tensor(value: i16) -> Item {
+        Arc::new(TensorValue::from_elements(Shape::from([1]), &[value]).unwrap())
+    }
+
     #[test]
-    fn round_trip_and_refusal() {
-        let mut list = TensorList::new(TensorType::Int16, vec![-1, 2], 3).unwrap();
-        list.items[1] = Some(Item { shape: Shape::from([1, 2]), bytes: Cow::Borrowed(&[1, 2, 3, 4]) });
-        let bytes = list.encode();
-        assert_eq!(TensorList::decode(&bytes).unwrap(), list);
-        for cut in 0..bytes.len() {
-            assert!(TensorList::decode(&bytes[..cut]).is_err(), "cut to {cut} bytes");
+    fn tensors_come_and_go() {
+        let mut list = TensorList::new(TensorType::Int16, vec![-1], 2).unwrap();
+        list.set(1, tensor(5)).unwrap();
+        list.push(tensor(6)).unwrap();
+        let copy = list.clone();
+        list.pop();
+        assert_eq!((list.len(), copy.len()), (2, 3));
+        assert!(list.get(0).unwrap().is_none());
+        assert_eq!(copy.get(2).unwrap().unwrap().elements::<i16>().unwrap(), [6]);
+        assert!(Arc::ptr_eq(list.get(1).unwrap().unwrap(), copy.get(1).unwrap().unwrap()), "shared");
+        assert_eq!(copy.common().unwrap(), Some(&Shape::from([1])));
+        for (name, failed) in [
+            ("too long", TensorList::new(TensorType::Int16, vec![], MOST_ITEMS + 1).is_err()),
+            ("beyond the end", list.clone().set(2, tensor(1)).is_err()),
+            ("before the start", list.get(-1).is_err()),
+            ("behind the end", list.get(2).is_err()),
+            (
+                "another type",
+                list.clone()
+                    .push(Arc::new(TensorValue::from_elements(Shape::scalar(), &[1i32]).unwrap()))
+                    .is_err(),
+            ),
+        ] {
+            assert!(failed, "{name}");
         }
-        assert!(TensorList::new(TensorType::Int16, vec![], MOST_ITEMS + 1).is_err());
-        assert!(list.get(3).is_err() && list.get(-1).is_err() && list.get(0).unwrap().is_none());
+    }
+
+    #[test]
+    fn lists_of_lists_nest_to_a_depth() {
+        let mut list = TensorList::new(TensorType::Variant, vec![], 0).unwrap();
+        for depth in 0..=MOST_DEPTH {
+            let mut outer = TensorList::new(TensorType::Variant, vec![], 0).unwrap();
+            let pushed = outer.push(Arc::new(TensorValue::from_list(Arc::new(list))));
+            assert_eq!(pushed.is_ok(), depth < MOST_DEPTH, "depth {depth}");
+            list = outer;
+        }
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub enum OutputShape {
     Known(Shape),
     /// The shape depends on the content of the inputs in a way that only running the operator tells.
     Dynamic,
+    /// As [`OutputShape::Dynamic`], but the converter has worked it out: it is the one that the file declares, if that leaves
+    /// nothing open and the subgraph's inputs have the shapes they were exported with. The operator fails where it is not.
+    Declared,
 }
 
 impl From<Shape> for OutputShape {

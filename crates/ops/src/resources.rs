@@ -69,6 +69,12 @@ impl Resources {
         handle
     }
 
+    /// Whether `handle` is that of the variable with this container and name.
+    #[must_use]
+    pub fn is_variable(&self, handle: u32, container: &str, name: &str) -> bool {
+        self.variables.get(handle as usize).is_some_and(|v| v.name == name && v.container == container)
+    }
+
     /// The variable with this name, whatever its container.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Variable> {

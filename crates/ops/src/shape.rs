@@ -25,6 +25,7 @@ impl Shape {
     }
 
     /// The dimensions, outermost first.
+    #[inline]
     #[must_use]
     pub fn dims(&self) -> &[usize] {
         &self.0
@@ -111,6 +112,7 @@ pub fn resolve_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
 impl Deref for Shape {
     type Target = [usize];
 
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.0
     }

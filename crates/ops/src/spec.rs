@@ -2,6 +2,7 @@
 
 use ferrolite_model::{BuiltinOperator, OpCode, Operator, TensorType};
 
+use crate::chain::ChainFn;
 use crate::error::OpError;
 use crate::kernel::Kernel;
 use crate::lower::LowerCx;
@@ -93,6 +94,8 @@ pub struct OpSpec {
     pub memory: Memory,
     /// Planner's hints.
     pub traits: Traits,
+    /// What the operator computes element by element, if that is all.
+    pub chain: Option<ChainFn>,
     /// The variable tensors that the operator updates where its options choose them; else [`Memory::states`] says.
     pub choose_states: Option<StatesFn>,
 }
@@ -121,6 +124,7 @@ impl OpSpec {
             lower,
             memory: Memory { alias: None, in_place: &[], states: &[] },
             traits: Traits { shape_only: false, stateful: false, epilogue: false, half_weights: false },
+            chain: None,
             choose_states: None,
         }
     }
@@ -204,6 +208,13 @@ impl OpSpec {
     #[must_use]
     pub const fn shape_only(mut self) -> Self {
         self.traits.shape_only = true;
+        self
+    }
+
+    /// Computes single elements as `chain` says.
+    #[must_use]
+    pub const fn chain(mut self, chain: ChainFn) -> Self {
+        self.chain = Some(chain);
         self
     }
 

@@ -6,6 +6,7 @@ use ferrolite_model::{Quantization, TensorType};
 
 use crate::element::Element;
 use crate::error::OpError;
+use crate::list::TensorList;
 use crate::shape::Shape;
 
 /// Type, shape and quantization of a tensor.
@@ -145,12 +146,14 @@ impl AlignedBytes {
     }
 
     /// The bytes.
+    #[inline]
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &bytemuck::cast_slice(self.units.get(self.skip..).unwrap_or_default())[..self.len]
     }
 
     /// The bytes, writable.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         let len = self.len;
         &mut bytemuck::cast_slice_mut(self.units.get_mut(self.skip..).unwrap_or_default())[..len]
@@ -175,6 +178,8 @@ pub struct TensorValue {
     dtype: TensorType,
     shape: Shape,
     data: AlignedBytes,
+    /// What a variant tensor holds instead of bytes.
+    list: Option<Arc<TensorList>>,
 }
 
 impl TensorValue {
@@ -183,12 +188,12 @@ impl TensorValue {
     /// # Errors
     /// When the size does not fit in memory's address range.
     pub fn zeros(dtype: TensorType, shape: Shape) -> Result<Self, OpError> {
-        let mut value = Self { dtype, shape: Shape::scalar(), data: AlignedBytes::default() };
+        let mut value = Self { dtype, shape: Shape::scalar(), data: AlignedBytes::default(), list: None };
         value.reset(dtype, shape)?;
         Ok(value)
     }
 
-    /// A tensor with a copy of `bytes`; strings in the string-tensor layout of the schema, lists as [`crate::TensorList`] encodes them.
+    /// A tensor with a copy of `bytes`; strings in the string-tensor layout of the schema.
     ///
     /// # Errors
     /// When the number of bytes is not the shape's.
@@ -202,7 +207,7 @@ impl TensorValue {
                 )));
             }
         }
-        Ok(Self { dtype, shape, data: AlignedBytes::copy_of(bytes) })
+        Ok(Self { dtype, shape, data: AlignedBytes::copy_of(bytes), list: None })
     }
 
     /// A tensor with a copy of `elements`.
@@ -225,36 +230,72 @@ impl TensorValue {
         }
         self.dtype = dtype;
         self.shape = shape;
+        self.list = None;
         Ok(())
     }
 
-    /// Gives the tensor a copy of another's type, shape and content.
+    /// Gives the tensor this type and shape and a copy of this content.
     pub fn assign(&mut self, dtype: TensorType, shape: &[usize], bytes: &[u8]) {
         self.dtype = dtype;
-        self.shape = Shape::new(shape);
+        if *self.shape != *shape {
+            self.shape = Shape::new(shape);
+        }
+        self.list = None;
         self.data.resize(bytes.len());
         self.data.as_mut_slice().copy_from_slice(bytes);
     }
 
+    /// Gives the tensor a copy of another's type, shape and content.
+    pub fn assign_value(&mut self, other: &Self) {
+        self.assign(other.dtype, &other.shape, other.bytes());
+        self.list.clone_from(&other.list);
+    }
+
+    /// A variant tensor that holds a list.
+    #[must_use]
+    pub fn from_list(list: Arc<TensorList>) -> Self {
+        Self {
+            dtype: TensorType::Variant,
+            shape: Shape::scalar(),
+            data: AlignedBytes::default(),
+            list: Some(list),
+        }
+    }
+
+    /// The list that a variant tensor holds.
+    #[must_use]
+    pub fn list(&self) -> Option<&Arc<TensorList>> {
+        self.list.as_ref()
+    }
+
+    /// Gives up the list that a variant tensor holds.
+    pub fn take_list(&mut self) -> Option<Arc<TensorList>> {
+        self.list.take()
+    }
+
     /// Element type.
+    #[inline]
     #[must_use]
     pub fn dtype(&self) -> TensorType {
         self.dtype
     }
 
     /// Dimensions.
+    #[inline]
     #[must_use]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// The content as little-endian bytes.
+    /// The content as little-endian bytes; none of a list.
+    #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.data.as_slice()
     }
 
     /// The content, writable.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.data.as_mut_slice()
     }

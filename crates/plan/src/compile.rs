@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
-use ferrolite_ops::{ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, is_sized};
+use ferrolite_ops::{ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, chain_kernel, is_sized};
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
+use crate::chains::{Group, Item, arrange};
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
 use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
 use crate::regions::{GraphRegions, Memo};
-use crate::residual::residuals;
+use crate::residual::{Residual, residuals};
 use crate::segment::{Place, Segment, Step, StepOperand};
 
 /// Choices that hold for all segments of an interpreter.
@@ -53,6 +54,7 @@ pub fn compile(
         inferred: &inferred,
         units: &units,
         pinned: pinned.clone(),
+        read_later: compiler.read_later(),
         share: !options.preserve_all,
     };
     let mut layout = assigner.run();
@@ -148,31 +150,57 @@ impl Compiler<'_> {
     /// Groups nodes into steps, offering each to the backends.
     fn units(&self) -> Vec<Unit> {
         let mut units: Vec<Unit> = Vec::with_capacity(self.inferred.nodes.len());
-        let residuals = if self.options.backends.is_empty() && !self.options.preserve_all {
-            residuals(self.graph, self.inferred, &self.pinned())
+        let fuses = self.options.backends.is_empty() && !self.options.preserve_all;
+        let pinned = self.pinned();
+        let residuals = if fuses {
+            residuals(self.graph, self.inferred, &pinned)
         } else {
             vec![None; self.graph.nodes.len()]
         };
-        let taken_over: Vec<usize> = residuals.iter().flatten().map(|r| r.sum).collect();
-        for &n in &self.inferred.nodes {
-            if taken_over.contains(&n) {
-                continue;
-            }
+        let items = if fuses {
+            self.chains(&residuals, &pinned)
+        } else {
+            self.inferred.nodes.iter().map(|&n| Item::Node(n)).collect()
+        };
+        for item in items {
+            let n = match item {
+                Item::Node(n) => n,
+                Item::Chain(Group { nodes, inputs, outputs, chain }) => {
+                    let inputs = inputs.into_iter().map(Some).collect();
+                    units.push(Unit { inputs, outputs, chain: Some(chain), ..Unit::of(nodes) });
+                    continue;
+                }
+            };
             let (backend, refusal) = self.claim(n);
             match units.last_mut() {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
-                _ => units.push(Unit {
-                    nodes: [n].into_iter().chain(residuals[n].map(|r| r.sum)).collect(),
-                    inputs: Vec::new(),
-                    outputs: Vec::new(),
-                    residual: residuals[n],
-                    backend,
-                    refusal,
-                }),
+                _ => {
+                    let nodes = [n].into_iter().chain(residuals[n].map(|r| r.sum)).collect();
+                    units.push(Unit { residual: residuals[n], backend, refusal, ..Unit::of(nodes) });
+                }
             }
         }
         let units = units.into_iter().flat_map(|unit| self.split_small(unit)).collect();
         self.with_operands(units)
+    }
+
+    /// The nodes, without those that products take over, with functions of single elements put together.
+    fn chains(&self, residuals: &[Option<Residual>], pinned: &[bool]) -> Vec<Item> {
+        let taken_over: Vec<(usize, usize)> =
+            self.inferred.nodes.iter().filter_map(|&n| residuals[n].map(|r| (n, r.sum))).collect();
+        let elementwise = |n: usize| {
+            let node = &self.graph.nodes[n];
+            node.spec.chain.filter(|_| node.activation.is_none())?;
+            let (operands, outputs) = (self.operands(n), self.outputs(n));
+            node.spec.elementwise(&Node {
+                operator: self.graph.operator(node),
+                inputs: &operands,
+                outputs: &outputs,
+                intermediates: &node.intermediates,
+                regions: &self.regions,
+            })
+        };
+        arrange(self.graph, self.inferred, pinned, &taken_over, elementwise)
     }
 
     /// The first backend that takes a node, or why none does.
@@ -224,17 +252,7 @@ impl Compiler<'_> {
         }
         let why =
             format!("{}: a run of {} steps is too short to move its data", backend.name(), unit.nodes.len());
-        unit.nodes
-            .iter()
-            .map(|&n| Unit {
-                nodes: vec![n],
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-                residual: None,
-                backend: None,
-                refusal: Some(why.clone()),
-            })
-            .collect()
+        unit.nodes.iter().map(|&n| Unit { refusal: Some(why.clone()), ..Unit::of(vec![n]) }).collect()
     }
 
     /// Fills in what each unit reads and writes.
@@ -247,6 +265,9 @@ impl Compiler<'_> {
             }
         }
         for unit in &mut units {
+            if unit.chain.is_some() {
+                continue;
+            }
             if unit.backend.is_none() {
                 let node = &self.graph.nodes[unit.nodes[0]];
                 unit.inputs = node.inputs.clone();
@@ -275,28 +296,33 @@ impl Compiler<'_> {
         units
     }
 
+    /// Tensors that are read behind the segment: by later nodes, or as the graph's outputs.
+    fn read_later(&self) -> Vec<bool> {
+        let mut read = vec![false; self.graph.tensors.len()];
+        let later =
+            self.graph.nodes[self.inferred.end..].iter().flat_map(|node| node.inputs.iter().flatten());
+        for &t in later.chain(&self.graph.outputs) {
+            read[t] = true;
+        }
+        read
+    }
+
     /// Tensors that need a slot: they outlive the segment, or their size is not known now.
     fn pinned(&self) -> Vec<bool> {
-        let mut pinned = self.inferred.dynamic.clone();
-        for &t in &self.graph.outputs {
-            pinned[t] = true;
-        }
-        for node in &self.graph.nodes[self.inferred.end..] {
-            for &t in node.inputs.iter().flatten() {
-                pinned[t] = true;
-            }
-        }
+        let mut pinned = self.read_later();
         for (t, tensor) in self.graph.tensors.iter().enumerate() {
-            pinned[t] |= self.options.preserve_all || !is_sized(tensor.info.dtype);
+            pinned[t] |=
+                self.inferred.dynamic[t] || self.options.preserve_all || !is_sized(tensor.info.dtype);
         }
         pinned
     }
 
     fn step(&self, unit: &Unit, sharing: Sharing) -> Result<Step, Error> {
         let first = &self.graph.nodes[unit.nodes[0]];
-        let kernel = match unit.backend {
-            Some(b) => self.backend_kernel(unit, &*self.options.backends[b])?,
-            None => {
+        let kernel = match (unit.backend, &unit.chain) {
+            (Some(b), _) => self.backend_kernel(unit, &*self.options.backends[b])?,
+            (None, Some(chain)) => chain_kernel(chain.clone(), self.options.cpu),
+            (None, None) => {
                 let (mut operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
                 if let Some(residual) = unit.residual {
                     operands.resize(ADDEND, None);
@@ -319,9 +345,9 @@ impl Compiler<'_> {
                 (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?
             }
         };
-        let state_inputs = match unit.backend {
-            Some(_) => &[],
-            None => first.spec.states_of(self.graph.operator(first)),
+        let state_inputs = match (unit.backend, &unit.chain) {
+            (Some(_), _) | (_, Some(_)) => &[],
+            (None, None) => first.spec.states_of(self.graph.operator(first)),
         };
         let mut inputs: Vec<StepOperand> = unit.inputs.iter().map(|t| self.operand(*t)).collect();
         let mut states = Vec::new();
@@ -333,8 +359,14 @@ impl Compiler<'_> {
                 input.tensor = None;
             }
         }
-        if let Sharing::InPlace(i) = sharing {
-            inputs[i].place = Place::InPlace(0);
+        let mut takes_over = None;
+        match sharing {
+            Sharing::InPlace(i) => inputs[i].place = Place::InPlace(0),
+            Sharing::TakesOver(i) => {
+                takes_over = unit.inputs[i].zip(unit.outputs.first().copied());
+                inputs[i].place = Place::InPlace(0);
+            }
+            Sharing::Own | Sharing::Alias => {}
         }
         Ok(Step {
             nodes: unit.nodes.clone(),
@@ -343,6 +375,7 @@ impl Compiler<'_> {
             outputs: unit.outputs.iter().map(|&t| self.operand(Some(t))).collect(),
             states,
             scratch: (0, 0),
+            takes_over,
             backend: unit.backend.map(|b| self.options.backends[b].name().to_owned()),
             refusal: unit.refusal.clone(),
         })

@@ -157,6 +157,15 @@ impl Graph {
         }
     }
 
+    /// The value of a tensor that was computed from constants.
+    #[must_use]
+    pub fn folded(&self, tensor: usize) -> Option<&TensorValue> {
+        match &self.tensors[tensor].content {
+            Content::Folded(value) => Some(value),
+            Content::Computed | Content::Constant | Content::Variable => None,
+        }
+    }
+
     /// The identity under which things packed from a constant tensor are shared.
     #[must_use]
     pub fn source(&self, tensor: usize) -> Option<ConstSource> {

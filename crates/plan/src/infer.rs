@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_model::TensorType;
 use ferrolite_ops::eval::{Argument, Detached, evaluate};
 use ferrolite_ops::{
     InferError, LowerCx, Node, Operand, OutputShape, PackCache, Shape, TensorInfo, TensorValue,
@@ -42,6 +43,8 @@ struct Walk<'a> {
     known: Option<&'a Known<'a>>,
     regions: GraphRegions<'a>,
     cpu: Cpu,
+    /// Whether the inputs have the shapes that the file declares, so that those it declares for others hold too.
+    as_exported: bool,
     out: Inferred,
     /// Slots with content that has been asked for.
     asked: Vec<bool>,
@@ -88,11 +91,16 @@ fn walk(
     cpu: Cpu,
 ) -> Result<Inferred, Error> {
     let count = graph.tensors.len();
+    let as_exported = graph.inputs.iter().all(|&t| {
+        let declared = &graph.tensors[t].info;
+        declared.open_shape || infos[t].as_ref().is_some_and(|info| info.shape == declared.shape)
+    });
     let mut walk = Walk {
         graph,
         known,
         regions: GraphRegions { graph, memo, cpu },
         cpu,
+        as_exported,
         out: Inferred {
             end: graph.nodes.len(),
             infos,
@@ -196,7 +204,8 @@ impl Walk<'_> {
             let mut info = self.graph.tensors[t].info.clone();
             match shape {
                 OutputShape::Known(shape) => info.shape = shape,
-                OutputShape::Dynamic => {
+                OutputShape::Declared if self.as_exported && !info.open_shape => {}
+                OutputShape::Dynamic | OutputShape::Declared => {
                     self.out.dynamic[t] = true;
                     flow = Flow::EndAfter;
                 }
@@ -260,7 +269,12 @@ impl Walk<'_> {
                 && !node.spec.has_states()
                 && !node.inputs.is_empty()
                 && node.inputs.iter().flatten().all(constant)
-                && node.outputs.iter().all(|&t| self.is_small(t)));
+                && node.outputs.iter().all(|&t| self.is_small(t))
+                && node
+                    .inputs
+                    .iter()
+                    .flatten()
+                    .all(|&t| self.graph.tensors[t].info.dtype != TensorType::Variant));
         if !foldable || node.outputs.iter().any(|&t| self.out.dynamic[t]) {
             return Ok(false);
         }

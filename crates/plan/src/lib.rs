@@ -8,6 +8,7 @@ pub mod arena;
 pub mod backend;
 
 mod blocks;
+mod chains;
 mod compile;
 mod describe;
 mod error;
@@ -20,6 +21,7 @@ mod residual;
 mod rewrite;
 mod segment;
 mod tables;
+mod variables;
 
 pub use compile::{CompileOptions, compile};
 pub use describe::describe;

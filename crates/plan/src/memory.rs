@@ -1,9 +1,11 @@
 //! Second pass of planning: which tensors share memory, and where it lies.
 
+use ferrolite_kernels::cpu::elementwise::chain::Chain;
+use ferrolite_model::TensorType;
 use ferrolite_ops::{TensorInfo, is_sized};
 
 use crate::arena::Block;
-use crate::graph::{Content, Graph};
+use crate::graph::{Content, Graph, GraphNode};
 use crate::infer::Inferred;
 use crate::residual::Residual;
 
@@ -29,10 +31,27 @@ pub(crate) struct Unit {
     pub outputs: Vec<usize>,
     /// What a product takes over.
     pub residual: Option<Residual>,
+    /// The functions of single elements that the nodes are, if they are more than one operator's kernel.
+    pub chain: Option<Chain>,
     /// The backend's index.
     pub backend: Option<usize>,
     /// Why no backend took it.
     pub refusal: Option<String>,
+}
+
+impl Unit {
+    /// These nodes, operands to come.
+    pub fn of(nodes: Vec<usize>) -> Self {
+        Self {
+            nodes,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            residual: None,
+            chain: None,
+            backend: None,
+            refusal: None,
+        }
+    }
 }
 
 /// How a unit's result gets its memory.
@@ -44,6 +63,8 @@ pub(crate) enum Sharing {
     Alias,
     /// Output 0 overwrites this input.
     InPlace(usize),
+    /// Output 0, a tensor without a planned size, takes over the content of this input, which is not read any more.
+    TakesOver(usize),
 }
 
 /// The result of the pass.
@@ -63,6 +84,8 @@ pub(crate) struct Assigner<'a> {
     pub units: &'a [Unit],
     /// Tensors that must have a slot.
     pub pinned: Vec<bool>,
+    /// Tensors that are read behind the segment: by later nodes, or as the graph's outputs.
+    pub read_later: Vec<bool>,
     /// Whether tensors may share memory at all.
     pub share: bool,
 }
@@ -87,7 +110,7 @@ impl Assigner<'_> {
                 if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
             layout.sharing.push(sharing);
             for (i, &t) in unit.outputs.iter().enumerate() {
-                if i == 0 && sharing != Sharing::Own {
+                if i == 0 && matches!(sharing, Sharing::Alias | Sharing::InPlace(_)) {
                     continue;
                 }
                 layout.homes[t] =
@@ -136,11 +159,15 @@ impl Assigner<'_> {
 
     /// Decides on sharing for output 0 of a unit, and gives it its home if it shares.
     fn sharing(&self, u: usize, unit: &Unit, layout: &mut Layout, last_use: &[usize]) -> Sharing {
-        let ([node], [output]) = (unit.nodes.as_slice(), unit.outputs.as_slice()) else {
+        let &[node] = unit.nodes.as_slice() else { return Sharing::Own };
+        if unit.chain.is_some() {
             return Sharing::Own;
-        };
-        let node = &self.graph.nodes[*node];
-        let output = *output;
+        }
+        let node = &self.graph.nodes[node];
+        if let Some(i) = self.taken_over(u, unit, node, layout, last_use) {
+            return Sharing::TakesOver(i);
+        }
+        let &[output] = unit.outputs.as_slice() else { return Sharing::Own };
         if unit.backend.is_some() || self.inferred.dynamic[output] {
             return Sharing::Own;
         }
@@ -158,6 +185,30 @@ impl Assigner<'_> {
             }
         }
         Sharing::Own
+    }
+
+    /// The input, a list, that output 0 may take over: nothing reads it afterwards, in this segment or later.
+    fn taken_over(
+        &self,
+        u: usize,
+        unit: &Unit,
+        node: &GraphNode,
+        layout: &Layout,
+        last_use: &[usize],
+    ) -> Option<usize> {
+        let list = |t: usize| self.graph.tensors[t].info.dtype == TensorType::Variant;
+        unit.outputs.first().filter(|&&t| list(t) && unit.backend.is_none())?;
+        let free = |i: &&usize| {
+            let Some(input) = unit.inputs.get(**i).copied().flatten() else { return false };
+            list(input)
+                && layout.homes[input] == Home::Slot(input)
+                && matches!(self.graph.tensors[input].content, Content::Computed)
+                && last_use[input] <= u
+                && !self.read_later[input]
+                && unit.inputs.iter().filter(|&&t| t == Some(input)).count() == 1
+                && !unit.outputs.contains(&input)
+        };
+        node.spec.memory.in_place.iter().find(free).copied()
     }
 
     fn alias(&self, input: usize, output: usize, layout: &mut Layout) -> bool {

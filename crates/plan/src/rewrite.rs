@@ -15,6 +15,7 @@ use ferrolite_ops::{Fused, LowerCx, PackCache, Shape};
 use crate::graph::{Content, Graph};
 use crate::inline::inline_calls;
 use crate::tables::byte_tables;
+use crate::variables::forward_variables;
 
 /// Folding may not blow a model up: results beyond this many bytes are folded only if they stay near their operands' size.
 const SMALL_RESULT: usize = 64 << 10;
@@ -47,6 +48,7 @@ pub fn rewrite(graph: &mut Graph, cpu: Cpu, fusion: Fusion) {
     }
     if fusion != Fusion::None {
         fuse_activations(graph, fusion);
+        forward_variables(graph);
     }
     drop_dead_nodes(graph);
 }
@@ -99,7 +101,10 @@ fn fold_constants(graph: &mut Graph, cpu: Cpu) {
     let cx = LowerCx { cpu, threads: 1, activation: None, packs: &packs };
     for n in 0..graph.nodes.len() {
         let node = &graph.nodes[n];
-        let all_constant = node.inputs.iter().flatten().all(|&t| graph.constant(t).is_some());
+        // Lists are no bytes that a fold could be given.
+        let bytes =
+            |t: usize| graph.constant(t).filter(|_| graph.tensors[t].info.dtype != TensorType::Variant);
+        let all_constant = node.inputs.iter().flatten().all(|&t| bytes(t).is_some());
         if node.spec.traits.stateful || node.spec.has_states() || node.inputs.is_empty() || !all_constant {
             continue;
         }

@@ -56,6 +56,9 @@ pub struct Step {
     pub states: Vec<StepOperand>,
     /// Scratch memory in the arena: offset and length.
     pub scratch: (usize, usize),
+    /// Before the step runs the contents of these two slots change places: output 0 takes over an input, a list that is not
+    /// read any more, which the step then changes in place.
+    pub takes_over: Option<(usize, usize)>,
     /// The backend that runs it; `None` for the CPU's kernels.
     pub backend: Option<String>,
     /// Why no backend took it, if one was asked.

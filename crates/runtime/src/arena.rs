@@ -6,6 +6,7 @@
 
 use core::marker::PhantomData;
 
+use ferrolite_model::TensorType;
 use ferrolite_ops::{InputData, InputView, OutputData, OutputView, TensorValue};
 use ferrolite_plan::{Graph, Place, Segment, StepOperand};
 
@@ -39,6 +40,7 @@ impl<'a> Memory<'a> {
         }
     }
 
+    #[inline]
     fn arena_range(&self, offset: usize, len: usize) -> *mut u8 {
         assert!(
             offset.checked_add(len).is_some_and(|end| end <= self.arena_len),
@@ -48,6 +50,7 @@ impl<'a> Memory<'a> {
         unsafe { self.arena.add(offset) }
     }
 
+    #[inline]
     fn slot(&self, t: usize) -> *mut TensorValue {
         assert!(t < self.slot_count, "an operand names a slot that does not exist");
         // SAFETY: `t < slot_count`, checked above.
@@ -74,10 +77,13 @@ impl<'a> Memory<'a> {
                 if operand.dynamic {
                     shape = value.shape();
                 }
-                InputData::Bytes(value.bytes())
+                content(value)
+            }
+            Place::Constant(t) if operand.dtype == TensorType::Variant => {
+                self.graph.folded(t).map_or(InputData::Absent, content)
             }
             Place::Constant(t) => InputData::Bytes(self.graph.constant(t).unwrap_or_default()),
-            Place::Folded(i) => InputData::Bytes(self.segment.constants[i].bytes()),
+            Place::Folded(i) => content(&self.segment.constants[i]),
             Place::InPlace(output) => InputData::InPlace(output),
             Place::Absent => InputData::Absent,
         };
@@ -89,6 +95,7 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// While the view lives, no other view of the same bytes may exist. Operands of one step of the segment this memory
     /// was made for satisfy that among each other.
+    #[inline]
     pub unsafe fn output<'v>(&'v self, operand: &'v StepOperand) -> OutputView<'v> {
         let data = match operand.place {
             // SAFETY: within the arena (checked), initialised bytes, no other view (the caller's promise).
@@ -108,6 +115,15 @@ impl<'a> Memory<'a> {
         OutputView { dtype: operand.dtype, shape: &operand.shape, data }
     }
 
+    /// Lets the contents of two slots change places.
+    ///
+    /// # Safety
+    /// No view of either slot is alive.
+    pub unsafe fn swap(&self, (a, b): (usize, usize)) {
+        // SAFETY: valid slots (checked), no views of them (the caller's promise); a slot may swap with itself.
+        unsafe { core::ptr::swap(self.slot(a), self.slot(b)) };
+    }
+
     /// Scratch memory of a step.
     ///
     /// # Safety
@@ -116,5 +132,14 @@ impl<'a> Memory<'a> {
     pub unsafe fn scratch(&self, (offset, len): (usize, usize)) -> &mut [u8] {
         // SAFETY: within the arena (checked), initialised bytes, no other view (the caller's promise).
         unsafe { core::slice::from_raw_parts_mut(self.arena_range(offset, len), len) }
+    }
+}
+
+/// What a kernel sees of an input with memory of its own.
+#[inline]
+fn content(value: &TensorValue) -> InputData<'_> {
+    match value.dtype() {
+        TensorType::Variant => InputData::Value(value),
+        _ => InputData::Bytes(value.bytes()),
     }
 }

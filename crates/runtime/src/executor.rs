@@ -288,7 +288,7 @@ impl RunContext<'_> {
             for (&t, value) in targets.iter().zip(inputs) {
                 check_type(instance, subgraph, t, value)?;
                 if instance.reads(t) {
-                    instance.slots[t].assign(value.dtype(), value.shape(), value.bytes());
+                    instance.slots[t].assign_value(value);
                 }
             }
             instance.run(cx.shared, cx.options, cx)?;

@@ -260,8 +260,10 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
     for (t, place) in &segment.fill {
         match place {
             Place::Folded(i) => {
-                let value = &segment.constants[*i];
-                slots[*t].assign(value.dtype(), value.shape(), value.bytes());
+                slots[*t].assign_value(&segment.constants[*i]);
+            }
+            Place::Constant(c) if graph.folded(*c).is_some() => {
+                graph.folded(*c).into_iter().for_each(|value| slots[*t].assign_value(value));
             }
             Place::Constant(c) => {
                 let info = &graph.tensors[*c].info;
@@ -272,6 +274,9 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
     }
     Ok(())
 }
+
+/// Operands of a step whose views need no memory of their own.
+const FEW: usize = 6;
 
 /// Makes the views of a step's operands and runs its kernel.
 ///
@@ -286,9 +291,13 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         // SAFETY: as above.
         unsafe { memory.output(o) }
     };
+    if let Some(slots) = step.takes_over {
+        // SAFETY: no views are alive yet.
+        unsafe { memory.swap(slots) };
+    }
     // Few steps have more operands than fit here without allocating.
     let absent = InputView { dtype: TensorType::Float32, shape: &[], data: InputData::Absent };
-    let mut few = [absent; 4];
+    let mut few = [absent; FEW];
     let many: Vec<InputView<'_>>;
     let inputs = if step.inputs.len() <= few.len() {
         for (view, operand) in few.iter_mut().zip(&step.inputs) {
@@ -299,26 +308,24 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         many = step.inputs.iter().map(input).collect();
         &many[..]
     };
-    let mut few: [OutputView<'_>; 4] =
-        core::array::from_fn(|i| step.outputs.get(i).map_or_else(OutputView::empty, output));
+    let mut few = [const { OutputView::empty() }; FEW];
     let mut many = Vec::new();
     let outputs = if step.outputs.len() <= few.len() {
+        for (view, operand) in few.iter_mut().zip(&step.outputs) {
+            *view = output(operand);
+        }
         &mut few[..step.outputs.len()]
     } else {
         many.extend(step.outputs.iter().map(output));
         &mut many[..]
     };
-    let mut states: [OutputView<'_>; 4] =
-        core::array::from_fn(|i| step.states.get(i).map_or_else(OutputView::empty, output));
-    let states = states
-        .get_mut(..step.states.len())
-        .ok_or_else(|| OpError::invalid("an operator has at most 4 states"))?;
+    let mut states: Vec<OutputView<'_>> = step.states.iter().map(output).collect();
     // SAFETY: as above; scratch is checked against all operands.
     let scratch = unsafe { memory.scratch(step.scratch) };
     let mut io = Io {
         inputs: Inputs::new(inputs),
         outputs: Outputs::new(outputs),
-        states: Outputs::new(states),
+        states: Outputs::new(&mut states),
         scratch,
     };
     step.kernel.run(&mut io, context)

@@ -1,13 +1,14 @@
 //! Gradients of activations and other functions of one number.
 
+use ferrolite_kernels::cpu::elementwise::chain::Function;
 use ferrolite_kernels::cpu::gradient::activation::Gradient;
-use ferrolite_ops::{FnKernel, Kernel, LowerCx, Node, OpError, OpSpec, same_types};
+use ferrolite_ops::{Elementwise, FnKernel, Kernel, LowerCx, Node, OpError, OpSpec, same_types};
 
 use super::support::{like, tf_name};
 use crate::node_def::NodeDef;
 
 const fn gradient(name: &'static str) -> OpSpec {
-    OpSpec::custom(name, like::<0>, lower).inputs(2, 2).types(same_types![Float32])
+    OpSpec::custom(name, like::<0>, lower).inputs(2, 2).types(same_types![Float32]).chain(link)
 }
 
 /// The family's operators.
@@ -43,6 +44,16 @@ fn formula(node: &Node<'_>) -> Result<(Gradient, usize, usize), OpError> {
         "RsqrtGrad" => (Gradient::Rsqrt, 0, 1),
         "ReciprocalGrad" | "InvGrad" => (Gradient::Reciprocal, 0, 1),
         other => return Err(OpError::unsupported(format!("the gradient {other}"))),
+    })
+}
+
+/// The gradient as a link of a chain, if it is not of different shapes.
+fn link(node: &Node<'_>) -> Option<Elementwise> {
+    let (gradient, kept, of) = formula(node).ok()?;
+    let alike = node.shape(0).ok()? == node.shape(1).ok()?;
+    alike.then(|| Elementwise {
+        operands: [kept, of].into(),
+        ..Elementwise::binary(Function::Gradient(gradient))
     })
 }
 

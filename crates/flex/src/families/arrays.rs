@@ -1,10 +1,10 @@
 //! Rearranging: gradients of slicing, padding and resizing, and helpers of shapes.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use ferrolite_ops::{
-    AlignedBytes, FnKernel, InferError, Io, Kernel, LowerCx, Node, OpError, OpSpec, OutputShape,
-    OutputShapes, Shape, TensorList, TensorType, one, same_types, types,
+    FnKernel, InferError, Io, Kernel, LowerCx, Node, OpError, OpSpec, OutputShape, OutputShapes, Shape,
+    TensorType, TensorValue, one, same_types, types,
 };
 
 use super::support::{advance, dims, dynamic, integers, like, shape_in, sizes, tf_name};
@@ -446,11 +446,15 @@ fn lower_zeros(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
             io.outputs.bytes(0)?.fill(0);
             return Ok(());
         }
-        let mut list = TensorList::decode(io.inputs.bytes(0)?)?;
-        for item in list.items.iter_mut().flatten() {
-            item.bytes = Cow::Owned(vec![0; item.bytes.len()]);
+        let mut list = io.inputs.list(0)?.clone();
+        let cleared = Arc::make_mut(&mut list);
+        for at in 0..cleared.len() {
+            if let Some(item) = cleared.items()[at].clone() {
+                let zeros = TensorValue::zeros(item.dtype(), item.shape().clone())?;
+                cleared.set(at, Arc::new(zeros))?;
+            }
         }
-        io.outputs.set_bytes(0, &[], &list.encode())
+        io.outputs.set_list(0, list)
     })
     .boxed())
 }
@@ -490,32 +494,32 @@ fn lower_add_n(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
             }
             return Ok(());
         }
-        let mut sum = TensorList::decode(io.inputs.bytes(0)?)?;
+        let mut list = io.inputs.list(0)?.clone();
+        let sum = Arc::make_mut(&mut list);
         for i in 1..count {
-            let other = TensorList::decode(io.inputs.bytes(i)?)?;
-            if other.items.len() != sum.items.len() || other.dtype != sum.dtype {
+            let other = io.inputs.list(i)?;
+            if other.len() != sum.len() || other.dtype != sum.dtype {
                 return Err(OpError::runtime("lists that are added must have equal types and lengths"));
             }
-            for (to, from) in sum.items.iter_mut().zip(other.items) {
-                match (to.as_mut(), from) {
-                    (None, from) => *to = from,
-                    (Some(to), Some(from)) if to.shape == from.shape => {
-                        // Bytes of a list are aligned for no type; memory of its own is.
-                        let (mut old, new) =
-                            (AlignedBytes::copy_of(&to.bytes), AlignedBytes::copy_of(&from.bytes));
-                        if !from.bytes.is_empty() {
-                            add.apply(other.dtype, old.as_mut_slice(), new.as_slice())?;
+            for (at, new) in other.items().iter().enumerate() {
+                let Some(new) = new else { continue };
+                let total = match sum.items()[at].clone() {
+                    None => new.clone(),
+                    Some(old) if old.shape() == new.shape() => {
+                        let mut total = TensorValue::clone(&old);
+                        if !new.bytes().is_empty() {
+                            add.apply(other.dtype, total.bytes_mut(), new.bytes())?;
                         }
-                        to.bytes = Cow::Owned(old.as_slice().to_vec());
+                        Arc::new(total)
                     }
-                    (Some(_), Some(_)) => {
+                    Some(_) => {
                         return Err(OpError::runtime("elements of lists that are added differ in shape"));
                     }
-                    (Some(_), None) => {}
-                }
+                };
+                sum.set(at, total)?;
             }
         }
-        io.outputs.set_bytes(0, &[], &sum.encode())
+        io.outputs.set_list(0, list)
     })
     .boxed())
 }

@@ -1,20 +1,20 @@
 //! Lists of tensors, in which loops of training graphs collect what every turn computes, and take it back for the gradient.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use ferrolite_ops::{
     FnKernel, InferError, Inputs, Io, Item, Kernel, LowerCx, LowerFn, Node, OpError, OpSpec, OutputShape,
-    OutputShapes, Shape, TensorList, TensorType, merge_dims,
+    OutputShapes, Shape, TensorList, TensorType, TensorValue, merge_dims,
 };
 
 use super::support::{integers, number_of, sizes};
 use crate::node_def::NodeDef;
 
-/// Lists are scalars; elements have shapes that only running tells.
+/// Lists are scalars; elements have the shapes that the file settles, or such as only running tells.
 fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     let shape = |output: &ferrolite_ops::TensorInfo| match output.dtype {
         TensorType::Variant => OutputShape::Known(Shape::scalar()),
-        _ => OutputShape::Dynamic,
+        _ => OutputShape::Declared,
     };
     Ok(node.outputs.iter().map(shape).collect())
 }
@@ -30,15 +30,15 @@ pub const SPECS: &[OpSpec] = &[
     list("FlexTensorListFromTensor", 2, lower_from_tensor),
     list("FlexTensorListStack", 2, lower_stack),
     list("FlexTensorListGetItem", 3, lower_get),
-    list("FlexTensorListSetItem", 3, lower_set),
-    list("FlexTensorListPushBack", 2, lower_push),
-    list("FlexTensorListPopBack", 2, lower_pop).outputs(2, 2),
+    list("FlexTensorListSetItem", 3, lower_set).in_place(&[0]),
+    list("FlexTensorListPushBack", 2, lower_push).in_place(&[0]),
+    list("FlexTensorListPopBack", 2, lower_pop).outputs(2, 2).in_place(&[0]),
     list("FlexTensorListLength", 1, lower_length),
     list("FlexTensorListElementShape", 1, lower_element_shape),
-    list("FlexTensorListResize", 2, lower_resize),
+    list("FlexTensorListResize", 2, lower_resize).in_place(&[0]),
     list("FlexTensorListGather", 3, lower_gather),
     list("FlexTensorListScatterV2", 4, lower_scatter),
-    list("FlexTensorListScatterIntoExistingList", 3, lower_scatter_into),
+    list("FlexTensorListScatterIntoExistingList", 3, lower_scatter_into).in_place(&[0]),
     list("FlexTensorListConcatV2", 3, lower_concat).outputs(2, 2),
     list("FlexTensorListSplit", 3, lower_split),
 ];
@@ -67,26 +67,28 @@ fn full(dims: &[i32]) -> Option<Shape> {
     dims.iter().map(|&d| usize::try_from(d).ok()).collect()
 }
 
-fn get<'a>(io: &Io<'a>) -> Result<TensorList<'a>, OpError> {
-    TensorList::decode(io.inputs.bytes(0)?)
+fn give(io: &mut Io<'_>, list: TensorList) -> Result<(), OpError> {
+    io.outputs.set_list(0, Arc::new(list))
 }
 
-fn give(io: &mut Io<'_>, list: &TensorList<'_>) -> Result<(), OpError> {
-    io.outputs.set_bytes(0, &[], &list.encode())
+/// A tensor as an element of a list, which must be of its shape.
+fn item(io: &Io<'_>, i: usize, list: &TensorList) -> Result<Item, OpError> {
+    merge(&list.element, &known(io.inputs.shape(i)?)?)?;
+    io.inputs.to_value(i).map(Arc::new)
 }
 
-/// A tensor as an element of a list, which must be of its type and shape.
-fn item<'a>(io: &Io<'a>, i: usize, list: &TensorList<'_>) -> Result<Item<'a>, OpError> {
-    let (dtype, shape) = (io.inputs.view(i)?.dtype, io.inputs.shape(i)?);
-    if list.dtype != dtype {
-        return Err(OpError::runtime(format!("a list of {} cannot hold {dtype}", list.dtype)));
-    }
-    merge(&list.element, &known(shape)?)?;
-    Ok(Item { shape: Shape::new(shape), bytes: Cow::Borrowed(io.inputs.bytes(i)?) })
+/// Changes the list of input 0 and gives it as output 0.
+fn change(
+    io: &mut Io<'_>,
+    change: impl FnOnce(&mut Io<'_>, &mut TensorList) -> Result<(), OpError>,
+) -> Result<(), OpError> {
+    let mut list = io.take_list(0, 0)?;
+    change(io, Arc::make_mut(&mut list))?;
+    io.outputs.set_list(0, list)
 }
 
 /// The shape of elements, from the list, what is asked for, and the elements that are there.
-fn shape_of_items(list: &TensorList<'_>, asked: &[i32]) -> Result<Vec<i32>, OpError> {
+fn shape_of_items(list: &TensorList, asked: &[i32]) -> Result<Vec<i32>, OpError> {
     let shape = merge(&list.element, asked)?;
     match list.common()? {
         Some(common) => merge(&shape, &known(common)?),
@@ -95,17 +97,18 @@ fn shape_of_items(list: &TensorList<'_>, asked: &[i32]) -> Result<Vec<i32>, OpEr
 }
 
 /// An element that was never set is zeros, if its shape is known.
-fn item_or_zeros<'a>(list: &TensorList<'a>, i: usize, asked: &[i32]) -> Result<Item<'a>, OpError> {
+fn item_or_zeros(list: &TensorList, i: usize, asked: &[i32]) -> Result<Item, OpError> {
     if let Some(item) = list.get(i as i64)? {
-        merge(asked, &known(&item.shape)?)?;
+        merge(asked, &known(item.shape())?)?;
         return Ok(item.clone());
     }
     let shape = full(&shape_of_items(list, asked)?).ok_or_else(|| {
         OpError::runtime(format!("element {i} of a list was never set and its shape is not known"))
     })?;
-    let len = list.dtype.byte_len(shape.num_elements()?);
-    let len = len.ok_or_else(|| OpError::unsupported(format!("there are no zeros of {}", list.dtype)))?;
-    Ok(Item { shape, bytes: Cow::Owned(vec![0; len]) })
+    if list.dtype.byte_len(1).is_none() {
+        return Err(OpError::unsupported(format!("there are no zeros of {}", list.dtype)));
+    }
+    TensorValue::zeros(list.dtype, shape).map(Arc::new)
 }
 
 fn lower_new(node: &Node<'_>, name: &'static str, filled: bool) -> Result<Box<dyn Kernel>, OpError> {
@@ -113,20 +116,19 @@ fn lower_new(node: &Node<'_>, name: &'static str, filled: bool) -> Result<Box<dy
     Ok(FnKernel::new(name, move |io, _| {
         let element = element_shape(&io.inputs, 0)?;
         let count = if filled { number_of(&io.inputs, 1)? } else { 0 };
-        give(io, &TensorList::new(dtype, element, count)?)
+        give(io, TensorList::new(dtype, element, count)?)
     })
     .boxed())
 }
 
 /// Cuts a tensor along its first axis.
-fn rows<'a>(io: &Io<'a>, i: usize) -> Result<Vec<Option<Item<'a>>>, OpError> {
-    let (shape, bytes) = (io.inputs.shape(i)?, io.inputs.bytes(i)?);
+fn rows(io: &Io<'_>, i: usize) -> Result<Vec<Item>, OpError> {
+    let (dtype, shape, bytes) = (io.inputs.view(i)?.dtype, io.inputs.shape(i)?, io.inputs.bytes(i)?);
     let (&count, inner) =
         shape.split_first().ok_or_else(|| OpError::invalid("a scalar cannot be cut into list elements"))?;
     let len = bytes.len().checked_div(count).unwrap_or(0);
-    let row =
-        |r: usize| Item { shape: Shape::new(inner), bytes: Cow::Borrowed(&bytes[r * len..(r + 1) * len]) };
-    Ok((0..count).map(|r| Some(row(r))).collect())
+    let row = |r: usize| TensorValue::from_bytes(dtype, Shape::new(inner), &bytes[r * len..(r + 1) * len]);
+    (0..count).map(|r| row(r).map(Arc::new)).collect()
 }
 
 fn lower_from_tensor(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -134,54 +136,55 @@ fn lower_from_tensor(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, O
         let inner = io.inputs.shape(0)?.get(1..).unwrap_or_default();
         let element = merge(&element_shape(&io.inputs, 1)?, &known(inner)?)?;
         let mut list = TensorList::new(io.inputs.view(0)?.dtype, element, 0)?;
-        list.items = rows(io, 0)?;
-        give(io, &list)
+        rows(io, 0)?.into_iter().try_for_each(|row| list.push(row))?;
+        give(io, list)
     })
     .boxed())
 }
 
 /// Writes elements one after another to output 0.
-fn stack(io: &mut Io<'_>, list: &TensorList<'_>, indices: &[usize], asked: &[i32]) -> Result<(), OpError> {
+fn stack(io: &mut Io<'_>, list: &TensorList, indices: &[usize], asked: &[i32]) -> Result<(), OpError> {
     let asked = shape_of_items(list, asked)?;
     let mut bytes = Vec::new();
     let mut inner = full(&asked);
     for &i in indices {
         let item = item_or_zeros(list, i, &asked)?;
-        bytes.extend_from_slice(&item.bytes);
-        inner = Some(item.shape);
+        bytes.extend_from_slice(item.bytes());
+        inner = Some(item.shape().clone());
     }
     let inner = inner.ok_or_else(|| OpError::runtime("an empty list of unknown shape cannot be stacked"))?;
-    io.outputs.set_bytes(0, &[&[indices.len()], inner.dims()].concat(), &bytes)
+    let shape = Shape::new(&[&[indices.len()], inner.dims()].concat());
+    io.outputs.set_value(0, TensorValue::from_bytes(list.dtype, shape, &bytes)?)
 }
 
 fn lower_stack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let count = NodeDef::of(node)?.int("num_elements", -1)?;
     Ok(FnKernel::new("tensor_list_stack", move |io, _| {
-        let list = get(io)?;
-        let len = list.items.len();
+        let list = io.inputs.list(0)?;
+        let len = list.len();
         if usize::try_from(count).is_ok_and(|count| count != len) {
             return Err(OpError::runtime(format!("a list of {len} elements is stacked as one of {count}")));
         }
         let asked = element_shape(&io.inputs, 1)?;
-        stack(io, &list, &(0..len).collect::<Vec<_>>(), &asked)
+        stack(io, list, &(0..len).collect::<Vec<_>>(), &asked)
     })
     .boxed())
 }
 
 fn lower_gather(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_gather", |io, _| {
-        let (list, indices) = (get(io)?, sizes(&io.inputs, 1)?);
+        let (list, indices) = (io.inputs.list(0)?, sizes(&io.inputs, 1)?);
         let asked = element_shape(&io.inputs, 2)?;
-        stack(io, &list, &indices, &asked)
+        stack(io, list, &indices, &asked)
     })
     .boxed())
 }
 
 fn lower_get(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_get_item", |io, _| {
-        let list = get(io)?;
-        let item = item_or_zeros(&list, number_of(&io.inputs, 1)?, &element_shape(&io.inputs, 2)?)?;
-        io.outputs.set_bytes(0, &item.shape, &item.bytes)
+        let list = io.inputs.list(0)?;
+        let item = item_or_zeros(list, number_of(&io.inputs, 1)?, &element_shape(&io.inputs, 2)?)?;
+        io.outputs.copy_value(0, &item)
     })
     .boxed())
 }
@@ -189,49 +192,38 @@ fn lower_get(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> 
 fn lower_set(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let grow = NodeDef::of(node)?.bool("resize_if_index_out_of_bounds", false)?;
     Ok(FnKernel::new("tensor_list_set_item", move |io, _| {
-        let mut list = get(io)?;
-        let (index, item) = (number_of(&io.inputs, 1)?, item(io, 2, &list)?);
-        let len = list.items.len();
-        if index >= len {
-            if !grow {
-                return Err(OpError::runtime(format!("there is no element {index} in a list of {len}")));
+        change(io, |io, list| {
+            let (index, item) = (number_of(&io.inputs, 1)?, item(io, 2, list)?);
+            if index >= list.len() && grow {
+                list.resize(index.saturating_add(1))?;
             }
-            list.resize(index.saturating_add(1))?;
-        }
-        list.items[index] = Some(item);
-        give(io, &list)
+            list.set(index, item)
+        })
     })
     .boxed())
 }
 
 fn lower_push(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    Ok(FnKernel::new("tensor_list_push_back", |io, _| {
-        let mut list = get(io)?;
-        let item = item(io, 1, &list)?;
-        let len = list.items.len();
-        list.resize(len + 1)?;
-        list.items[len] = Some(item);
-        give(io, &list)
-    })
-    .boxed())
+    Ok(FnKernel::new("tensor_list_push_back", |io, _| change(io, |io, list| list.push(item(io, 1, list)?)))
+        .boxed())
 }
 
 fn lower_pop(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_pop_back", |io, _| {
-        let mut list = get(io)?;
-        let last = list.items.len().checked_sub(1);
-        let last = last.ok_or_else(|| OpError::runtime("an element is taken from an empty list"))?;
-        let item = item_or_zeros(&list, last, &element_shape(&io.inputs, 1)?)?;
-        list.items.pop();
-        io.outputs.set_bytes(1, &item.shape, &item.bytes)?;
-        give(io, &list)
+        change(io, |io, list| {
+            let last = list.len().checked_sub(1);
+            let last = last.ok_or_else(|| OpError::runtime("an element is taken from an empty list"))?;
+            let item = item_or_zeros(list, last, &element_shape(&io.inputs, 1)?)?;
+            list.pop();
+            io.outputs.copy_value(1, &item)
+        })
     })
     .boxed())
 }
 
 fn lower_length(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_length", |io, _| {
-        let len = get(io)?.items.len() as i32;
+        let len = io.inputs.list(0)?.len() as i32;
         io.outputs.set_bytes(0, &[], &len.to_le_bytes())
     })
     .boxed())
@@ -242,7 +234,7 @@ fn lower_element_shape(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
     Ok(FnKernel::new("tensor_list_element_shape", move |io, _| {
         let encode =
             |d: i32| if wide { i64::from(d).to_le_bytes().to_vec() } else { d.to_le_bytes().to_vec() };
-        let element = get(io)?.element;
+        let element = io.inputs.list(0)?.element.clone();
         if element.is_empty() {
             return io.outputs.set_bytes(0, &[], &encode(-1));
         }
@@ -254,28 +246,18 @@ fn lower_element_shape(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
 
 fn lower_resize(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_resize", |io, _| {
-        let mut list = get(io)?;
-        list.resize(number_of(&io.inputs, 1)?)?;
-        give(io, &list)
+        change(io, |io, list| list.resize(number_of(&io.inputs, 1)?))
     })
     .boxed())
 }
 
 /// Places the rows of input `i` at indices; a later one replaces an earlier one.
-fn scatter<'a>(io: &Io<'a>, i: usize, indices: &[usize], list: &mut TensorList<'a>) -> Result<(), OpError> {
+fn scatter(io: &Io<'_>, i: usize, indices: &[usize], list: &mut TensorList) -> Result<(), OpError> {
     let rows = rows(io, i)?;
     if rows.len() != indices.len() || io.inputs.view(i)?.dtype != list.dtype {
         return Err(OpError::runtime("a list takes as many rows of its type as there are indices"));
     }
-    let len = list.items.len();
-    for (&index, row) in indices.iter().zip(rows) {
-        *list
-            .items
-            .get_mut(index)
-            .ok_or_else(|| OpError::runtime(format!("there is no element {index} in a list of {len}")))? =
-            row;
-    }
-    Ok(())
+    indices.iter().zip(rows).try_for_each(|(&index, row)| list.set(index, row))
 }
 
 /// Inputs: tensor, indices, shape of elements, number of elements or -1 for as many as the indices need.
@@ -290,7 +272,7 @@ fn lower_scatter(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
         let element = merge(&element_shape(&io.inputs, 2)?, &known(inner)?)?;
         let mut list = TensorList::new(io.inputs.view(0)?.dtype, element, count)?;
         scatter(io, 0, &indices, &mut list)?;
-        give(io, &list)
+        give(io, list)
     })
     .boxed())
 }
@@ -298,10 +280,11 @@ fn lower_scatter(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 /// Inputs: list, tensor, indices.
 fn lower_scatter_into(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_scatter_into", |io, _| {
-        let (mut list, indices) = (get(io)?, sizes(&io.inputs, 2)?);
-        merge(&list.element, &known(io.inputs.shape(1)?.get(1..).unwrap_or_default())?)?;
-        scatter(io, 1, &indices, &mut list)?;
-        give(io, &list)
+        change(io, |io, list| {
+            let indices = sizes(&io.inputs, 2)?;
+            merge(&list.element, &known(io.inputs.shape(1)?.get(1..).unwrap_or_default())?)?;
+            scatter(io, 1, &indices, list)
+        })
     })
     .boxed())
 }
@@ -310,12 +293,12 @@ fn lower_scatter_into(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, 
 /// the length of each.
 fn lower_concat(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_concat", |io, _| {
-        let list = get(io)?;
+        let list = io.inputs.list(0)?;
         let (mut bytes, mut lengths, mut inner) = (Vec::new(), Vec::new(), None);
-        for item in &list.items {
+        for item in list.items() {
             let item = item.as_ref().ok_or_else(|| OpError::runtime("an element of a list was never set"))?;
             let (&first, rest) = item
-                .shape
+                .shape()
                 .split_first()
                 .ok_or_else(|| OpError::runtime("scalars cannot be joined along an axis"))?;
             if inner.get_or_insert_with(|| rest.to_vec()) != rest {
@@ -323,7 +306,7 @@ fn lower_concat(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
                     "elements of a list that are joined differ in their inner axes",
                 ));
             }
-            bytes.extend_from_slice(&item.bytes);
+            bytes.extend_from_slice(item.bytes());
             lengths.push(first);
         }
         let inner = match inner {
@@ -333,9 +316,11 @@ fn lower_concat(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
                 .ok_or_else(|| OpError::runtime("an empty list of unknown shape cannot be joined"))?,
         };
         let rows: usize = lengths.iter().sum();
-        io.outputs.set_bytes(0, &[&[rows], inner.as_slice()].concat(), &bytes)?;
+        let shape = Shape::new(&[&[rows], inner.as_slice()].concat());
+        io.outputs.set_value(0, TensorValue::from_bytes(list.dtype, shape, &bytes)?)?;
         let encoded: Vec<u8> = lengths.iter().flat_map(|&l| (l as i64).to_le_bytes()).collect();
-        io.outputs.set_bytes(1, &[lengths.len()], &encoded)
+        let lengths = Shape::from([lengths.len()]);
+        io.outputs.set_value(1, TensorValue::from_bytes(TensorType::Int64, lengths, &encoded)?)
     })
     .boxed())
 }
@@ -350,17 +335,18 @@ fn lower_split(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError
         let lengths = sizes(&io.inputs, 2)?;
         let mut list = TensorList::new(dtype, element_shape(&io.inputs, 1)?, lengths.len())?;
         let mut rest = bytes;
-        for (item, len) in list.items.iter_mut().zip(lengths) {
+        for (at, len) in lengths.into_iter().enumerate() {
             let beyond = || OpError::runtime("the lengths of list elements exceed the tensor");
             let (part, after) =
                 rest.split_at_checked(len.checked_mul(row).ok_or_else(beyond)?).ok_or_else(beyond)?;
-            *item = Some(Item { shape: Shape::new(&[&[len], inner].concat()), bytes: Cow::Borrowed(part) });
+            let shape = Shape::new(&[&[len], inner].concat());
+            list.set(at, Arc::new(TensorValue::from_bytes(dtype, shape, part)?))?;
             rest = after;
         }
         if !rest.is_empty() {
             return Err(OpError::runtime("the lengths of list elements do not add up to the tensor"));
         }
-        give(io, &list)
+        give(io, list)
     })
     .boxed())
 }

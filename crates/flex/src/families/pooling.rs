@@ -2,7 +2,7 @@
 
 use ferrolite_kernels::cpu::gradient::{PoolShape, average_pool, average_pool_grad, max_pool, max_pool_grad};
 use ferrolite_ops::{
-    FnKernel, InferError, InferFn, Kernel, LowerFn, Node, OpError, OpSpec, OutputShapes, Shape, one,
+    FnKernel, InferError, InferFn, Kernel, LowerCx, LowerFn, Node, OpError, OpSpec, OutputShapes, Shape, one,
     same_types, types,
 };
 
@@ -29,8 +29,8 @@ pub const SPECS: &[OpSpec] = &[
     forward("FlexAvgPool", infer::<2>, |n, _| lower_average::<2>(n)),
     forward("FlexMaxPool3D", infer::<3>, |n, _| lower_max::<3>(n)),
     forward("FlexAvgPool3D", infer::<3>, |n, _| lower_average::<3>(n)),
-    max_grad("FlexMaxPoolGrad", |n, _| lower_max_grad::<2>(n)),
-    max_grad("FlexMaxPool3DGrad", |n, _| lower_max_grad::<3>(n)),
+    max_grad("FlexMaxPoolGrad", lower_max_grad::<2>),
+    max_grad("FlexMaxPool3DGrad", lower_max_grad::<3>),
     average_grad("FlexAvgPoolGrad", |n, _| lower_average_grad::<2>(n)),
     average_grad("FlexAvgPool3DGrad", |n, _| lower_average_grad::<3>(n)),
 ];
@@ -84,10 +84,10 @@ fn lower_average<const N: usize>(node: &Node<'_>) -> Result<Box<dyn Kernel>, OpE
 }
 
 /// Inputs: the pooling's input and output, and the gradient of the output.
-fn lower_max_grad<const N: usize>(node: &Node<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let shape = pool_shape::<N>(node, node.shape(0)?)?;
-    Ok(FnKernel::new("f32_max_pool_grad", move |io, cx| {
-        Ok(max_pool_grad(&shape, io.inputs.get(0)?, io.inputs.get(2)?, io.outputs.get(0)?, cx.par())?)
+fn lower_max_grad<const N: usize>(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let (shape, cpu) = (pool_shape::<N>(node, node.shape(0)?)?, cx.cpu);
+    Ok(FnKernel::new(format!("f32_max_pool_grad_{}", cpu.name()), move |io, cx| {
+        Ok(max_pool_grad(cpu, &shape, io.inputs.get(0)?, io.inputs.get(2)?, io.outputs.get(0)?, cx.par())?)
     })
     .boxed())
 }

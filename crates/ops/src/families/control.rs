@@ -14,7 +14,7 @@ use super::variables::subgraph_index;
 use crate::TensorType;
 use crate::element::Bool;
 use crate::error::{OpError, OpErrorKind};
-use crate::io::{InputData, InputView, Io, Outputs};
+use crate::io::{Io, Outputs};
 use crate::kernel::{Context, FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes};
@@ -130,19 +130,9 @@ fn infer_while(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(known_or_dynamic(node, kept))
 }
 
-/// A copy of an input, for another subgraph.
-fn copy(view: InputView<'_>) -> Result<TensorValue, OpError> {
-    match view.data {
-        InputData::Bytes(bytes) => TensorValue::from_bytes(view.dtype, Shape::new(view.shape), bytes),
-        InputData::InPlace(_) | InputData::Absent => {
-            Err(OpError::invalid("an operator that runs subgraphs needs all its inputs"))
-        }
-    }
-}
-
 /// Copies of the inputs from `first` on.
 fn copies(io: &Io<'_>, first: usize) -> Result<Vec<TensorValue>, OpError> {
-    (first..io.inputs.len()).map(|i| copy(io.inputs.view(i)?)).collect()
+    (first..io.inputs.len()).map(|i| io.inputs.to_value(i)).collect()
 }
 
 fn call(cx: &mut dyn Context, subgraph: usize, inputs: &[TensorValue]) -> Result<Vec<TensorValue>, OpError> {
@@ -151,7 +141,7 @@ fn call(cx: &mut dyn Context, subgraph: usize, inputs: &[TensorValue]) -> Result
     cx.call(subgraph, &inputs)
 }
 
-fn give(outputs: &mut Outputs<'_>, values: &[TensorValue]) -> Result<(), OpError> {
+fn give(outputs: &mut Outputs<'_>, values: Vec<TensorValue>) -> Result<(), OpError> {
     if outputs.len() != values.len() {
         return Err(OpError::invalid(format!(
             "the operator has {} outputs, the subgraph it runs has {}",
@@ -159,17 +149,8 @@ fn give(outputs: &mut Outputs<'_>, values: &[TensorValue]) -> Result<(), OpError
             values.len()
         )));
     }
-    for (i, value) in values.iter().enumerate() {
-        let dtype = outputs.dtype(i)?;
-        if dtype != value.dtype() {
-            return Err(OpError::invalid(format!(
-                "output {i} is {dtype}, the subgraph returns {}",
-                value.dtype()
-            )));
-        }
-        // A planned output has its shape already; this checks that it is the value's.
-        outputs.allocate(i, value.shape().clone())?;
-        outputs.set_bytes(i, value.shape(), value.bytes())?;
+    for (i, value) in values.into_iter().enumerate() {
+        outputs.set_value(i, value)?;
     }
     Ok(())
 }
@@ -197,9 +178,9 @@ fn lower_if(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError
     check_single(node, TensorType::Bool)?;
     let [then, otherwise] = branches_of_if(node)?;
     let run = FnKernel::new("if", move |io, cx| {
-        let branch = if truth(&copy(io.inputs.view(0)?)?)? { then } else { otherwise };
+        let branch = if truth(&io.inputs.to_value(0)?)? { then } else { otherwise };
         let values = call(cx, branch, &copies(io, 1)?)?;
-        give(&mut io.outputs, &values)
+        give(&mut io.outputs, values)
     });
     Ok(run.boxed())
 }
@@ -229,7 +210,7 @@ fn lower_while(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
             cx.check_cancelled()?;
             cx.advance(body, &mut values)?;
         }
-        give(&mut io.outputs, &values)
+        give(&mut io.outputs, values)
     });
     Ok(run.boxed())
 }
@@ -243,7 +224,7 @@ fn lower_case(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
         let index = io.inputs.get::<i32>(0)?.first().and_then(|&i| usize::try_from(i).ok());
         let branch = index.and_then(|i| branches.get(i).copied()).unwrap_or(last);
         let values = call(cx, branch, &copies(io, 1)?)?;
-        give(&mut io.outputs, &values)
+        give(&mut io.outputs, values)
     });
     Ok(run.boxed())
 }
@@ -262,7 +243,7 @@ fn lower_call(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErr
 fn run_one(name: String, subgraph: usize) -> Box<dyn Kernel> {
     FnKernel::new(name, move |io, cx| {
         let values = call(cx, subgraph, &copies(io, 0)?)?;
-        give(&mut io.outputs, &values)
+        give(&mut io.outputs, values)
     })
     .boxed()
 }

@@ -1,9 +1,11 @@
 //! Operators that repeat a tensor: TILE, BROADCAST_TO.
 
+use ferrolite_kernels::cpu::elementwise::chain::Function;
 use ferrolite_kernels::cpu::movement::dense_strides;
 use ferrolite_model::BuiltinOperator;
 
 use super::moving::{Moves, each_type, into_dense};
+use crate::chain::Elementwise;
 use crate::error::OpError;
 use crate::kernel::Kernel;
 use crate::lower::LowerCx;
@@ -13,19 +15,23 @@ use crate::spec::OpSpec;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::TILE, infer_tile, lower_tile).versions(3).inputs(2, 2).types(
-        each_type!([
+    OpSpec::builtin(BuiltinOperator::TILE, infer_tile, lower_tile)
+        .versions(3)
+        .inputs(2, 2)
+        .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
             Bool, Complex64, String
-        ](Int32)(Int64)),
-    ),
+        ](Int32)(Int64)))
+        // Where it repeats dimensions of 1 alone.
+        .chain(|_| Some(Elementwise::unary(Function::Copy))),
     OpSpec::builtin(BuiltinOperator::BROADCAST_TO, infer_broadcast, lower_broadcast)
         .versions_from(2, 4)
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
             Bool, Complex64, Complex128
-        ](Int32)(Int64))),
+        ](Int32)(Int64)))
+        .chain(|_| Some(Elementwise::unary(Function::Copy))),
 ];
 
 /// Non-negative counts from input 1.

@@ -1,6 +1,8 @@
 //! Resource variables, and subgraphs that run once to initialise them: VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE,
 //! CALL_ONCE.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use ferrolite_model::BuiltinOperator;
 use ferrolite_model::options::{CallOnceOptionsT, VarHandleOptionsT};
 
@@ -53,8 +55,14 @@ fn infer_handle(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 fn lower_handle(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let options = node.options::<VarHandleOptionsT>()?;
     let (container, name) = (options.container.unwrap_or_default(), options.shared_name.unwrap_or_default());
+    // The handle of the last run, which stays the same but in another interpreter: looking it up anew takes longer.
+    let last = AtomicU32::new(u32::MAX);
     let run = FnKernel::new("var_handle", move |io, cx| {
-        let handle = cx.resources().variable(&container, &name);
+        let mut handle = last.load(Ordering::Relaxed);
+        if !cx.resources().is_variable(handle, &container, &name) {
+            handle = cx.resources().variable(&container, &name);
+            last.store(handle, Ordering::Relaxed);
+        }
         io.outputs.bytes(0)?.copy_from_slice(&handle.to_le_bytes());
         Ok(())
     });

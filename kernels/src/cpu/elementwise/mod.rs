@@ -2,6 +2,7 @@
 //!
 //! - [`broadcast`] plans how operands of different shapes are walked together; [`binary`] and [`select`] run over it;
 //! - [`bytes`] runs over it by vectors, for sums and products of quantized bytes;
+//! - [`chain`] runs several functions of floats in one pass;
 //! - [`unary`] maps one operand, with closures that the compiler vectorizes or with the functions of [`math`];
 //! - [`lut`] maps through tables, which is how all 8-bit functions run, [`sigmoid16`] is the 16-bit sigmoid;
 //! - [`quantized`] holds the fixed-point and float-scale arithmetic of quantized tensors;
@@ -10,9 +11,11 @@
 pub mod binary;
 pub mod broadcast;
 pub mod bytes;
+pub mod chain;
 pub mod cumulative;
 pub mod lut;
 pub mod math;
+mod narrow_rows;
 pub mod quantized;
 pub mod select;
 pub mod sigmoid16;

@@ -5,6 +5,7 @@
 
 use super::lut::{Table16, lookup16};
 use super::math::exp_negative;
+use super::narrow_rows::{NARROW, NarrowRows, RowFunction};
 use super::quantized::Narrow;
 use crate::cpu::recurrent::fixed::reciprocal_sqrt;
 use crate::fixed_point::Multiplier;
@@ -55,7 +56,12 @@ pub fn softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize, beta: f32
             }
         }
     }
-    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row, beta)));
+    if row <= NARROW && io.len() > row {
+        return narrow(cpu, par, &mut io, row, RowFunction::Softmax { beta });
+    }
+    rows_in_out(par, &mut io, row, |src, dst, rows| {
+        each_row(src, dst, rows, row, |src, dst| cpu.dispatch(Row(src, dst, row, beta)));
+    });
 }
 
 /// `x - max - ln Σ e^(x - max)` of each row of `row` elements.
@@ -87,7 +93,17 @@ pub fn log_softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
             }
         }
     }
-    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+    if row <= NARROW && io.len() > row {
+        return narrow(cpu, par, &mut io, row, RowFunction::LogSoftmax);
+    }
+    rows_in_out(par, &mut io, row, |src, dst, rows| {
+        each_row(src, dst, rows, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+    });
+}
+
+/// Several rows at a time.
+fn narrow(cpu: Cpu, par: Par, io: &mut InOut<'_, f32>, row: usize, result: RowFunction) {
+    rows_in_out(par, io, row, |src, dst, rows| cpu.dispatch(NarrowRows { src, dst, rows, row, result }));
 }
 
 /// `x / √max(Σ x², 1e-6)` of each row of `row` elements.
@@ -116,7 +132,9 @@ pub fn l2_normalize(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize) {
             }
         }
     }
-    rows_in_out(par, &mut io, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+    rows_in_out(par, &mut io, row, |src, dst, rows| {
+        each_row(src, dst, rows, row, |src, dst| cpu.dispatch(Row(src, dst, row)));
+    });
 }
 
 /// Reads `n <= LANES` values, the other lanes are zero.
@@ -257,12 +275,20 @@ unsafe fn exponentials<S: Isa>(
     sums.total(isa)
 }
 
-/// Calls `run` with the start of each row of an operand that may be computed in place.
+/// Calls `run` with the start of each of `rows` neighbouring rows.
+fn each_row(src: *const f32, dst: *mut f32, rows: usize, row: usize, run: impl Fn(*const f32, *mut f32)) {
+    for r in 0..rows {
+        // SAFETY: row `r` lies within the `rows * row` elements that [`rows_in_out`] gives.
+        run(unsafe { src.add(r * row) }, unsafe { dst.add(r * row) });
+    }
+}
+
+/// Calls `run` with the start of neighbouring rows of an operand that may be computed in place, and their number.
 fn rows_in_out(
     par: Par,
     io: &mut InOut<'_, f32>,
     row: usize,
-    run: impl Fn(*const f32, *mut f32) + Send + Sync,
+    run: impl Fn(*const f32, *mut f32, usize) + Send + Sync,
 ) {
     /// Addresses that cross threads; each row is touched by one.
     #[derive(Clone, Copy)]
@@ -280,10 +306,9 @@ fn rows_in_out(
     let ends = Ends(io.src(), io.dst());
     par.for_each_tile(rows.div_ceil(group), move |tile| {
         let ends = ends;
-        for r in tile * group..rows.min((tile + 1) * group) {
-            // SAFETY: row `r` lies within the operand's `rows * row` elements.
-            run(unsafe { ends.0.add(r * row) }, unsafe { ends.1.add(r * row) });
-        }
+        let r = tile * group;
+        // SAFETY: row `r` lies within the operand's `rows * row` elements.
+        run(unsafe { ends.0.add(r * row) }, unsafe { ends.1.add(r * row) }, group.min(rows - r));
     });
 }
 
@@ -537,6 +562,30 @@ mod tests {
             },
             2e-6,
         );
+    }
+
+    #[test]
+    fn several_rows_at_a_time_are_the_same_bits_as_one() {
+        for row in 1..=NARROW {
+            let mut input = rows(37, row);
+            input[row / 2] = f32::NEG_INFINITY;
+            input[36 * row] = 1e30;
+            for cpu in Cpu::all() {
+                type Run = fn(Cpu, Par, InOut<'_, f32>, usize);
+                let functions: [(&str, Run); 2] =
+                    [("softmax", |c, p, io, row| softmax(c, p, io, row, 0.5)), ("logarithm", log_softmax)];
+                for (name, run) in functions {
+                    let mut together = input.clone();
+                    run(cpu, Par::serial(), InOut::in_place(&mut together), row);
+                    let mut alone = input.clone();
+                    for row_of in alone.chunks_mut(row) {
+                        run(cpu, Par::serial(), InOut::in_place(row_of), row);
+                    }
+                    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&together), bits(&alone), "{name} of {row} on {}", cpu.name());
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::par::Par;
 /// Elements that a thread computes at a time.
 const CHUNK: usize = 16 << 10;
 /// Scale and scale times alpha of SELU (Klambauer et al., "Self-Normalizing Neural Networks", 2017).
-const SELU_SCALE: f32 = 1.050_701;
-const SELU_SCALE_ALPHA: f32 = 1.758_099_3;
+pub(crate) const SELU_SCALE: f32 = 1.050_701;
+pub(crate) const SELU_SCALE_ALPHA: f32 = 1.758_099_3;
 
 /// A gradient as a function of the kept number and the gradient of the result.
 #[derive(Clone, Copy, Debug, PartialEq)]

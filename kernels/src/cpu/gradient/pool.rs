@@ -3,7 +3,11 @@
 //! The gradient of a maximum goes to the first greatest element of a window in memory order; padding takes no part in an
 //! average.
 
+use core::ops::Range;
+
+use super::{lanes_at, set_lanes};
 use crate::error::ShapeError;
+use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
 
 /// Sizes of a pooling of `[batch, depth, height, width, channels]`; two-dimensional ones have depth 1.
@@ -40,7 +44,7 @@ impl PoolShape {
     }
 
     /// First and one past the last input coordinate of window `out` along an axis.
-    fn range(&self, axis: usize, out: usize) -> core::ops::Range<usize> {
+    fn range(&self, axis: usize, out: usize) -> Range<usize> {
         let start = out * self.stride[axis];
         let end = (start + self.window[axis]).saturating_sub(self.pad_before[axis]).min(self.input[axis]);
         start.saturating_sub(self.pad_before[axis]).min(end)..end
@@ -125,6 +129,7 @@ pub fn average_pool(
 /// # Errors
 /// If a slice does not have the pooling's size.
 pub fn max_pool_grad(
+    cpu: Cpu,
     shape: &PoolShape,
     input: &[f32],
     gradient: &[f32],
@@ -134,33 +139,89 @@ pub fn max_pool_grad(
     shape.check(input.len(), gradient.len())?;
     shape.check(out.len(), gradient.len())?;
     let pixels = shape.input.iter().product::<usize>();
-    ShapeError::check_at_least("numbers for an image's pixels", pixels, u32::MAX as usize)?;
+    ShapeError::check_at_least("numbers for an image's pixels", pixels, i32::MAX as usize)?;
     per_image(shape.input_len(), out, par, |image, out| {
         let input = &input[image * shape.input_len()..][..shape.input_len()];
         let gradient = &gradient[image * shape.output_len()..][..shape.output_len()];
-        let channels = shape.channels;
         out.fill(0.0);
-        // Apart, so that comparing becomes vector code. The number of an image's pixels fits, see below.
-        let (mut best, mut at) = (vec![0f32; channels], vec![0u32; channels]);
-        shape.windows(|pixel, places| {
-            let Some(first) = places.next() else { return };
-            best.copy_from_slice(&input[first * channels..][..channels]);
-            at.fill(first as u32);
-            for place in places {
-                let values = &input[place * channels..][..channels];
-                for ((best, at), &x) in best.iter_mut().zip(&mut at).zip(values) {
-                    let greater = x > *best;
-                    *best = if greater { x } else { *best };
-                    *at = if greater { place as u32 } else { *at };
-                }
-            }
-            let gradient = &gradient[pixel * channels..][..channels];
-            for (channel, (&place, g)) in at.iter().zip(gradient).enumerate() {
-                out[place as usize * channels + channel] += g;
-            }
-        });
+        cpu.dispatch(MaxGrad { shape, input, gradient, out });
     });
     Ok(())
+}
+
+/// The gradient of a maximum for one image; `out` holds zeros, and the number of pixels fits in `i32`.
+struct MaxGrad<'a> {
+    shape: &'a PoolShape,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for MaxGrad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, isa: S) {
+        let s = self.shape;
+        let mut pixel = 0;
+        for oz in 0..s.output[0] {
+            let zs = s.range(0, oz);
+            for oy in 0..s.output[1] {
+                let ys = s.range(1, oy);
+                for ox in 0..s.output[2] {
+                    let window = [zs.clone(), ys.clone(), s.range(2, ox)];
+                    for c in (0..s.channels).step_by(S::LANES) {
+                        self.channels(isa, &window, pixel, c);
+                    }
+                    pixel += 1;
+                }
+            }
+        }
+    }
+}
+
+impl MaxGrad<'_> {
+    /// Finds the greatest elements of a window for as many channels from `c` on as a vector has lanes, and adds the gradient
+    /// of output pixel `pixel` there.
+    #[inline(always)]
+    fn channels<S: Isa>(&mut self, isa: S, window: &[Range<usize>; 3], pixel: usize, c: usize) {
+        let channels = self.shape.channels;
+        let lanes = S::LANES.min(channels - c);
+        let [_, height, width] = self.shape.input;
+        let [zs, ys, xs] = window;
+        let first = (zs.start * height + ys.start) * width + xs.start;
+        if zs.is_empty() || ys.is_empty() || xs.is_empty() {
+            return;
+        }
+        let (mut best, mut at) =
+            (lanes_at(isa, self.input, first * channels + c, lanes), isa.splat_i32(first as i32));
+        for z in zs.clone() {
+            for y in ys.clone() {
+                for x in xs.clone() {
+                    let place = (z * height + y) * width + x;
+                    let value = lanes_at(isa, self.input, place * channels + c, lanes);
+                    let greater = isa.lt(best, value);
+                    best = isa.select(greater, value, best);
+                    at = isa.select_i32(greater, isa.splat_i32(place as i32), at);
+                }
+            }
+        }
+        let gradient = lanes_at(isa, self.gradient, pixel * channels + c, lanes);
+        for z in zs.clone() {
+            for y in ys.clone() {
+                for x in xs.clone() {
+                    let place = (z * height + y) * width + x;
+                    let here = isa.eq_i32(at, isa.splat_i32(place as i32));
+                    let sum = isa.add(
+                        lanes_at(isa, self.out, place * channels + c, lanes),
+                        isa.select(here, gradient, isa.zero()),
+                    );
+                    let to = &mut self.out[place * channels + c..][..lanes];
+                    set_lanes(isa, sum, to);
+                }
+            }
+        }
+    }
 }
 
 /// The gradient of [`average_pool`] with respect to its input.

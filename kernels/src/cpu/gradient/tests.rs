@@ -283,14 +283,19 @@ fn pools() {
         let mut out = vec![0.0; input_len];
         average_pool_grad(&shape, &dy, &mut out, Par::new(2)).unwrap();
         near("average", &out, &by_steps(true));
-        max_pool_grad(&shape, &x, &dy, &mut out, Par::new(2)).unwrap();
-        near("maximum", &out, &by_steps(false));
+        let want = by_steps(false);
+        for cpu in Cpu::all() {
+            max_pool_grad(cpu, &shape, &x, &dy, &mut out, Par::new(2)).unwrap();
+            near(&format!("maximum on {}", cpu.name()), &out, &want);
+        }
     }
     // Of equal elements the first gets the gradient.
     let shape = shape([1, 2, 2], [1, 2, 2], [1, 1, 1], [0; 3]);
     let mut out = vec![9.0; 24];
-    max_pool_grad(&shape, &[1.0; 24], &[1.0; 6], &mut out, Par::serial()).unwrap();
-    assert_eq!(out[..6], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    for cpu in Cpu::all() {
+        max_pool_grad(cpu, &shape, &[1.0; 24], &[1.0; 6], &mut out, Par::serial()).unwrap();
+        assert_eq!(out[..6], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], "{}", cpu.name());
+    }
 }
 
 #[test]

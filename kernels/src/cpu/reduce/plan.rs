@@ -221,15 +221,21 @@ impl<R: Reduction> Stretch<'_, R> {
         while done < self.dst.len() {
             let index = self.first + done;
             let len = COLUMNS.min(inner - index % inner).min(self.dst.len() - done);
-            self.columns(index, done, len);
+            // A number of columns known here keeps its accumulators in registers.
+            match len {
+                8 => self.columns::<8>(index, done, 8),
+                16 => self.columns::<16>(index, done, 16),
+                32 => self.columns::<32>(index, done, 32),
+                _ => self.columns::<COLUMNS>(index, done, len),
+            }
             done += len;
         }
     }
 
-    /// Reduces `len` neighbouring columns.
+    /// Reduces `len <= N` neighbouring columns.
     #[inline(always)]
-    fn columns(&mut self, index: usize, done: usize, len: usize) {
-        let mut total = [self.reduction.start(); COLUMNS];
+    fn columns<const N: usize>(&mut self, index: usize, done: usize, len: usize) {
+        let mut total = [self.reduction.start(); N];
         let base = self.plan.base(index);
         for offset in self.plan.offsets() {
             take(&mut total, &self.src[base + offset..base + offset + len], R::step);

@@ -1,7 +1,7 @@
 //! Lists of tensors: TensorListReserve, FromTensor, SetItem, PushBack, GetItem, PopBack, Stack, Length, ElementShape, and
 //! VariantAddN and VariantZerosLike on whole lists.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use ferrolite_model::TensorType;
 
@@ -13,6 +13,7 @@ use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes, one};
 use crate::shape::Shape;
 use crate::spec::{OpSpec, TypeRow};
+use crate::tensor::TensorValue;
 use crate::types;
 
 /// The module's operators.
@@ -22,11 +23,13 @@ pub const SPECS: &[OpSpec] = &[
         .types(types![(Int32, Int32) -> (Variant)]),
     OpSpec::custom("TensorListFromTensor", infer_list, lower_from_tensor).inputs(2, 2).types(FROM_TENSOR),
     OpSpec::custom("TensorListSetItem", infer_list, |node, _| lower_put(node, Some(1), 2))
-        .inputs(3, usize::MAX),
+        .inputs(3, usize::MAX)
+        .in_place(&[0]),
     OpSpec::custom("TensorListPushBack", infer_list, |node, _| lower_put(node, None, 1))
-        .inputs(2, usize::MAX),
+        .inputs(2, usize::MAX)
+        .in_place(&[0]),
     OpSpec::custom("TensorListGetItem", infer_item, lower_get).inputs(3, 3),
-    OpSpec::custom("TensorListPopBack", infer_pop, lower_pop).inputs(2, 2).outputs(2, 2),
+    OpSpec::custom("TensorListPopBack", infer_pop, lower_pop).inputs(2, 2).outputs(2, 2).in_place(&[0]),
     OpSpec::custom("TensorListStack", infer_dynamic, lower_stack).inputs(2, usize::MAX),
     OpSpec::custom("TensorListLength", infer_list, lower_length).types(types![(Variant) -> (Int32)]),
     OpSpec::custom("TensorListElementShape", infer_dynamic, lower_element_shape)
@@ -98,14 +101,6 @@ fn defined(dims: &[i32]) -> Result<Shape, OpError> {
     })
 }
 
-fn list<'a>(inputs: &Inputs<'a>, i: usize) -> Result<TensorList<'a>, OpError> {
-    TensorList::decode(inputs.bytes(i)?)
-}
-
-fn give(io: &mut Io<'_>, output: usize, list: &TensorList<'_>) -> Result<(), OpError> {
-    io.outputs.set_bytes(output, &[], &list.encode())
-}
-
 /// Bytes of a tensor of zeros.
 fn zero_bytes(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
     dtype.byte_len(shape.num_elements()?).ok_or_else(|| {
@@ -113,9 +108,9 @@ fn zero_bytes(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
     })
 }
 
-fn zeros(dtype: TensorType, shape: Shape) -> Result<Item<'static>, OpError> {
-    let len = zero_bytes(dtype, &shape)?;
-    Ok(Item { shape, bytes: Cow::Owned(vec![0; len]) })
+fn zeros(dtype: TensorType, shape: Shape) -> Result<Item, OpError> {
+    zero_bytes(dtype, &shape)?;
+    TensorValue::zeros(dtype, shape).map(Arc::new)
 }
 
 /// The number of elements, a scalar.
@@ -136,7 +131,7 @@ fn lower_reserve(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, Op
     Ok(FnKernel::new("tensor_list_reserve", move |io, _| {
         let count = number(&io.inputs, 1, "number of elements")?;
         let list = TensorList::new(dtype, described(&io.inputs, 0)?, count)?;
-        give(io, 0, &list)
+        io.outputs.set_list(0, Arc::new(list))
     })
     .boxed())
 }
@@ -159,10 +154,11 @@ fn lower_from_tensor(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         }
         let mut list = TensorList::new(dtype, element, count)?;
         let bytes = io.inputs.bytes(0)?;
-        for (i, item) in list.items.iter_mut().enumerate() {
-            *item = Some(Item { shape: row.clone(), bytes: Cow::Borrowed(&bytes[i * len..][..len]) });
+        for i in 0..count {
+            let item = TensorValue::from_bytes(dtype, row.clone(), &bytes[i * len..][..len])?;
+            list.set(i, Arc::new(item))?;
         }
-        give(io, 0, &list)
+        io.outputs.set_list(0, Arc::new(list))
     })
     .boxed())
 }
@@ -170,28 +166,21 @@ fn lower_from_tensor(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>
 /// Sets the element that input `index` names, or one behind the last; the list grows where it must.
 fn lower_put(node: &Node<'_>, index: Option<usize>, item: usize) -> Result<Box<dyn Kernel>, OpError> {
     check_list(node, Some(0))?;
-    let dtype = node.dtype(item)?;
     if index.map(|i| node.dtype(i)).transpose()?.is_some_and(|t| t != TensorType::Int32) {
         return Err(OpError::unsupported("elements of a list are named by int32 numbers"));
     }
     Ok(FnKernel::new("tensor_list_put", move |io, _| {
-        let mut list = list(&io.inputs, 0)?;
-        if list.dtype != dtype {
-            return Err(OpError::runtime(format!(
-                "a list of {} cannot hold a tensor of {dtype}",
-                list.dtype
-            )));
-        }
+        let mut list = io.take_list(0, 0)?;
         let at = match index {
             Some(i) => number(&io.inputs, i, "index of an element")?,
-            None => list.items.len(),
+            None => list.len(),
         };
-        if at >= list.items.len() {
-            list.resize(at + 1)?;
+        let changed = Arc::make_mut(&mut list);
+        if at >= changed.len() {
+            changed.resize(at.saturating_add(1))?;
         }
-        let bytes = Cow::Borrowed(io.inputs.bytes(item)?);
-        list.items[at] = Some(Item { shape: Shape::new(io.inputs.shape(item)?), bytes });
-        give(io, 0, &list)
+        changed.set(at, Arc::new(io.inputs.to_value(item)?))?;
+        io.outputs.set_list(0, list)
     })
     .boxed())
 }
@@ -200,7 +189,7 @@ fn lower_put(node: &Node<'_>, index: Option<usize>, item: usize) -> Result<Box<d
 fn give_item(
     io: &mut Io<'_>,
     output: usize,
-    list: &TensorList<'_>,
+    list: &TensorList,
     at: i64,
     shape: usize,
 ) -> Result<(), OpError> {
@@ -212,11 +201,7 @@ fn give_item(
         )));
     }
     if let Some(item) = list.get(at)? {
-        let planned = io.outputs.shape(output)?;
-        if list.dtype != TensorType::Variant && !planned.is_empty() && *planned != *item.shape {
-            io.outputs.allocate(output, item.shape.clone())?;
-        }
-        return io.outputs.set_bytes(output, &item.shape, &item.bytes);
+        return io.outputs.copy_value(output, item);
     }
     let element = described(&io.inputs, shape)?;
     let known = merge(&list.element, &element).ok_or_else(|| {
@@ -228,18 +213,15 @@ fn give_item(
         ([], None) => return Err(OpError::runtime("the shape of an element that is not set is unknown")),
         (known, _) => defined(known)?,
     };
-    let item = zeros(list.dtype, shape)?;
-    io.outputs.allocate(output, item.shape.clone())?;
-    io.outputs.bytes(output)?.copy_from_slice(&item.bytes);
-    Ok(())
+    io.outputs.copy_value(output, &*zeros(list.dtype, shape)?)
 }
 
 fn lower_get(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     check_list(node, None)?;
     Ok(FnKernel::new("tensor_list_get_item", |io, _| {
-        let list = list(&io.inputs, 0)?;
+        let list = io.inputs.list(0)?;
         let at = number(&io.inputs, 1, "index of an element")?;
-        give_item(io, 0, &list, at as i64, 2)
+        give_item(io, 0, list, at as i64, 2)
     })
     .boxed())
 }
@@ -247,10 +229,10 @@ fn lower_get(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
 fn lower_pop(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     check_list(node, Some(0))?;
     Ok(FnKernel::new("tensor_list_pop_back", |io, _| {
-        let mut list = list(&io.inputs, 0)?;
-        give_item(io, 1, &list, list.items.len() as i64 - 1, 1)?;
-        list.items.pop();
-        give(io, 0, &list)
+        let mut list = io.take_list(0, 0)?;
+        give_item(io, 1, &list, list.len() as i64 - 1, 1)?;
+        Arc::make_mut(&mut list).pop();
+        io.outputs.set_list(0, list)
     })
     .boxed())
 }
@@ -259,7 +241,7 @@ fn lower_pop(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
 fn lower_stack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     check_list(node, None)?;
     Ok(FnKernel::new("tensor_list_stack", |io, _| {
-        let list = list(&io.inputs, 0)?;
+        let list = io.inputs.list(0)?;
         let dtype = io.outputs.dtype(0)?;
         if dtype != list.dtype {
             return Err(OpError::runtime(format!("a list of {} cannot be stacked as {dtype}", list.dtype)));
@@ -271,13 +253,13 @@ fn lower_stack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
         // Scalars, and vectors of one element, stack to a vector.
         let element = if known == [1] { Shape::scalar() } else { defined(&known)? };
         let len = zero_bytes(dtype, &element)?;
-        let shape = [&[list.items.len()], &element[..]].concat();
+        let shape = [&[list.len()], &element[..]].concat();
         io.outputs.allocate(0, Shape::new(&shape))?;
         let out = io.outputs.bytes(0)?;
         out.fill(0);
-        for (i, item) in list.items.iter().enumerate() {
+        for (i, item) in list.items().iter().enumerate() {
             if let Some(item) = item {
-                out[i * len..][..len].copy_from_slice(&item.bytes);
+                out[i * len..][..len].copy_from_slice(item.bytes());
             }
         }
         Ok(())
@@ -287,7 +269,7 @@ fn lower_stack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpEr
 
 fn lower_length(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_length", |io, _| {
-        let count = list(&io.inputs, 0)?.items.len();
+        let count = io.inputs.list(0)?.len();
         io.outputs.get::<i32>(0)?.fill(count as i32);
         Ok(())
     })
@@ -296,7 +278,7 @@ fn lower_length(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpErro
 
 fn lower_element_shape(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("tensor_list_element_shape", |io, _| {
-        let element = list(&io.inputs, 0)?.element;
+        let element = io.inputs.list(0)?.element.clone();
         // Nothing known is the scalar -1; no elements at all the empty shape.
         let (shape, dims) = match element.as_slice() {
             [] => (Shape::scalar(), vec![-1]),
@@ -329,54 +311,59 @@ fn add(dtype: TensorType, sum: &mut [u8], bytes: &[u8]) -> Result<(), OpError> {
 
 fn lower_add_n(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("variant_add_n", |io, _| {
-        let lists = (0..io.inputs.len()).map(|i| list(&io.inputs, i)).collect::<Result<Vec<_>, _>>()?;
+        let lists = (0..io.inputs.len()).map(|i| io.inputs.list(i)).collect::<Result<Vec<_>, _>>()?;
         let Some((first, others)) = lists.split_first() else {
             return Err(OpError::invalid("there are no lists to add up"));
         };
-        let (mut element, count) = (first.element.clone(), first.items.len());
+        let (mut element, count) = (first.element.clone(), first.len());
         for other in others {
             let merged = merge(&element, &other.element);
-            element = merged
-                .filter(|_| other.items.len() == count && other.dtype == first.dtype)
-                .ok_or_else(|| {
+            element =
+                merged.filter(|_| other.len() == count && other.dtype == first.dtype).ok_or_else(|| {
                     OpError::runtime(
                         "lists that are added up have equal lengths, types and shapes of elements",
                     )
                 })?;
         }
         let mut sums = TensorList::new(first.dtype, element, count)?;
-        for (at, sum) in sums.items.iter_mut().enumerate() {
-            for item in lists.iter().filter_map(|list| list.items[at].as_ref()) {
-                match sum {
-                    None => *sum = Some(item.clone()),
-                    Some(sum) if sum.shape == item.shape => {
-                        add(first.dtype, sum.bytes.to_mut(), &item.bytes)?
+        for at in 0..count {
+            let mut sum: Option<Item> = None;
+            for item in lists.iter().filter_map(|list| list.items()[at].as_ref()) {
+                match &mut sum {
+                    None => sum = Some(item.clone()),
+                    Some(sum) if sum.shape() == item.shape() => {
+                        add(first.dtype, Arc::make_mut(sum).bytes_mut(), item.bytes())?;
                     }
                     Some(sum) => {
                         return Err(OpError::runtime(format!(
                             "elements of shapes {} and {} cannot be added up",
-                            sum.shape, item.shape
+                            sum.shape(),
+                            item.shape()
                         )));
                     }
                 }
             }
-            if sum.is_none() {
-                *sum = Some(zeros(first.dtype, defined(&sums.element)?)?);
-            }
+            let sum = match sum {
+                Some(sum) => sum,
+                None => zeros(first.dtype, defined(&sums.element)?)?,
+            };
+            sums.set(at, sum)?;
         }
-        give(io, 0, &sums)
+        io.outputs.set_list(0, Arc::new(sums))
     })
     .boxed())
 }
 
 fn lower_zeros_like(_: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(FnKernel::new("variant_zeros_like", |io, _| {
-        let mut list = list(&io.inputs, 0)?;
-        let dtype = list.dtype;
-        for item in list.items.iter_mut().flatten() {
-            *item = zeros(dtype, item.shape.clone())?;
+        let list = io.inputs.list(0)?;
+        let mut cleared = TensorList::new(list.dtype, list.element.clone(), list.len())?;
+        for (at, item) in list.items().iter().enumerate() {
+            if let Some(item) = item {
+                cleared.set(at, zeros(list.dtype, item.shape().clone())?)?;
+            }
         }
-        give(io, 0, &list)
+        io.outputs.set_list(0, Arc::new(cleared))
     })
     .boxed())
 }

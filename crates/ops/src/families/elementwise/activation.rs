@@ -1,5 +1,6 @@
 //! Activations: RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 LEAKY_RELU PRELU ELU HARD_SWISH LOGISTIC TANH GELU.
 
+use ferrolite_kernels::cpu::elementwise::chain as link;
 use ferrolite_kernels::cpu::elementwise::lut::table8;
 use ferrolite_kernels::cpu::elementwise::math::{self, Function};
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Narrow, Rescale, RescaleShift};
@@ -14,6 +15,7 @@ use super::{
     Lowered, clamp, function_kernel, half_function_kernel, hot_binary_kernel, hot_unary_kernel, infer_same,
     input_affine, output_affine, real_unary_kernel, scales_too_far_apart, unary_kernel, unexpected,
 };
+use crate::chain::{self, Elementwise};
 use crate::element::Element;
 use crate::error::OpError;
 use crate::lower::LowerCx;
@@ -25,17 +27,22 @@ use crate::{same_types, types};
 pub(crate) const SPECS: &[OpSpec] = &[
     one(BuiltinOperator::RELU, |n, cx| relu(n, cx, "relu", (0.0, f32::INFINITY)))
         .versions(3)
-        .types(same_types![Float32, Float16, UInt8, Int8, Int16]),
+        .types(same_types![Float32, Float16, UInt8, Int8, Int16])
+        .chain(|_| clamped(0.0, f32::INFINITY)),
     one(BuiltinOperator::RELU6, |n, cx| relu(n, cx, "relu6", (0.0, 6.0)))
         .versions(3)
-        .types(same_types![Float32, Float16, UInt8, Int8, Int16]),
+        .types(same_types![Float32, Float16, UInt8, Int8, Int16])
+        .chain(|_| clamped(0.0, 6.0)),
     one(BuiltinOperator::RELU_N1_TO_1, |n, cx| relu(n, cx, "relu_n1_to_1", (-1.0, 1.0)))
-        .types(same_types![Float32, Float16, UInt8, Int8]),
+        .types(same_types![Float32, Float16, UInt8, Int8])
+        .chain(|_| clamped(-1.0, 1.0)),
     one(BuiltinOperator::RELU_0_TO_1, |n, cx| relu(n, cx, "relu_0_to_1", (0.0, 1.0)))
-        .types(same_types![Float32, UInt8, Int8]),
+        .types(same_types![Float32, UInt8, Int8])
+        .chain(|_| clamped(0.0, 1.0)),
     one(BuiltinOperator::LEAKY_RELU, lower_leaky_relu)
         .versions(2)
-        .types(same_types![Float32, Float16, UInt8, Int8, Int16]),
+        .types(same_types![Float32, Float16, UInt8, Int8, Int16])
+        .chain(chain::leaky_relu),
     OpSpec::builtin(BuiltinOperator::PRELU, infer_prelu, lower_prelu).inputs(2, 2).types(types![
         (Float32, Float32) -> (Float32),
         (Float16, Float16) -> (Float16),
@@ -44,13 +51,17 @@ pub(crate) const SPECS: &[OpSpec] = &[
         (Int16, Int8) -> (Int16),
     ]),
     one(BuiltinOperator::ELU, lower_elu).types(same_types![Float32, Float16, Int8]),
-    one(BuiltinOperator::HARD_SWISH, lower_hard_swish).types(same_types![Float32, Float16, UInt8, Int8]),
+    one(BuiltinOperator::HARD_SWISH, lower_hard_swish)
+        .types(same_types![Float32, Float16, UInt8, Int8])
+        .chain(|_| Some(Elementwise::unary(link::Function::HardSwish))),
     one(BuiltinOperator::LOGISTIC, lower_logistic)
         .versions(3)
-        .types(same_types![Float32, Float16, BFloat16, UInt8, Int8, Int16]),
+        .types(same_types![Float32, Float16, BFloat16, UInt8, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(link::Function::Sigmoid))),
     one(BuiltinOperator::TANH, lower_tanh)
         .versions(3)
-        .types(same_types![Float32, Float16, BFloat16, UInt8, Int8, Int16]),
+        .types(same_types![Float32, Float16, BFloat16, UInt8, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(link::Function::Tanh))),
     one(BuiltinOperator::GELU, lower_gelu)
         .versions(3)
         .types(same_types![Float32, Float16, UInt8, Int8, Int16]),
@@ -58,6 +69,11 @@ pub(crate) const SPECS: &[OpSpec] = &[
 
 const fn one(op: BuiltinOperator, lower: LowerFn) -> OpSpec {
     OpSpec::builtin(op, infer_same, lower).in_place(&[0])
+}
+
+/// A clamp as a link of a chain.
+fn clamped(low: f32, high: f32) -> Option<Elementwise> {
+    Some(Elementwise::unary(link::Function::Clamp { low, high }))
 }
 
 /// Lowers the float types of a vector function.

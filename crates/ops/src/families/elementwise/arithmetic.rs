@@ -13,6 +13,7 @@ use super::{
     hot_binary_kernel, infer_broadcast, input_affine, output_affine, real_binary_kernel, refuse,
     scales_too_far_apart, split_binary_kernel, unexpected,
 };
+use crate::chain;
 use crate::element::{Complex64, Element};
 use crate::error::OpError;
 use crate::kernel::Kernel;
@@ -27,12 +28,14 @@ pub(crate) const SPECS: &[OpSpec] = &[
         .inputs(2, 2)
         .versions(6)
         .types(same_types![Float32, Float16, Int32, Int64, Int16, Int8, UInt8])
-        .in_place(&[0, 1]),
+        .in_place(&[0, 1])
+        .chain(chain::add),
     OpSpec::builtin(BuiltinOperator::SUB, infer_broadcast, lower_sub)
         .inputs(2, 2)
         .versions(5)
         .types(same_types![Float32, Float16, Int32, Int64, Int16, Int8, UInt8])
-        .in_place(&[0, 1]),
+        .in_place(&[0, 1])
+        .chain(chain::sub),
     OpSpec::builtin(BuiltinOperator::MUL, infer_broadcast, lower_mul)
         .inputs(2, 2)
         .versions(8)
@@ -49,12 +52,14 @@ pub(crate) const SPECS: &[OpSpec] = &[
             (Int16) -> (Int8),
             (Int16) -> (UInt8),
         ])
-        .in_place(&[0, 1]),
+        .in_place(&[0, 1])
+        .chain(chain::mul),
     OpSpec::builtin(BuiltinOperator::DIV, infer_broadcast, lower_div)
         .inputs(2, 2)
         .versions(2)
         .types(same_types![Float32, Float16, Int32, Int8, UInt8, Int16])
-        .in_place(&[0, 1]),
+        .in_place(&[0, 1])
+        .chain(chain::div),
 ];
 
 /// The most dimensions for which the reference runtime takes its 8-bit kernels with one rounding.

@@ -5,6 +5,7 @@ use core::ops::{Add, BitXor, Rem};
 
 use ferrolite_kernels::cpu::elementwise::binary::binary_in_place;
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
+use ferrolite_kernels::cpu::elementwise::chain::Function;
 use ferrolite_kernels::cpu::elementwise::quantized::SquaredDifference;
 use ferrolite_model::{BuiltinOperator, TensorType};
 use half::{bf16, f16};
@@ -15,6 +16,7 @@ use super::{
     kernel_name, output_affine, real_binary_kernel, refuse, scales_too_far_apart, source, truncate_i32,
     unexpected, wrong_size,
 };
+use crate::chain::{self, Elementwise};
 use crate::element::{Bool, Element};
 use crate::error::OpError;
 use crate::kernel::FnKernel;
@@ -27,14 +29,19 @@ use crate::spec::{InferFn, LowerFn, OpSpec};
 pub(crate) const SPECS: &[OpSpec] = &[
     two(BuiltinOperator::MAXIMUM, infer_broadcast, |n, _| extreme(n, true))
         .versions(4)
-        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8]),
+        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8])
+        .chain(|_| Some(Elementwise::binary(Function::Maximum))),
     two(BuiltinOperator::MINIMUM, infer_broadcast, |n, _| extreme(n, false))
         .versions(4)
-        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8]),
+        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8, UInt8])
+        .chain(|_| Some(Elementwise::binary(Function::Minimum))),
     two(BuiltinOperator::SQUARED_DIFFERENCE, infer_broadcast, lower_squared_difference)
         .versions(2)
-        .types(same_types![Float32, Float16, Int32, Int8]),
-    two(BuiltinOperator::POW, infer_broadcast, lower_pow).types(same_types![Float32, Int32]),
+        .types(same_types![Float32, Float16, Int32, Int8])
+        .chain(|_| Some(Elementwise::binary(Function::SquaredDifference))),
+    two(BuiltinOperator::POW, infer_broadcast, lower_pow)
+        .types(same_types![Float32, Int32])
+        .chain(|_| Some(Elementwise::binary(Function::Pow))),
     two(BuiltinOperator::FLOOR_DIV, infer_broadcast, lower_floor_div)
         .versions(3)
         .types(same_types![Float32, Int32, Int16, Int8]),
@@ -52,7 +59,8 @@ pub(crate) const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::ADD_N, infer_equal, lower_add_n)
         .inputs(1, usize::MAX)
         .types(same_types![Float32, Int32])
-        .in_place(&[0]),
+        .in_place(&[0])
+        .chain(chain::add_n),
 ];
 
 const fn two(op: BuiltinOperator, infer: InferFn, lower: LowerFn) -> OpSpec {

@@ -1,5 +1,6 @@
 //! Functions of one operand: ABS NEG SQUARE SQRT RSQRT EXP LOG SIN COS FLOOR CEIL ROUND SIGN LOGICAL_NOT.
 
+use ferrolite_kernels::cpu::elementwise::chain::Function;
 use ferrolite_kernels::cpu::elementwise::lut::table8;
 use ferrolite_kernels::cpu::elementwise::math;
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Narrow};
@@ -13,6 +14,7 @@ use super::{
     Lowered, function_kernel, half_function_kernel, hot_unary_kernel, infer_same, input_affine,
     output_affine, real_unary_kernel, refuse, scales_too_far_apart, unary_kernel, unexpected,
 };
+use crate::chain::Elementwise;
 use crate::element::{Bool, Element};
 use crate::lower::LowerCx;
 use crate::node::Node;
@@ -21,14 +23,32 @@ use crate::spec::OpSpec;
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    one(BuiltinOperator::ABS, lower_abs).versions(5).types(same_types![Float32, Float16, Int32, Int16, Int8]),
+    one(BuiltinOperator::ABS, lower_abs)
+        .versions(5)
+        .types(same_types![Float32, Float16, Int32, Int16, Int8])
+        .chain(|_| Some(Elementwise::unary(Function::Abs))),
     one(BuiltinOperator::NEG, lower_neg)
-        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8]),
-    one(BuiltinOperator::SQUARE, lower_square).types(same_types![Float32, Float16]),
-    one(BuiltinOperator::SQRT, lower_sqrt).versions(2).types(same_types![Float32, Float16, Int8, Int16]),
-    one(BuiltinOperator::RSQRT, lower_rsqrt).versions(3).types(same_types![Float32, Float16, Int8, Int16]),
-    one(BuiltinOperator::EXP, lower_exp).versions(2).types(same_types![Float32, Float16, Int8, Int16]),
-    one(BuiltinOperator::LOG, lower_log).versions(2).types(same_types![Float32, Float16, Int8, Int16]),
+        .types(same_types![Float32, Float16, BFloat16, Int32, Int64, Int16, Int8])
+        .chain(|_| Some(Elementwise::unary(Function::Neg))),
+    one(BuiltinOperator::SQUARE, lower_square)
+        .types(same_types![Float32, Float16])
+        .chain(|_| Some(Elementwise::unary(Function::Square))),
+    one(BuiltinOperator::SQRT, lower_sqrt)
+        .versions(2)
+        .types(same_types![Float32, Float16, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(Function::Sqrt))),
+    one(BuiltinOperator::RSQRT, lower_rsqrt)
+        .versions(3)
+        .types(same_types![Float32, Float16, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(Function::Rsqrt))),
+    one(BuiltinOperator::EXP, lower_exp)
+        .versions(2)
+        .types(same_types![Float32, Float16, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(Function::Exp))),
+    one(BuiltinOperator::LOG, lower_log)
+        .versions(2)
+        .types(same_types![Float32, Float16, Int8, Int16])
+        .chain(|_| Some(Elementwise::unary(Function::Log))),
     one(BuiltinOperator::SIN, lower_sin).versions(2).types(same_types![Float32, Float16]),
     one(BuiltinOperator::COS, lower_cos).versions(2).types(same_types![Float32, Float16]),
     one(BuiltinOperator::FLOOR, lower_floor).types(same_types![Float32, Float16, BFloat16]),
