@@ -1,9 +1,10 @@
 //! Products of two run-time matrices, and batches of them.
 
+use super::direct::{self, Direct};
 use super::driver::{Product, product};
 use super::pack::{Layout, Panels, pack_at_run_time};
 use super::rows::{MAX_ROWS, RowSource, Strided, Transposed};
-use crate::cpu::float::epilogue::Epilogue;
+use crate::cpu::float::epilogue::{Activation, Epilogue};
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::{Par, SharedMut};
@@ -122,6 +123,11 @@ impl BatchMatMul {
         par: Par,
     ) {
         let MatMulShape { m, n, k, left_transposed, right_transposed } = self.shape;
+        let plain = matches!(epilogue.activation, Activation::None) && epilogue.residual.is_none();
+        if plain && !right_transposed && direct::fits(n, k) {
+            let left_steps = if left_transposed { [1, m] } else { [k, 1] };
+            return Direct { left, left_steps, right, m, n, k }.run(self.cpu, out, par);
+        }
         let (packed, gathered) = scratch.split_at_mut(self.packed_len());
         pack_at_run_time(self.layout(), right, right_transposed, packed, par);
         let source: &dyn RowSource<f32> = if left_transposed {

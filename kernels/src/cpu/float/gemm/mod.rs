@@ -6,6 +6,7 @@
 //! narrower if that is enough. An output element is always summed in the order of `k`, whatever the tiles and threads.
 
 mod batch;
+mod direct;
 mod driver;
 mod micro;
 mod pack;

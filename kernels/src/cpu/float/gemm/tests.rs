@@ -123,6 +123,41 @@ fn batches_broadcast_and_transpose() {
 }
 
 #[test]
+fn products_read_in_place_are_the_bits_of_packed_ones() {
+    let sizes = [
+        [1, 1, 1],
+        [16, 128, 32],
+        [3, 10, 7],
+        [14, 47, 20],
+        [65, 33, 5],
+        [2, 3, 0],
+        [0, 4, 4],
+        [100, 64, 200],
+    ];
+    for cpu in Cpu::all() {
+        for left_transposed in [false, true] {
+            for [m, n, k] in sizes {
+                let (left, right) = (noise(m * k, 1), noise(n * k, 2));
+                let shape = MatMulShape { m, n, k, left_transposed, right_transposed: false };
+                let kernel = BatchMatMul::new(cpu, shape, vec![(0, 0)]);
+                // A residual has the product packed.
+                let zeros = vec![0.0; m * n];
+                let compute = |residual, par| {
+                    let epilogue = Epilogue { activation: Activation::None, residual };
+                    let mut scratch = vec![f32::NAN; kernel.scratch_bytes(par) / 4];
+                    let mut out = vec![f32::NAN; m * n];
+                    kernel.run(&left, &right, &mut out, &mut scratch, &epilogue, par).unwrap();
+                    out
+                };
+                let case = format!("{} {shape:?}", cpu.name());
+                assert_eq!(compute(None, Par::serial()), compute(Some(&zeros), Par::serial()), "{case}");
+                assert_eq!(thread_difference(|par| compute(None, par)), None, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
 fn sizes_that_do_not_fit_are_errors() {
     let packed = PackedF32::new(Cpu::detect(), 4, 3, &[0.0; 12], None).unwrap();
     let run = |a: usize, lda, out: usize, ldc, residual: Option<&[f32]>| {
