@@ -12,13 +12,26 @@ pub fn moments(x: &[f32], mean: &mut [f32], variance: &mut [f32]) -> Result<(), 
     let channels = mean.len();
     ShapeError::check("variance", channels, variance.len())?;
     ShapeError::check("elements beyond whole rows", 0, x.len() % channels.max(1))?;
-    let rows = x.len() / channels.max(1);
-    let scale = 1.0 / rows.max(1) as f64;
+    let scale = 1.0 / (x.len() / channels.max(1)).max(1) as f64;
+    // Row by row, all channels side by side; each channel's sum is in the order of the rows.
+    let rows = || x.chunks_exact(channels.max(1));
+    let mut means = vec![0f64; channels];
+    for row in rows() {
+        for (sum, &v) in means.iter_mut().zip(row) {
+            *sum += f64::from(v);
+        }
+    }
+    means.iter_mut().for_each(|sum| *sum *= scale);
+    let mut squares = vec![0f64; channels];
+    for row in rows() {
+        for ((sum, &m), &v) in squares.iter_mut().zip(&means).zip(row) {
+            let deviation = f64::from(v) - m;
+            *sum += deviation * deviation;
+        }
+    }
     for c in 0..channels {
-        let column = || x.iter().skip(c).step_by(channels).map(|&v| f64::from(v));
-        let m = column().sum::<f64>() * scale;
-        mean[c] = m as f32;
-        variance[c] = (column().map(|v| (v - m) * (v - m)).sum::<f64>() * scale) as f32;
+        mean[c] = means[c] as f32;
+        variance[c] = (squares[c] * scale) as f32;
     }
     Ok(())
 }
@@ -74,21 +87,32 @@ pub fn normalize_grad(
     ShapeError::check("gradient of the output", x.len(), dy.len())?;
     ShapeError::check("gradient of the input", x.len(), dx.len())?;
     ShapeError::check("elements beyond whole rows", 0, x.len() % channels.max(1))?;
-    let rows = (x.len() / channels.max(1)).max(1) as f64;
+    let count = (x.len() / channels.max(1)).max(1) as f64;
+    let width = channels.max(1);
+    let (mut sums, mut products) = (vec![0f64; channels], vec![0f64; channels]);
+    for (x, dy) in x.chunks_exact(width).zip(dy.chunks_exact(width)) {
+        let columns = sums.iter_mut().zip(&mut products).zip(mean).zip(x.iter().zip(dy));
+        for (((sum, product), &mean), (&x, &g)) in columns {
+            *sum += f64::from(g);
+            *product += (f64::from(x) - f64::from(mean)) * f64::from(g);
+        }
+    }
+    // For every channel what the gradient is multiplied with, and what is subtracted from it before.
+    let mut lines = Vec::with_capacity(channels);
     for c in 0..channels {
         let inverse = 1.0 / (f64::from(variance[c]) + f64::from(epsilon)).sqrt();
-        let m = f64::from(mean[c]);
-        let pairs =
-            || x.iter().zip(dy).skip(c).step_by(channels).map(|(&x, &g)| (f64::from(x) - m, f64::from(g)));
-        let sum: f64 = pairs().map(|(_, g)| g).sum();
-        let product: f64 = pairs().map(|(x, g)| x * g).sum();
-        d_offset[c] = sum as f32;
-        d_scale[c] = (product * inverse) as f32;
-        let factor = f64::from(scale[c]) * inverse;
+        d_offset[c] = sums[c] as f32;
+        d_scale[c] = (products[c] * inverse) as f32;
         let (shift, slope) =
-            if training { (sum / rows, product * inverse * inverse / rows) } else { (0.0, 0.0) };
-        for (out, (x, g)) in dx.iter_mut().skip(c).step_by(channels).zip(pairs()) {
-            *out = (factor * (g - shift - x * slope)) as f32;
+            if training { (sums[c] / count, products[c] * inverse * inverse / count) } else { (0.0, 0.0) };
+        lines.push([f64::from(scale[c]) * inverse, shift, slope, f64::from(mean[c])]);
+    }
+    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width).zip(dy.chunks_exact(width)));
+    for (dx, (x, dy)) in rows {
+        for ((out, &[factor, shift, slope, mean]), (&x, &g)) in
+            dx.iter_mut().zip(&lines).zip(x.iter().zip(dy))
+        {
+            *out = (factor * (f64::from(g) - shift - (f64::from(x) - mean) * slope)) as f32;
         }
     }
     Ok(())
