@@ -275,14 +275,36 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
     Ok(())
 }
 
-/// Operands of a step whose views need no memory of their own.
-const FEW: usize = 6;
-
 /// Makes the views of a step's operands and runs its kernel.
 ///
 /// # Safety
 /// `step` belongs to the segment that `memory` was made for, and no views of that memory are alive.
 unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) -> Result<(), OpError> {
+    if let Some(slots) = step.takes_over {
+        // SAFETY: no views are alive yet.
+        unsafe { memory.swap(slots) };
+    }
+    let operands = step.inputs.len().max(step.outputs.len());
+    // SAFETY: as above.
+    unsafe {
+        match operands {
+            0..=4 => run_views::<4>(memory, step, context),
+            5..=12 => run_views::<12>(memory, step, context),
+            _ => run_views::<0>(memory, step, context),
+        }
+    }
+}
+
+/// Runs a step with up to `FEW` inputs and outputs, whose views then need no memory of their own, or more.
+///
+/// # Safety
+/// As [`run_step`].
+#[inline]
+unsafe fn run_views<const FEW: usize>(
+    memory: &Memory<'_>,
+    step: &Step,
+    context: &mut dyn Context,
+) -> Result<(), OpError> {
     let input = |o| {
         // SAFETY: the caller's promise, for each operand of this one step.
         unsafe { memory.input(o) }
@@ -291,15 +313,10 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         // SAFETY: as above.
         unsafe { memory.output(o) }
     };
-    if let Some(slots) = step.takes_over {
-        // SAFETY: no views are alive yet.
-        unsafe { memory.swap(slots) };
-    }
-    // Few steps have more operands than fit here without allocating.
     let absent = InputView { dtype: TensorType::Float32, shape: &[], data: InputData::Absent };
     let mut few = [absent; FEW];
     let many: Vec<InputView<'_>>;
-    let inputs = if step.inputs.len() <= few.len() {
+    let inputs = if step.inputs.len() <= FEW {
         for (view, operand) in few.iter_mut().zip(&step.inputs) {
             *view = input(operand);
         }
@@ -310,7 +327,7 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
     };
     let mut few = [const { OutputView::empty() }; FEW];
     let mut many = Vec::new();
-    let outputs = if step.outputs.len() <= few.len() {
+    let outputs = if step.outputs.len() <= FEW {
         for (view, operand) in few.iter_mut().zip(&step.outputs) {
             *view = output(operand);
         }
@@ -319,7 +336,10 @@ unsafe fn run_step(memory: &Memory<'_>, step: &Step, context: &mut dyn Context) 
         many.extend(step.outputs.iter().map(output));
         &mut many[..]
     };
-    let mut states: Vec<OutputView<'_>> = step.states.iter().map(output).collect();
+    let mut states = Vec::new();
+    if !step.states.is_empty() {
+        states.extend(step.states.iter().map(output));
+    }
     // SAFETY: as above; scratch is checked against all operands.
     let scratch = unsafe { memory.scratch(step.scratch) };
     let mut io = Io {
