@@ -162,7 +162,7 @@ impl Graph {
     pub fn folded(&self, tensor: usize) -> Option<&TensorValue> {
         match &self.tensors[tensor].content {
             Content::Folded(value) => Some(value),
-            Content::Computed | Content::Constant | Content::Variable => None,
+            Content::Computed | Content::Constant | Content::Half(_) | Content::Variable => None,
         }
     }
 
