@@ -74,7 +74,7 @@ pub(crate) fn forward_variables(graph: &mut Graph) {
     let mut values: HashMap<usize, usize> = HashMap::new();
     let mut stands_for: HashMap<usize, usize> = HashMap::new();
     let mut gone = vec![false; graph.nodes.len()];
-    for n in 0..graph.nodes.len() {
+    for (n, gone) in gone.iter_mut().enumerate() {
         for input in graph.nodes[n].inputs.iter_mut().flatten() {
             if let Some(&same) = stands_for.get(input) {
                 *input = same;
@@ -88,7 +88,7 @@ pub(crate) fn forward_variables(graph: &mut Graph) {
                 match values.get(&v) {
                     Some(&value) if is_same(graph, value, read) && !graph.outputs.contains(&read) => {
                         stands_for.insert(read, value);
-                        gone[n] = true;
+                        *gone = true;
                     }
                     _ => {
                         values.insert(v, read);
