@@ -3,8 +3,12 @@
 //! Tensors cross the border as bytes, little-endian, so that every element type travels alike; the JavaScript side wraps
 //! them in the typed array that fits. Errors arrive as exceptions with the library's sentence.
 
+mod signature;
+
 use ferrolite::{Cpu, TensorMeta};
 use wasm_bindgen::prelude::*;
+
+pub use signature::Signature;
 
 /// A verified model.
 #[wasm_bindgen]

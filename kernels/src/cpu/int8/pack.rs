@@ -221,7 +221,7 @@ impl PackLayout {
         let col_bytes = runs * strip.run_len.next_multiple_of(layout.read_step());
         let read_in_place = Self { runs, strips: true, col_bytes, ..layout };
         #[cfg(target_arch = "x86_64")]
-        if layout.is_tiled() && !amx::pays(&read_in_place, &layout, &strip, window) {
+        if layout.amx().is_some() && !amx::pays(&read_in_place, &layout, &strip, window) {
             return layout;
         }
         read_in_place
@@ -230,7 +230,7 @@ impl PackLayout {
     /// The strips of windows over `channels` channels, as the kernels of this layout read them.
     pub(super) fn strip(&self, window: &Window, channels: usize) -> Option<Strip> {
         #[cfg(target_arch = "x86_64")]
-        if self.is_tiled() {
+        if self.amx().is_some() {
             return Strip::new(window, channels, self.element_bytes, amx::REACH);
         }
         Strip::new(window, channels, self.element_bytes, Reach::Step)
@@ -239,18 +239,10 @@ impl PackLayout {
     /// Rows that the kernels read at a time.
     fn read_step(&self) -> usize {
         #[cfg(target_arch = "x86_64")]
-        if self.is_tiled() {
+        if self.amx().is_some() {
             return amx::DEPTH;
         }
         self.step
-    }
-
-    /// Whether the layout is for tile registers.
-    fn is_tiled(&self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self.amx().is_some();
-        #[cfg(not(target_arch = "x86_64"))]
-        false
     }
 
     /// A number that tells apart the layouts of a matrix for one CPU, for keys of packed weights.

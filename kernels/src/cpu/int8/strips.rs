@@ -37,6 +37,7 @@ pub(super) enum Reach {
     /// Up to the end of a step of the dot product.
     Step,
     /// Up to the end of a tile: in depth, and over the windows that follow.
+    #[cfg(target_arch = "x86_64")]
     Tile {
         /// Elements of a tile's row.
         depth: usize,
@@ -79,7 +80,9 @@ impl Strip {
         let step = w.stride[1] * channels;
         let (most_lines, spare) = match reach {
             Reach::Step => (lines, STEP),
+            #[cfg(target_arch = "x86_64")]
             Reach::Tile { most_windows, .. } if width > most_windows => return None,
+            #[cfg(target_arch = "x86_64")]
             Reach::Tile { depth, rows, most_windows } => {
                 (lines.min(most_windows / width), rows * step + depth)
             }
