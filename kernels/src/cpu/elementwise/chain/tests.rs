@@ -188,8 +188,8 @@ fn what_does_not_fit_is_refused() {
     assert!(Chain::new(&[4], &[&[4]], &[add(x, y)], &[0]).is_none(), "no such input");
     assert!(Chain::new(&[4], &[&[4]], &[add(x, Arg::Link(0))], &[0]).is_none(), "itself");
     assert!(Chain::new(&[4], &[&[4]], &[add(x, x)], &[1]).is_none(), "no such result");
-    // As many results at a time as there are registers, and one more.
-    for (count, fits) in [(REGISTERS, true), (REGISTERS + 1, false)] {
+    // As many results at a time as there are registers beside that of the next result, and one more.
+    for (count, fits) in [(REGISTERS - 1, true), (REGISTERS, false)] {
         let mut links: Vec<Link> = (0..count).map(|_| add(x, x)).collect();
         let mut sum = Arg::Link(0);
         for l in 1..count {
