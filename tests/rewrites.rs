@@ -17,11 +17,13 @@ struct Bytes {
     builder: ModelBuilder,
     inputs: Vec<usize>,
     dtype: TensorType,
+    /// Of all tensors but constants.
+    shape: Vec<usize>,
 }
 
 impl Bytes {
     fn new(dtype: TensorType) -> Self {
-        Self { builder: ModelBuilder::new(), inputs: Vec::new(), dtype }
+        Self { builder: ModelBuilder::new(), inputs: Vec::new(), dtype, shape: vec![1, LEN] }
     }
 
     fn tensor(&self, shape: &[usize], scale: f32, zero: i64) -> Tensor {
@@ -30,7 +32,17 @@ impl Bytes {
     }
 
     fn input(&mut self) -> usize {
-        let input = self.builder.add_tensor(0, self.tensor(&[1, LEN], 0.05, 3));
+        let input = self.builder.add_tensor(0, self.tensor(&self.shape, 0.05, 3));
+        self.inputs.push(input);
+        input
+    }
+
+    /// An input with a scale for each of its first dimension's slices, each larger than the one before.
+    fn channels(&mut self, least: f32) -> usize {
+        let scales = (1..=self.shape[0]).map(|i| least * i as f32).collect();
+        let quantization = Some(Arc::new(Quantization::per_channel(scales, 0)));
+        let tensor = Tensor { quantization, ..Tensor::new("channels", self.dtype, &self.shape) };
+        let input = self.builder.add_tensor(0, tensor);
         self.inputs.push(input);
         input
     }
@@ -42,12 +54,13 @@ impl Bytes {
     }
 
     fn op(&mut self, code: B, inputs: &[usize], scale: f32, zero: i64, options: impl Into<Options>) -> usize {
-        let output = self.tensor(&[1, LEN], scale, zero);
+        let output = self.tensor(&self.shape, scale, zero);
         self.op_to(code, inputs, output, options)
     }
 
     fn floats(&mut self, code: B, inputs: &[usize]) -> usize {
-        self.op_to(code, inputs, Tensor::new("floats", TensorType::Float32, &[1, LEN]), Options::None)
+        let output = Tensor::new("floats", TensorType::Float32, &self.shape);
+        self.op_to(code, inputs, output, Options::None)
     }
 
     fn op_to(&mut self, code: B, inputs: &[usize], output: Tensor, options: impl Into<Options>) -> usize {
@@ -85,7 +98,8 @@ fn run(model: &Model, separate: bool) -> (Vec<Vec<u8>>, String) {
         .build()
         .expect("it can be planned");
     for i in 0..interpreter.inputs().len() {
-        let input: Vec<u8> = (0..LEN).map(|at| (at * (2 * i + 1)) as u8).collect();
+        let len = interpreter.input_shape(i).iter().product();
+        let input: Vec<u8> = (0..len).map(|at: usize| (at * (2 * i + 1)) as u8).collect();
         interpreter.set_input_bytes(i, &input).expect("as many bytes");
     }
     interpreter.invoke().expect("it runs");
@@ -170,6 +184,30 @@ fn functions_of_bytes_are_tables() {
                 vec![n.add(x, row)]
             },
             1,
+            0,
+        ),
+        (
+            "of a rank that the reference rounds in another way",
+            |n| {
+                n.shape = vec![1, 1, 2, 1, 3, 2, 25];
+                let x = n.input();
+                let gate = n.sigmoid(x);
+                let half = n.constant(&[1], 0.011);
+                let product = n.mul(x, gate);
+                vec![n.mul(product, half)]
+            },
+            1,
+            1,
+        ),
+        (
+            "scales of channels",
+            |n| {
+                n.shape = vec![256, 1];
+                let x = n.channels(0.001);
+                let real = n.floats(B::DEQUANTIZE, &[x]);
+                vec![n.op(B::QUANTIZE, &[real], 0.05, 0, Options::None)]
+            },
+            2,
             0,
         ),
         (

@@ -8,8 +8,8 @@ use ferrolite_model::flexbuffers::{Value, encode};
 use ferrolite_model::{OpCode, Operator};
 use ferrolite_ops::eval::{Detached, evaluate, plain_info};
 use ferrolite_ops::{
-    InputData, InputView, Inputs, Io, LowerCx, NoRegions, Node, OpError, Operand, OutputData, OutputView,
-    Outputs, PackCache, Shape, TensorInfo, TensorType, TensorValue,
+    InputData, InputView, Inputs, Io, LowerCx, NoRegions, Node, OpError, OpSpec, Operand, OutputData,
+    OutputView, Outputs, PackCache, Shape, TensorInfo, TensorType, TensorValue,
 };
 
 /// Attributes of a test.
@@ -51,6 +51,26 @@ fn definition(op: &str, attrs: &[Attr]) -> Vec<u8> {
     def.finish()
 }
 
+/// An operator with its entry of the table.
+fn operator(op: &str, options: Vec<u8>) -> (&'static OpSpec, Operator) {
+    let code = OpCode::Custom(format!("Flex{op}"));
+    let spec = TABLE.iter().flat_map(|f| f.iter()).find(|s| s.key.matches(&code)).expect("in the table");
+    (spec, Operator { code, version: 1, custom_options: options.into(), ..Operator::default() })
+}
+
+/// The options of an operator with these attributes.
+fn options(op: &str, attrs: &[Attr]) -> Vec<u8> {
+    encode(&Value::Vector(vec![Value::String(op), Value::Blob(&definition(op, attrs))]))
+}
+
+fn input_infos(inputs: &[TensorValue]) -> Vec<TensorInfo> {
+    inputs.iter().map(|v| plain_info("x", v.dtype(), v.shape())).collect()
+}
+
+fn open_outputs(types: &[TensorType]) -> Vec<TensorInfo> {
+    types.iter().map(|&dtype| TensorInfo { open_shape: true, ..plain_info("y", dtype, &[]) }).collect()
+}
+
 /// Runs an operator on constants.
 fn run(
     op: &str,
@@ -58,16 +78,9 @@ fn run(
     inputs: &[TensorValue],
     outputs: &[TensorType],
 ) -> Result<Vec<TensorValue>, OpError> {
-    let name = format!("Flex{op}");
-    let code = OpCode::Custom(name.clone());
-    let spec = TABLE.iter().flat_map(|f| f.iter()).find(|s| s.key.matches(&code)).expect("in the table");
-    let def = definition(op, attrs);
-    let options = encode(&Value::Vector(vec![Value::String(op), Value::Blob(&def)]));
-    let operator = Operator { code, version: 1, custom_options: options.into(), ..Operator::default() };
-    let infos: Vec<TensorInfo> = inputs.iter().map(|v| plain_info("x", v.dtype(), v.shape())).collect();
+    let (spec, operator) = operator(op, options(op, attrs));
+    let (infos, outputs) = (input_infos(inputs), open_outputs(outputs));
     let arguments: Vec<_> = infos.iter().zip(inputs).map(|(i, v)| Some((i, Some(v.bytes())))).collect();
-    let outputs: Vec<TensorInfo> =
-        outputs.iter().map(|&dtype| TensorInfo { open_shape: true, ..plain_info("y", dtype, &[]) }).collect();
     let packs = PackCache::default();
     let cx = LowerCx { cpu: Cpu::detect(), threads: 1, activation: None, packs: &packs };
     evaluate(spec, &operator, &arguments, &outputs, &[], &mut [], &cx, &mut Detached::default())
@@ -245,12 +258,8 @@ fn run_on_lists(
     inputs: &[TensorValue],
     outputs: &[TensorType],
 ) -> Result<Vec<TensorValue>, OpError> {
-    let code = OpCode::Custom(format!("Flex{op}"));
-    let spec = TABLE.iter().flat_map(|f| f.iter()).find(|s| s.key.matches(&code)).expect("in the table");
-    let def = definition(op, attrs);
-    let options = encode(&Value::Vector(vec![Value::String(op), Value::Blob(&def)]));
-    let operator = Operator { code, version: 1, custom_options: options.into(), ..Operator::default() };
-    let infos: Vec<TensorInfo> = inputs.iter().map(|v| plain_info("x", v.dtype(), v.shape())).collect();
+    let (spec, operator) = operator(op, options(op, attrs));
+    let (infos, outputs) = (input_infos(inputs), open_outputs(outputs));
     let operands: Vec<Option<Operand<'_>>> = infos
         .iter()
         .zip(inputs)
@@ -259,8 +268,6 @@ fn run_on_lists(
             Some(Operand { info, value, half: None, source: None })
         })
         .collect();
-    let outputs: Vec<TensorInfo> =
-        outputs.iter().map(|&dtype| TensorInfo { open_shape: true, ..plain_info("y", dtype, &[]) }).collect();
     let node = Node {
         operator: &operator,
         inputs: &operands,
@@ -341,22 +348,13 @@ fn lists_grow_and_shrink() {
 #[test]
 fn hostile_definitions_are_refused() {
     let def = definition("LeakyReluGrad", &[Attr::Text("alpha", "no number")]);
-    let spec = TABLE
-        .iter()
-        .flat_map(|f| f.iter())
-        .find(|s| s.key.matches(&OpCode::Custom("FlexLeakyReluGrad".into())));
     for options in [
         vec![],
         vec![1, 2, 3],
         def.clone(),
         encode(&Value::Vector(vec![Value::String("x"), Value::Blob(&def)])),
     ] {
-        let operator = Operator {
-            code: OpCode::Custom("FlexLeakyReluGrad".into()),
-            version: 1,
-            custom_options: options.into(),
-            ..Operator::default()
-        };
+        let (spec, operator) = operator("LeakyReluGrad", options);
         let info = plain_info("x", TensorType::Float32, &[1]);
         let bytes = 1f32.to_le_bytes();
         let arguments = [Some((&info, Some(&bytes[..]))); 2];
@@ -364,8 +362,7 @@ fn hostile_definitions_are_refused() {
         let cx = LowerCx { cpu: Cpu::detect(), threads: 1, activation: None, packs: &packs };
         let mut context = Detached::default();
         let outputs = [info.clone()];
-        let result =
-            evaluate(spec.unwrap(), &operator, &arguments, &outputs, &[], &mut [], &cx, &mut context);
+        let result = evaluate(spec, &operator, &arguments, &outputs, &[], &mut [], &cx, &mut context);
         assert!(result.is_err());
     }
 }

@@ -68,6 +68,8 @@ pub struct Traits {
     pub stateful: bool,
     /// Its float form can apply a following activation while a tile is in registers.
     pub epilogue: bool,
+    /// Each element of its output depends on nothing but the elements at its place in the inputs, which broadcast to it.
+    pub by_element: bool,
     /// Its float form takes constant weights (input 1) as [`Operand::half`](crate::Operand::half) too, if all inputs
     /// behind them are constants.
     pub half_weights: bool,
@@ -123,7 +125,13 @@ impl OpSpec {
             infer,
             lower,
             memory: Memory { alias: None, in_place: &[], states: &[] },
-            traits: Traits { shape_only: false, stateful: false, epilogue: false, half_weights: false },
+            traits: Traits {
+                shape_only: false,
+                stateful: false,
+                epilogue: false,
+                by_element: false,
+                half_weights: false,
+            },
             chain: None,
             choose_states: None,
         }
@@ -229,6 +237,13 @@ impl OpSpec {
     #[must_use]
     pub const fn epilogue(mut self) -> Self {
         self.traits.epilogue = true;
+        self
+    }
+
+    /// It works element by element.
+    #[must_use]
+    pub const fn by_element(mut self) -> Self {
+        self.traits.by_element = true;
         self
     }
 

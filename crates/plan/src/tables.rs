@@ -6,41 +6,11 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_model::{BuiltinOperator, OpCode, Operator, Options, TensorType};
+use ferrolite_model::{OpCode, Operator, Options, TensorType};
 use ferrolite_ops::eval::{Argument, Detached, evaluate};
 use ferrolite_ops::{BYTE_TABLE, BYTE_TABLE_NAME, LowerCx, PackCache, Shape, TensorInfo, TensorValue};
 
 use crate::graph::{Content, Graph, GraphNode};
-
-/// Operators whose results depend on elements at the same place only.
-const ELEMENTWISE: &[BuiltinOperator] = &[
-    BuiltinOperator::ABS,
-    BuiltinOperator::ADD,
-    BuiltinOperator::DEQUANTIZE,
-    BuiltinOperator::DIV,
-    BuiltinOperator::ELU,
-    BuiltinOperator::EXP,
-    BuiltinOperator::GELU,
-    BuiltinOperator::HARD_SWISH,
-    BuiltinOperator::LEAKY_RELU,
-    BuiltinOperator::LOG,
-    BuiltinOperator::LOGISTIC,
-    BuiltinOperator::MAXIMUM,
-    BuiltinOperator::MINIMUM,
-    BuiltinOperator::MUL,
-    BuiltinOperator::NEG,
-    BuiltinOperator::QUANTIZE,
-    BuiltinOperator::RELU,
-    BuiltinOperator::RELU6,
-    BuiltinOperator::RELU_0_TO_1,
-    BuiltinOperator::RELU_N1_TO_1,
-    BuiltinOperator::RSQRT,
-    BuiltinOperator::SQRT,
-    BuiltinOperator::SQUARE,
-    BuiltinOperator::SQUARED_DIFFERENCE,
-    BuiltinOperator::SUB,
-    BuiltinOperator::TANH,
-];
 
 /// Values of a byte.
 const BYTES: usize = 256;
@@ -82,15 +52,22 @@ pub(crate) fn byte_tables(graph: &mut Graph, cpu: Cpu) {
 
 /// The function that a node computes, if it is one of a single 8-bit tensor.
 fn function(graph: &Graph, known: &[Option<Function>], node: &GraphNode, cpu: Cpu) -> Option<Function> {
-    let OpCode::Builtin(code) = graph.operator(node).code else { return None };
     let &[output] = node.outputs.as_slice() else { return None };
-    if !ELEMENTWISE.contains(&code) || node.activation.is_some() {
+    if !node.spec.traits.by_element || node.activation.is_some() {
         return None;
     }
     let of = common_source(graph, known, node)?;
     let source = &graph.tensors[of].info;
+    // An element's own scale would be that of another place.
+    let mut tensors = node.inputs.iter().flatten().chain([&output]);
+    if source.open_shape || !tensors.all(|&t| has_one_scale(&graph.tensors[t].info)) {
+        return None;
+    }
     let bytes: Vec<u8> = (0..=u8::MAX).collect();
-    let over_bytes = |info: &TensorInfo| TensorInfo { shape: Shape::from([BYTES]), ..info.clone() };
+    // The arithmetic of a kernel may depend on the rank.
+    let mut shape = vec![1; source.shape.len().saturating_sub(1)];
+    shape.push(BYTES);
+    let over_bytes = |info: &TensorInfo| TensorInfo { shape: Shape::new(&shape), ..info.clone() };
     let infos: Vec<Option<TensorInfo>> = node
         .inputs
         .iter()
@@ -151,6 +128,10 @@ fn common_source(graph: &Graph, known: &[Option<Function>], node: &GraphNode) ->
 
 /// Whether a constant is one element that does not add to the dimensions of what it meets.
 fn fits_everywhere(constant: &TensorInfo, other: &TensorInfo) -> bool {
-    let rank = if other.open_shape { 0 } else { other.shape.len() };
-    constant.shape.num_elements() == Ok(1) && constant.shape.len() <= rank
+    constant.shape.num_elements() == Ok(1) && constant.shape.len() <= other.shape.len()
+}
+
+/// Whether all elements mean numbers by the same scale, or none has one.
+fn has_one_scale(info: &TensorInfo) -> bool {
+    info.quantization.as_ref().is_none_or(|q| q.scale.len() <= 1 && q.details.is_none())
 }

@@ -96,9 +96,10 @@ pub(crate) fn forward_variables(graph: &mut Graph) {
                 }
             }
             Access::Write(v) => {
-                if let Some(value) = graph.nodes[n].inputs.get(1).copied().flatten() {
-                    values.insert(v, value);
-                }
+                match graph.nodes[n].inputs.get(1).copied().flatten() {
+                    Some(value) => values.insert(v, value),
+                    None => values.remove(&v),
+                };
             }
         }
     }

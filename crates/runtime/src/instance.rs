@@ -262,13 +262,13 @@ fn prepare(graph: &Graph, segment: &Segment, slots: &mut [TensorValue]) -> Resul
             Place::Folded(i) => {
                 slots[*t].assign_value(&segment.constants[*i]);
             }
-            Place::Constant(c) if graph.folded(*c).is_some() => {
-                graph.folded(*c).into_iter().for_each(|value| slots[*t].assign_value(value));
-            }
-            Place::Constant(c) => {
-                let info = &graph.tensors[*c].info;
-                slots[*t].assign(info.dtype, &info.shape, graph.constant(*c).unwrap_or_default());
-            }
+            Place::Constant(c) => match graph.folded(*c) {
+                Some(value) => slots[*t].assign_value(value),
+                None => {
+                    let info = &graph.tensors[*c].info;
+                    slots[*t].assign(info.dtype, &info.shape, graph.constant(*c).unwrap_or_default());
+                }
+            },
             _ => {}
         }
     }

@@ -225,7 +225,8 @@ impl<R: Reduction> Stretch<'_, R> {
             match len {
                 8 => self.columns::<8>(index, done, 8),
                 16 => self.columns::<16>(index, done, 16),
-                32 => self.columns::<32>(index, done, 32),
+                LANES => self.columns::<LANES>(index, done, LANES),
+                ..LANES => self.columns::<LANES>(index, done, len),
                 _ => self.columns::<COLUMNS>(index, done, len),
             }
             done += len;

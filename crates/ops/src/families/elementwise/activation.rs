@@ -68,7 +68,7 @@ pub(crate) const SPECS: &[OpSpec] = &[
 ];
 
 const fn one(op: BuiltinOperator, lower: LowerFn) -> OpSpec {
-    OpSpec::builtin(op, infer_same, lower).in_place(&[0])
+    OpSpec::builtin(op, infer_same, lower).in_place(&[0]).by_element()
 }
 
 /// A clamp as a link of a chain.

@@ -29,12 +29,14 @@ pub(crate) const SPECS: &[OpSpec] = &[
         .versions(6)
         .types(same_types![Float32, Float16, Int32, Int64, Int16, Int8, UInt8])
         .in_place(&[0, 1])
+        .by_element()
         .chain(chain::add),
     OpSpec::builtin(BuiltinOperator::SUB, infer_broadcast, lower_sub)
         .inputs(2, 2)
         .versions(5)
         .types(same_types![Float32, Float16, Int32, Int64, Int16, Int8, UInt8])
         .in_place(&[0, 1])
+        .by_element()
         .chain(chain::sub),
     OpSpec::builtin(BuiltinOperator::MUL, infer_broadcast, lower_mul)
         .inputs(2, 2)
@@ -53,12 +55,14 @@ pub(crate) const SPECS: &[OpSpec] = &[
             (Int16) -> (UInt8),
         ])
         .in_place(&[0, 1])
+        .by_element()
         .chain(chain::mul),
     OpSpec::builtin(BuiltinOperator::DIV, infer_broadcast, lower_div)
         .inputs(2, 2)
         .versions(2)
         .types(same_types![Float32, Float16, Int32, Int8, UInt8, Int16])
         .in_place(&[0, 1])
+        .by_element()
         .chain(chain::div),
 ];
 

@@ -64,7 +64,7 @@ pub(crate) const SPECS: &[OpSpec] = &[
 ];
 
 const fn two(op: BuiltinOperator, infer: InferFn, lower: LowerFn) -> OpSpec {
-    OpSpec::builtin(op, infer, lower).inputs(2, 2).in_place(&[0, 1])
+    OpSpec::builtin(op, infer, lower).inputs(2, 2).in_place(&[0, 1]).by_element()
 }
 
 /// All inputs and the output have one shape.

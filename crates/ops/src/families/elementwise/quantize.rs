@@ -22,33 +22,38 @@ use crate::types;
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::QUANTIZE, infer_same, lower_quantize).versions(6).types(types![
-        (Float32) -> (Int8),
-        (Float32) -> (UInt8),
-        (Float32) -> (Int16),
-        (Float32) -> (Int4),
-        (Float32) -> (UInt4),
-        (Int8) -> (Int8),
-        (Int8) -> (UInt8),
-        (Int8) -> (Int16),
-        (UInt8) -> (Int8),
-        (UInt8) -> (UInt8),
-        (UInt8) -> (Int16),
-        (Int16) -> (Int8),
-        (Int16) -> (Int16),
-        (Int16) -> (Int32),
-        (Int32) -> (Int8),
-        (Int32) -> (Int16),
-    ]),
-    OpSpec::builtin(BuiltinOperator::DEQUANTIZE, infer_same, lower_dequantize).versions(9).types(types![
-        (UInt8) -> (Float32),
-        (Int8) -> (Float32),
-        (Int16) -> (Float32),
-        (Int4) -> (Float32),
-        (UInt4) -> (Float32),
-        (Int2) -> (Float32),
-        (Float16) -> (Float32),
-    ]),
+    OpSpec::builtin(BuiltinOperator::QUANTIZE, infer_same, lower_quantize).by_element().versions(6).types(
+        types![
+            (Float32) -> (Int8),
+            (Float32) -> (UInt8),
+            (Float32) -> (Int16),
+            (Float32) -> (Int4),
+            (Float32) -> (UInt4),
+            (Int8) -> (Int8),
+            (Int8) -> (UInt8),
+            (Int8) -> (Int16),
+            (UInt8) -> (Int8),
+            (UInt8) -> (UInt8),
+            (UInt8) -> (Int16),
+            (Int16) -> (Int8),
+            (Int16) -> (Int16),
+            (Int16) -> (Int32),
+            (Int32) -> (Int8),
+            (Int32) -> (Int16),
+        ],
+    ),
+    OpSpec::builtin(BuiltinOperator::DEQUANTIZE, infer_same, lower_dequantize)
+        .by_element()
+        .versions(9)
+        .types(types![
+            (UInt8) -> (Float32),
+            (Int8) -> (Float32),
+            (Int16) -> (Float32),
+            (Int4) -> (Float32),
+            (UInt4) -> (Float32),
+            (Int2) -> (Float32),
+            (Float16) -> (Float32),
+        ]),
     OpSpec::builtin(BuiltinOperator::FAKE_QUANT, infer_same, lower_fake_quant)
         .versions(2)
         .types(types![(Float32) -> (Float32)])

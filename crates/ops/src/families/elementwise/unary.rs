@@ -59,7 +59,7 @@ pub(crate) const SPECS: &[OpSpec] = &[
 ];
 
 const fn one(op: BuiltinOperator, lower: crate::spec::LowerFn) -> OpSpec {
-    OpSpec::builtin(op, infer_same, lower).in_place(&[0])
+    OpSpec::builtin(op, infer_same, lower).in_place(&[0]).by_element()
 }
 
 /// Lowers the float types of a function that the compiler vectorizes.

@@ -234,11 +234,11 @@ impl ConvF32 {
         )?;
         ShapeError::check("output", pixels.saturating_mul(shape.out_channels), out.len())?;
         let depth = shape.in_channels / shape.groups;
-        let padded_len = if self.pointwise { 0 } else { self.padded_len() };
+        let padded_len = self.padded_len();
         ShapeError::check_at_least("scratch", padded_len, scratch.len())?;
         let (padded, scratch) = scratch.split_at_mut(padded_len);
         let mut input = input;
-        if let (Some(padding), false) = (&self.padded, self.pointwise) {
+        if let Some(padding) = &self.padded {
             padding.fill(input, shape.input, shape.in_channels, padded);
             input = padded;
         }

@@ -150,10 +150,12 @@ impl<R: Rows, E: Store + ?Sized> Kernel for Block<'_, R, E> {
             let zero = self.zeros.of(first_row + row);
             if source.signed { zero - R::OFFSET } else { zero }
         };
-        let (mut zeros, mut terms) = ([0; MOST_ROWS], [0; MOST_ROWS]);
+        // Made where they are needed: clearing them takes as long as some steps.
+        let (mut zeros, mut terms);
         let rest = if self.weights.zero == 0 && self.zeros.are_uniform(range) {
             Rest::All(stored_zero(0))
         } else {
+            (zeros, terms) = ([0; MOST_ROWS], [0; MOST_ROWS]);
             for i in 0..count {
                 zeros[i] = stored_zero(i);
                 if self.weights.zero != 0 {
