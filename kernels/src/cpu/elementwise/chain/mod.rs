@@ -4,7 +4,7 @@
 //! hundred elements, then on the next ones, so that results in between stay in the first cache and nothing but inputs and
 //! wanted results goes through memory. Every function rounds as its kernel by itself does: the results are the same bits.
 //!
-//! [`plan`] settles where each operand of a block is, `run` computes.
+//! `plan` settles where each operand of a block is, `run` computes.
 
 mod plan;
 mod run;
