@@ -1,5 +1,6 @@
 //! Epilogues by fixed-point arithmetic, and the plain sums.
 
+use super::block::Block;
 use super::fixed::{FixedPoint, WideFixedPoint};
 use super::store::{Store, Target};
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
@@ -38,6 +39,10 @@ fixed_target! { i8: I8, u8: U8, i16: I16, }
 
 impl Store for StoreExact<'_> {
     type Columns<S: Isa> = ();
+
+    fn multiply(&self, block: Block<'_>) {
+        block.run(self);
+    }
 
     /// A product of 16 by 8 bits is at most 2^22 in magnitude.
     fn most_products(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Matrix multiplications and convolutions of small integers.
 //!
 //! * [`dot`]: the dot products of the instruction sets, [`pack`]: weights in their order;
-//! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them;
+//! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them, [`block`]: its tiles;
 //! * `strips`: the lines under windows that overlap, copied once instead of each window;
 //! * `amx`: the same on the tile registers of x86-64, `windows`: images packed for it;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
@@ -13,6 +13,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+pub mod block;
 pub mod blockwise;
 pub mod depthwise;
 pub mod dot;

@@ -1,5 +1,6 @@
 //! What becomes of a finished sum: the epilogues of the integer kernels.
 
+use super::block::Block;
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 use crate::par::SharedMut;
 
@@ -42,6 +43,10 @@ pub trait Store: Sync {
             self.store(isa, columns, row + r, col, len, rows.next(isa));
         }
     }
+
+    /// Multiplies a block and takes its sums: `block.run(self)`. Written in every epilogue so that the tiles are compiled
+    /// where the epilogue is, once, and not wherever rows are multiplied.
+    fn multiply(&self, block: Block<'_>);
 
     /// Takes sums of more than [`Store::most_products`] products, of row `row` from column `col` on; only epilogues
     /// that set that limit are given any.
@@ -230,6 +235,10 @@ macro_rules! store_quantized {
         $(impl Store for StoreQuantized<'_, $T> {
             type Columns<S: Isa> = RequantizeColumns<S>;
 
+            fn multiply(&self, block: Block<'_>) {
+                block.run(self);
+            }
+
             #[inline(always)]
             fn columns<S: Isa>(&self, isa: S, col: usize) -> RequantizeColumns<S> {
                 self.requantize.columns(isa, col)
@@ -352,6 +361,10 @@ impl FloatColumns {
 impl Store for StoreFloat<'_> {
     /// Scales, biases, bounds.
     type Columns<S: Isa> = [S::F; 4];
+
+    fn multiply(&self, block: Block<'_>) {
+        block.run(self);
+    }
 
     #[inline(always)]
     fn columns<S: Isa>(&self, isa: S, col: usize) -> [S::F; 4] {

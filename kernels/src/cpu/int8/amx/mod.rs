@@ -12,6 +12,7 @@ use core::ops::Range;
 use source::{Piece, Source};
 use tiles::{Sums, TILE, Tiles, ask_for, clear_tiles, step, store_tiles};
 
+use super::block::Block;
 use super::gemm::{Bias, Cut, LEAST_WORK, Zeros, block_rows};
 use super::pack::{PackLayout, PackedRef};
 use super::rows::{Rows, Window};
@@ -91,19 +92,11 @@ pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
     let parts = panels.div_ceil(panels_per_part);
     par.for_each_tile_with(blocks * parts, scratch, cut.scratch(&layout), |tile, buffer| {
         let panel = tile % parts * panels_per_part;
-        let run = Block {
-            weights,
-            rows,
-            zeros,
-            bias: bias.table(),
-            store,
-            cut,
-            block: tile / parts,
-            panels: panel..(panel + panels_per_part).min(panels),
-            buffer,
-            amx,
-        };
-        amx.base().base().dispatch(run);
+        let panels = panel..(panel + panels_per_part).min(panels);
+        let pack = PackBlock { layout, rows, zeros, cut, block: tile / parts, buffer };
+        let (range, source) = amx.base().base().dispatch(pack);
+        let (bias, offset) = (bias.table(), R::OFFSET);
+        store.multiply(Block::Tiles(TileBlock { amx, weights, bias, zeros, offset, range, source, panels }));
     });
 }
 
@@ -116,60 +109,93 @@ enum Rest<'a> {
     Each { zeros: &'a [i32], terms: &'a [i32] },
 }
 
-/// A block of rows against some panels.
-struct Block<'a, R, E: ?Sized> {
-    weights: PackedRef<'a>,
+/// Packs the rows of a block.
+struct PackBlock<'a, R> {
+    layout: PackLayout,
     rows: &'a R,
     zeros: Zeros<'a>,
-    bias: &'a [i32],
-    store: &'a E,
     cut: &'a Cut,
     block: usize,
-    panels: Range<usize>,
     buffer: &'a mut [u8],
-    amx: Avx512Amx,
 }
 
-impl<R: Rows, E: Store + ?Sized> Kernel for Block<'_, R, E> {
+impl<'a, R: Rows> Kernel for PackBlock<'a, R> {
+    type Output = (Range<usize>, Source<'a>);
+
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) -> Self::Output {
+        match self.cut {
+            Cut::Rows(most) => {
+                let range = self.block * most..((self.block + 1) * most).min(self.rows.count());
+                let source = Source::rows(&self.layout, self.rows, self.zeros, range.clone(), self.buffer);
+                (range, source)
+            }
+            Cut::Lines(lines) => Source::strip(self.rows, self.zeros, lines, self.block, self.buffer),
+        }
+    }
+}
+
+/// A block of rows against some panels.
+pub struct TileBlock<'a> {
+    amx: Avx512Amx,
+    weights: PackedRef<'a>,
+    bias: &'a [i32],
+    zeros: Zeros<'a>,
+    /// [`Rows::OFFSET`].
+    offset: i32,
+    /// Which rows they are.
+    range: Range<usize>,
+    source: Source<'a>,
+    panels: Range<usize>,
+}
+
+impl TileBlock<'_> {
+    /// Multiplies, and gives the sums to `store`.
+    #[inline(always)]
+    pub(super) fn run(self, store: &(impl Store + ?Sized)) {
+        self.amx.base().base().dispatch(MultiplyBlock { block: self, store });
+    }
+}
+
+/// The multiplication of a block.
+struct MultiplyBlock<'a, E: ?Sized> {
+    block: TileBlock<'a>,
+    store: &'a E,
+}
+
+impl<E: Store + ?Sized> Kernel for MultiplyBlock<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let layout = self.weights.layout;
-        let (range, source) = match self.cut {
-            Cut::Rows(most) => {
-                let range = self.block * most..((self.block + 1) * most).min(self.rows.count());
-                let source = Source::rows(&layout, self.rows, self.zeros, range.clone(), self.buffer);
-                (range, source)
-            }
-            Cut::Lines(lines) => Source::strip(self.rows, self.zeros, lines, self.block, self.buffer),
-        };
+        let Self { block, store } = self;
+        let TileBlock { amx, weights, bias, zeros: all_zeros, offset, range, source, panels } = block;
+        let layout = weights.layout;
         let (count, first_row) = (range.len(), range.start);
         // A zero point in the numbers that the tiles read.
         let stored_zero = |row| {
-            let zero = self.zeros.of(first_row + row);
-            if source.signed { zero - R::OFFSET } else { zero }
+            let zero = all_zeros.of(first_row + row);
+            if source.signed { zero - offset } else { zero }
         };
         // Made where they are needed: clearing them takes as long as some steps.
         let (mut zeros, mut terms);
-        let rest = if self.weights.zero == 0 && self.zeros.are_uniform(range) {
+        let rest = if weights.zero == 0 && all_zeros.are_uniform(range) {
             Rest::All(stored_zero(0))
         } else {
             (zeros, terms) = ([0; MOST_ROWS], [0; MOST_ROWS]);
             for i in 0..count {
                 zeros[i] = stored_zero(i);
-                if self.weights.zero != 0 {
+                if weights.zero != 0 {
                     let sum = source.row_sum(i, layout.run_len());
                     let sum = sum.wrapping_sub((layout.depth as i32).wrapping_mul(zeros[i]));
-                    terms[i] = sum.wrapping_mul(self.weights.zero).wrapping_neg();
+                    terms[i] = sum.wrapping_mul(weights.zero).wrapping_neg();
                 }
             }
             Rest::Each { zeros: &zeros[..count], terms: &terms[..count] }
         };
-        let tiles = Tiles::configure(self.amx);
-        let multiply =
-            Multiply { weights: self.weights, bias: self.bias, store: self.store, source, rest, first_row };
-        for panel in self.panels {
+        let tiles = Tiles::configure(amx);
+        let multiply = Multiply { weights, bias, store, source, rest, first_row };
+        for panel in panels {
             let first = panel * layout.panel_cols;
             let whole = layout.padded_cols - first >= layout.panel_cols;
             match (whole, source.signed) {
@@ -188,7 +214,7 @@ struct Multiply<'a, E: ?Sized> {
     weights: PackedRef<'a>,
     bias: &'a [i32],
     store: &'a E,
-    source: Source,
+    source: Source<'a>,
     rest: Rest<'a>,
     /// The number of the block's first row.
     first_row: usize,

@@ -1,5 +1,6 @@
 //! Where the tiles of activations lie.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::super::gemm::{Lines, Zeros};
@@ -10,8 +11,10 @@ use crate::cpu::int8::pack::PackLayout;
 
 /// The rows of a block where the tiles read them: lines of positions, each a row of a tile.
 #[derive(Copy, Clone)]
-pub(super) struct Source {
+pub(super) struct Source<'a> {
     start: *const u8,
+    /// Of what is read.
+    bytes: PhantomData<&'a [u8]>,
     /// Bytes from one position to the next.
     pub(super) stride: usize,
     /// Whether the bytes have a sign.
@@ -64,20 +67,21 @@ pub(super) fn window_tiles(height: usize, width: usize, steps: [usize; 2]) -> us
     Grid::windows(height, width, steps).tiles()
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// The rows `range` where they lie if whole tiles lie there, else packed into the buffer.
     ///
     /// To be inlined where AVX-512 F and BW are enabled.
     #[inline(always)]
     pub(super) fn rows<R: Rows>(
         layout: &PackLayout,
-        rows: &R,
+        rows: &'a R,
         zeros: Zeros<'_>,
         range: Range<usize>,
-        buffer: &mut [u8],
+        buffer: &'a mut [u8],
     ) -> Self {
         let whole = |start: *const u8, stride, signed| Self {
             start,
+            bytes: PhantomData,
             stride,
             signed,
             runs: [1; 2],
@@ -121,7 +125,7 @@ impl Source {
         zeros: Zeros<'_>,
         lines: &Lines,
         block: usize,
-        buffer: &mut [u8],
+        buffer: &'a mut [u8],
     ) -> (Range<usize>, Self) {
         let (strip, block) = (&lines.strip, lines.block(block));
         let Some(RawRows { bytes, signed, at: RawPlace::Windows { window, first_channel, channels } }) =
@@ -136,6 +140,7 @@ impl Source {
         strip.copy(&patches, block.image, block.first, padding, to);
         let source = Self {
             start: to.as_ptr(),
+            bytes: PhantomData,
             stride: strip.steps[1],
             signed,
             runs: strip.runs,
