@@ -10,8 +10,15 @@ const LANES: usize = 32;
 /// Accumulators that are left when the last elements of a run, fewer than [`LANES`], are taken in.
 const LAST_LANES: usize = LANES / 2;
 
-/// Columns that are reduced side by side: their accumulators stay in the first-level cache.
-const COLUMNS: usize = 512;
+/// Columns that are reduced side by side in registers.
+const COLUMNS: usize = 2 * LANES;
+
+/// Columns that are reduced side by side if there are many rows: their accumulators stay in the first-level cache, and
+/// what is read of each row is long enough for going from page to page.
+const MANY_COLUMNS: usize = 512;
+
+/// Rows that are many.
+const MANY_ROWS: usize = 512;
 
 /// Tiles for each thread.
 const TILES_PER_THREAD: usize = 2;
@@ -217,17 +224,20 @@ impl<R: Reduction> Stretch<'_, R> {
     #[inline(always)]
     fn across(&mut self) {
         let inner = self.plan.inner;
+        let most = if self.plan.count() < MANY_ROWS { COLUMNS } else { MANY_COLUMNS };
         let mut done = 0;
         while done < self.dst.len() {
             let index = self.first + done;
-            let len = COLUMNS.min(inner - index % inner).min(self.dst.len() - done);
+            let len = most.min(inner - index % inner).min(self.dst.len() - done);
             // A number of columns known here keeps its accumulators in registers.
             match len {
                 8 => self.columns::<8>(index, done, 8),
                 16 => self.columns::<16>(index, done, 16),
                 LANES => self.columns::<LANES>(index, done, LANES),
                 ..LANES => self.columns::<LANES>(index, done, len),
-                _ => self.columns::<COLUMNS>(index, done, len),
+                COLUMNS => self.columns::<COLUMNS>(index, done, COLUMNS),
+                ..COLUMNS => self.columns::<COLUMNS>(index, done, len),
+                _ => self.columns::<MANY_COLUMNS>(index, done, len),
             }
             done += len;
         }
