@@ -74,7 +74,7 @@ impl Bias {
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
 /// Work of a tile below which a thread is not worth waking, in products.
-pub(super) const LEAST_WORK: usize = 1 << 17;
+pub(super) const LEAST_WORK: usize = 1 << 19;
 /// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
 const PARTS_PER_THREAD: usize = 4;
 

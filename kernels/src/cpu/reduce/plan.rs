@@ -234,9 +234,9 @@ impl<R: Reduction> Stretch<'_, R> {
                 8 => self.columns::<8>(index, done, 8),
                 16 => self.columns::<16>(index, done, 16),
                 LANES => self.columns::<LANES>(index, done, LANES),
-                ..LANES => self.columns::<LANES>(index, done, len),
                 COLUMNS => self.columns::<COLUMNS>(index, done, COLUMNS),
-                ..COLUMNS => self.columns::<COLUMNS>(index, done, len),
+                _ if len < LANES => self.columns::<LANES>(index, done, len),
+                _ if len < COLUMNS => self.columns::<COLUMNS>(index, done, len),
                 _ => self.columns::<MANY_COLUMNS>(index, done, len),
             }
             done += len;

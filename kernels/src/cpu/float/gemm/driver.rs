@@ -12,8 +12,8 @@ use crate::par::{Par, SharedMut};
 const CACHED_WEIGHTS: usize = 512 << 10;
 /// Blocks per thread, so that threads end at about the same time.
 const BLOCKS_PER_THREAD: usize = 4;
-/// Multiplications below which a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 64 * 1024;
+/// Multiplications below which a second thread costs more than it saves: some microseconds, as waking it takes.
+const WORTH_A_THREAD: usize = 384 * 1024;
 /// Most pieces a row can have; sizes the table of addresses on the stack.
 pub(crate) const MAX_TAPS: usize = 64;
 

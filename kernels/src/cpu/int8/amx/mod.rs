@@ -42,7 +42,7 @@ const STEP_CYCLES: usize = 16;
 /// Cycles of a step of copying: a line of 64 bytes, and going from one run to the next.
 const COPY_CYCLES: [usize; 2] = [2, 4];
 /// Tiles take so little time that waking a thread takes more of them.
-const LEAST_TILE_WORK: usize = 8 * LEAST_WORK;
+const LEAST_TILE_WORK: usize = 4 * LEAST_WORK;
 
 /// Whether reading windows out of strips takes less time than copying each: strips leave more of the tiles empty, in
 /// depth and between the lines.

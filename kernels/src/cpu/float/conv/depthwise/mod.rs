@@ -32,7 +32,7 @@ const NARROW_BLOCKS: usize = 4;
 /// Output pixels of the widest line that counts as narrow.
 const NARROW: usize = 16;
 /// Multiplications below which a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 32 * 1024;
+const WORTH_A_THREAD: usize = 128 * 1024;
 
 /// A depthwise float convolution of fixed sizes, ready to run.
 #[derive(Clone, Debug)]
