@@ -53,7 +53,7 @@ impl Target for Baseline {
 }
 
 /// Elements of one tile of work: small enough for a core's cache, large enough to be worth handing out.
-const TILE: usize = 32 * 1024;
+const TILE: usize = 16 * 1024;
 
 /// Splits `0..len` into tiles and runs them on the threads of `par`.
 fn for_each_range(par: Par, len: usize, run: impl Fn(Range<usize>) + Send + Sync) {

@@ -4,7 +4,7 @@ use crate::isa::{Cpu, Isa, IsaNarrow, Kernel, MAX_LANES};
 use crate::par::{Par, SharedMut};
 
 /// Elements of a tile of rows that is worth a thread.
-const TILE: usize = 1 << 15;
+const TILE: usize = 1 << 14;
 
 /// How a run of floats becomes bytes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]

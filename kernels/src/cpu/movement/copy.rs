@@ -12,7 +12,7 @@ use super::transpose::transpose;
 pub const MAX_COPY_DIMS: usize = 16;
 
 /// A tile of work for one thread, in bytes: large enough to outweigh handing it out.
-const TILE_BYTES: usize = 128 << 10;
+const TILE_BYTES: usize = 64 << 10;
 
 /// Columns of a 2-D transposition that make one tile of work.
 const TRANSPOSE_COLUMNS: usize = 64;
