@@ -112,7 +112,11 @@ class Sweep:
         except Refused as why:
             if not any(sign in str(why) for sign in NO_ELEMENTS):
                 raise
-        return own_answer(function, arrays)
+            litert = why
+        try:
+            return own_answer(function, arrays)
+        except tf.errors.OpError as why:
+            raise Refused(f"{litert}; TensorFlow: {why.message}") from why
 
     def case(self, function, name, choice):
         """Runs one choice of a function's axes; returns (column, what happened)."""

@@ -1,5 +1,6 @@
 //! What planning refuses, and what it leaves to the caller: models on which LiteRT crashes, and shapes that are examples.
 
+use ferrolite::model_file::options::{AddOptionsT, DepthwiseConv2DOptionsT, SubOptionsT};
 use ferrolite::model_file::{
     BuiltinOperator, ModelBuilder, Operator, Options, Signature, SparseIndices, SparseLevel, Sparsity, Tensor,
 };
@@ -22,7 +23,14 @@ fn one_operator(code: BuiltinOperator, inputs: &[(TensorType, Option<f32>)], out
         })
         .collect();
     let y = builder.add_tensor(graph, Tensor::new("y", output, &[1, 2, 2, 1]));
-    builder.add_operator(graph, Operator::new(code, operands.iter().copied(), [y], Options::None));
+    let options = match code {
+        BuiltinOperator::DEPTHWISE_CONV_2D => {
+            DepthwiseConv2DOptionsT { stride_w: 1, stride_h: 1, depth_multiplier: 1, ..Default::default() }
+                .into()
+        }
+        _ => Options::None,
+    };
+    builder.add_operator(graph, Operator::new(code, operands.iter().copied(), [y], options));
     builder.set_inputs(graph, operands).set_outputs(graph, [y]);
     Model::from_bytes(builder.to_bytes().unwrap()).unwrap()
 }
@@ -56,6 +64,7 @@ fn what_crashes_the_reference_is_refused_by_name() {
     use TensorType::*;
     const SCALE: &str = "needs one scale and one zero point";
     const TYPES: &str = "are not among those the operator is defined for";
+    const BIAS: &str = "needs a bias: add one of zeros";
     type Row = (Op, &'static [(TensorType, Option<f32>)], TensorType, &'static str);
     let rows: &[Row] = &[
         (Op::LOG, &[(Int16, None)], Int16, SCALE),
@@ -68,6 +77,8 @@ fn what_crashes_the_reference_is_refused_by_name() {
         (Op::EQUAL, &[(Int8, None), (Int8, None)], Bool, SCALE),
         (Op::NOT_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
         (Op::LESS, &[(Int8, Some(0.5)), (Int8, None)], Bool, SCALE),
+        (Op::LESS_EQUAL, &[(Int8, None), (Int8, Some(0.5))], Bool, SCALE),
+        (Op::GREATER, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
         (Op::GREATER_EQUAL, &[(UInt8, None), (UInt8, None)], Bool, SCALE),
         (Op::ADD, &[(Int8, Some(0.5)), (Int8, Some(0.0))], Int8, "scales are positive"),
         (Op::SUB, &[(Int16, Some(0.0)), (Int16, Some(0.5))], Int16, "scales are positive"),
@@ -81,13 +92,59 @@ fn what_crashes_the_reference_is_refused_by_name() {
         (Op::MATRIX_SET_DIAG, &[(String, None), (String, None)], String, TYPES),
         (Op::CONV_2D, &[(Float32, None), (Float16, None), (Float32, None)], Float32, TYPES),
         (Op::CONV_2D, &[(Float32, None), (Int16, Some(1.0)), (Float32, None)], Float32, TYPES),
+        (Op::CONV_2D, &[(Float32, None), (BFloat16, None), (Float32, None)], Float32, TYPES),
+        (Op::CONV_2D, &[(Float32, None), (Int2, Some(1.0)), (Float32, None)], Float32, TYPES),
+        (Op::CONV_2D, &[(Float32, None), (UInt4, Some(1.0)), (Float32, None)], Float32, TYPES),
         (Op::EMBEDDING_LOOKUP, &[(Int32, None), (String, None)], String, TYPES),
+        (Op::EMBEDDING_LOOKUP, &[(Int32, None), (Int64, None)], Float32, TYPES),
+        (Op::FAKE_QUANT, &[(Int32, None)], Int32, TYPES),
+        (Op::MATRIX_DIAG, &[(Bool, None)], Bool, TYPES),
+        (Op::DEPTHWISE_CONV_2D, &[(Float32, None), (Float32, None)], Float32, BIAS),
+        (Op::DEPTHWISE_CONV_2D, &[(Float32, None), (Int8, Some(1.0))], Float32, BIAS),
+        (Op::DEPTHWISE_CONV_2D, &[(Int8, Some(1.0)), (Int8, Some(1.0))], Int8, BIAS),
+        (Op::DEPTHWISE_CONV_2D, &[(UInt8, Some(1.0)), (UInt8, Some(1.0))], UInt8, BIAS),
     ];
     for (op, inputs, output, expected) in rows {
         let error = Interpreter::builder(&one_operator(*op, inputs, *output)).build().err();
         let message = error.map(|e| e.to_string()).unwrap_or_default();
         let named = message.contains(&format!("{op:?}")) && message.contains(expected);
         assert!(named, "{op:?} {inputs:?}: {message}");
+    }
+}
+
+/// Sums by shifts, on which the reference aborts where a row is added to every row.
+#[test]
+fn sums_of_powers_of_two_broadcast() {
+    let scale = |exponent: i32| Quantization::per_tensor(2f32.powi(exponent), 0);
+    let (wide, narrow) = ([300i16, -301, 32767, -32768, 5, -5], [7i16, 10, 32767]);
+    let rows: [(BuiltinOperator, Options, [i16; 6]); 2] = [
+        // The row's scale is a quarter of the others': its numbers are divided by four, halves away from zero.
+        (
+            BuiltinOperator::ADD,
+            AddOptionsT { pot_scale_int16: true, ..AddOptionsT::default() }.into(),
+            [302, -298, 32767, -32766, 8, 8187],
+        ),
+        (
+            BuiltinOperator::SUB,
+            SubOptionsT { pot_scale_int16: true, ..SubOptionsT::default() }.into(),
+            [298, -304, 24575, -32768, 2, -8197],
+        ),
+    ];
+    for (op, options, expected) in rows {
+        let mut builder = ModelBuilder::new();
+        let tensor =
+            |shape: &[usize], exponent| Tensor::new("x", TensorType::Int16, shape).quantized(scale(exponent));
+        let a = builder.add_tensor(0, tensor(&[2, 3], -10));
+        let b = builder.add_tensor(0, tensor(&[3], -12));
+        let y = builder.add_tensor(0, tensor(&[2, 3], -10));
+        builder.add_operator(0, Operator::new(op, [a, b], [y], options));
+        builder.set_inputs(0, [a, b]).set_outputs(0, [y]);
+        let model = Model::from_bytes(builder.to_bytes().unwrap()).unwrap();
+        let mut interpreter = Interpreter::builder(&model).build().unwrap();
+        interpreter.input_mut::<i16>(0).unwrap().copy_from_slice(&wide);
+        interpreter.input_mut::<i16>(1).unwrap().copy_from_slice(&narrow);
+        interpreter.invoke().unwrap();
+        assert_eq!(interpreter.output::<i16>(0).unwrap(), expected, "{op:?}");
     }
 }
 
