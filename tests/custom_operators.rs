@@ -97,7 +97,8 @@ fn attributes_of_every_kind() {
     use Value::*;
     let list = || Vector(vec![Int(-2), UInt(3), Float(1.5), Bool(true)]);
     let nested = || Map(vec![("inner", Map(vec![("deep", Vector(vec![String("x"), Null]))]))]);
-    let rows: Vec<(&str, &'static str, Option<Value<'static>>, &str)> = vec![
+    type Row = (&'static str, &'static str, Option<Value<'static>>, &'static str);
+    let rows: Vec<Row> = vec![
         ("integer", "int", Some(Int(i64::MIN)), "-9223372036854775808"),
         ("float as integer", "int", Some(Float(-2.5)), "-2"),
         ("unsigned beyond", "int", Some(UInt(u64::MAX)), "error: is UInt"),
@@ -279,7 +280,8 @@ fn several_outputs_and_optional_inputs() {
         assert_eq!(interpreter.output::<i32>(1).unwrap(), [count], "{name}");
         assert_eq!(interpreter.output_shape(2), [0, 4], "{name}");
     }
-    let refused: [(&[Option<Spec>], &[Spec], &str); 4] = [
+    type Refused<'a> = (&'a [Option<Spec>], &'a [Spec], &'a str);
+    let refused: [Refused<'_>; 4] = [
         (&[], &outputs, "has 0 inputs, it takes 1 to 3"),
         (&[Some(THREE); 4], &outputs, "has 4 inputs, it takes 1 to 3"),
         (&[Some(THREE)], &outputs[..2], "has 2 outputs, it takes 3 to 3"),
