@@ -262,7 +262,8 @@ impl CustomOp for Gather3 {
 fn several_outputs_and_optional_inputs() {
     const NONE: Spec = (TensorType::Float32, &[0]);
     let outputs = [THREE, (TensorType::Int32, &[]), (TensorType::Int64, &[0, 4])];
-    let rows: &[(&str, &[Option<Spec>], &[f32], i32)] = &[
+    type Row<'a> = (&'a str, &'a [Option<Spec>], &'a [f32], i32);
+    let rows: &[Row<'_>] = &[
         ("one", &[Some(THREE)], &[1.0; 3], 1),
         ("the middle one absent", &[Some(THREE), None, Some(THREE)], &[3.0; 3], 2),
         ("the first absent", &[None, Some(THREE)], &[1.0; 3], 1),
