@@ -1,8 +1,11 @@
 //! A model's weights, through its signatures `get_weights` and `set_weights` or, where it lacks them, its resource
-//! variables.
+//! variables; and these, optimizer's slots included, in checkpoints.
 
+use std::path::Path;
+
+use ferrolite_flex::checkpoint::{self, Checkpoint, CheckpointError};
 use ferrolite_flex::weights::Weights;
-use ferrolite_ops::TensorValue;
+use ferrolite_ops::{OpError, TensorValue};
 
 use crate::interpreter::Interpreter;
 use crate::{Error, Result};
@@ -86,4 +89,48 @@ impl Interpreter {
         }
         runner.invoke()
     }
+
+    /// Writes all resource variables, the optimizer's included, to a TensorFlow checkpoint with this prefix, each tensor under
+    /// its variable's name. A model's own signature `save` chooses its tensors and their names itself.
+    ///
+    /// # Errors
+    /// When an initialiser fails, two variables have the same name, or the file system refuses.
+    pub fn save_checkpoint(&mut self, prefix: impl AsRef<Path>) -> Result<()> {
+        self.initialize_variables()?;
+        let named = self.variables().iter().filter_map(|v| Some((v.name.as_str(), v.value.as_ref()?)));
+        checkpoint::write(prefix, named).map_err(refused)
+    }
+
+    /// Gives every resource variable the tensor of its name in the TensorFlow checkpoint with this prefix; other tensors of the
+    /// checkpoint do not matter. Either all variables are restored or none.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read, or has no tensor for a variable, a damaged one, or one of another type or shape, which
+    /// the error names.
+    pub fn restore_checkpoint(&mut self, prefix: impl AsRef<Path>) -> Result<()> {
+        let checkpoint = Checkpoint::open(prefix.as_ref()).map_err(refused)?;
+        self.initialize_variables()?;
+        let known = self.variables().iter().filter_map(|v| Some((&v.name, v.value.as_ref()?)));
+        let read = known.map(|(name, old)| {
+            let new = checkpoint.read(name).map_err(refused)?;
+            if (new.dtype(), new.shape()) != (old.dtype(), old.shape()) {
+                return Err(Error::invalid_input(format!(
+                    "the variable '{name}' is {} of shape {}, the checkpoint's tensor is {} of shape {}",
+                    old.dtype(),
+                    old.shape(),
+                    new.dtype(),
+                    new.shape()
+                )));
+            }
+            Ok((name.clone(), new))
+        });
+        for (name, value) in read.collect::<Result<Vec<_>>>()? {
+            self.set_variable(&name, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: CheckpointError) -> Error {
+    OpError::from(error).into()
 }

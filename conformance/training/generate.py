@@ -89,9 +89,8 @@ class RawStep(tf.Module):
         self.train, self.infer, self.get_weights = train, infer, get_weights
 
 
-def convert(module):
+def convert(module, names=("train", "infer", "get_weights")):
     with tempfile.TemporaryDirectory() as folder:
-        names = ("train", "infer", "get_weights")
         signatures = {n: getattr(module, n).get_concrete_function() for n in names}
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(names))

@@ -91,7 +91,7 @@ fn train(
             let value = runner.output::<f32>(loss)?.first().copied().unwrap_or(f32::NAN);
             if !value.is_finite() {
                 return Err(Error::runtime(format!(
-                    "the loss is {value} in step {} of epoch {epoch}: train with a smaller learning rate, or look for infinite or missing numbers in the data",
+                    "the loss is {value} in step {} of epoch {epoch}: train with a smaller learning rate, or look in the data for infinite or missing numbers and for labels beyond the classes",
                     step + 1
                 )));
             }

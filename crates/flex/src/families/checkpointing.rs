@@ -1,6 +1,6 @@
 //! Saving tensors to checkpoints and reading them back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferrolite_ops::{FnKernel, Io, Kernel, LowerCx, Node, OpError, OpSpec, Shape, TensorValue, strings};
 
@@ -74,10 +74,16 @@ fn give(io: &mut Io<'_>, i: usize, name: &str, value: &TensorValue) -> Result<()
     io.outputs.set_bytes(i, value.shape(), value.bytes())
 }
 
-/// Inputs: prefix, names, slices.
+/// Inputs: prefix, names, slices. As in TensorFlow, a single file of the prefix's name is a checkpoint of the first format.
 fn restore() -> Box<dyn Kernel> {
     FnKernel::new("restore_v2", |io: &mut Io<'_>, _| {
-        let checkpoint = Checkpoint::open(text(&io.inputs, 0)?)?;
+        let prefix = text(&io.inputs, 0)?.to_owned();
+        let first = Path::new(&prefix).is_file() && !Path::new(&format!("{prefix}.index")).exists();
+        let second = if first { None } else { Some(Checkpoint::open(&prefix)?) };
+        let read = |tensor: &str| match &second {
+            Some(checkpoint) => checkpoint.read(tensor),
+            None => checkpoint::read_v1(&prefix, tensor),
+        };
         let names = texts(&io.inputs, 1)?;
         check_whole(&texts(&io.inputs, 2)?, &names)?;
         if names.len() != io.outputs.len() {
@@ -85,7 +91,7 @@ fn restore() -> Box<dyn Kernel> {
         }
         for (i, tensor) in names.into_iter().enumerate() {
             let tensor = name(tensor)?;
-            give(io, i, tensor, &checkpoint.read(tensor)?)?;
+            give(io, i, tensor, &read(tensor)?)?;
         }
         Ok(())
     })

@@ -4,12 +4,13 @@ mod forward;
 mod gradients;
 mod support;
 
+use ferrolite_flex::checkpoint;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::flexbuffers::{Value, encode};
 use ferrolite_ops::eval::{Detached, evaluate, plain_info};
 use ferrolite_ops::{
     InputData, InputView, Inputs, Io, LowerCx, NoRegions, Node, OpError, Operand, OutputData, OutputView,
-    Outputs, PackCache, Shape, TensorType, TensorValue,
+    Outputs, PackCache, Shape, TensorType, TensorValue, strings,
 };
 use support::{
     Attr, definition, f32s, i32_scalar, i32s, input_infos, noise, open_outputs, operator, options, run,
@@ -169,4 +170,27 @@ fn hostile_definitions_are_refused() {
         let result = evaluate(spec, &operator, &arguments, &outputs, &[], &mut [], &cx, &mut context);
         assert!(result.is_err());
     }
+}
+
+#[test]
+fn both_formats_are_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = f32s(&[2, 3], &noise(6, 5));
+    let text = |text: &str| {
+        let bytes = strings::encode(&[text]).unwrap();
+        TensorValue::from_bytes(TensorType::String, [1].into(), &bytes).unwrap()
+    };
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    checkpoint::write_v1(at("first"), [("w", &value)]).unwrap();
+    checkpoint::write(at("second"), [("w", &value)]).unwrap();
+    let restore = |prefix: &str, tensor: &str| {
+        run("RestoreV2", &[], &[text(&at(prefix)), text(tensor), text("")], &[TensorType::Float32])
+    };
+    for prefix in ["first", "second"] {
+        let read = restore(prefix, "w").unwrap_or_else(|e| panic!("{prefix}: {e}")).remove(0);
+        assert_eq!((read.shape(), read.bytes()), (value.shape(), value.bytes()), "{prefix}");
+        let error = restore(prefix, "missing").unwrap_err().to_string();
+        assert!(error.contains("'missing'"), "{prefix}: {error}");
+    }
+    assert!(restore("third", "w").is_err());
 }
