@@ -83,6 +83,8 @@ impl CustomOp for Read {
             "bool or true" => format!("{:?}", a.bool_or("value", true)?),
             "text" => format!("{:?}", a.text("value")?),
             "ints" => format!("{:?}", a.ints("value")?),
+            "floats" => format!("{:?}", a.floats("value")?),
+            "bytes" => format!("{:?}", a.bytes("value")?),
             _ => format!("{:?}", a.get("value")),
         }))
     }
@@ -118,6 +120,10 @@ fn attributes_of_every_kind() {
         ("integers", "ints", Some(list()), "[-2, 3, 1, 1]"),
         ("no list", "ints", Some(Int(1)), "error: not a list of whole numbers"),
         ("text in a list", "ints", Some(Vector(vec![String("1")])), "error: not a list of whole numbers"),
+        ("floats", "floats", Some(list()), "[-2.0, 3.0, 1.5, 1.0]"),
+        ("empty list", "floats", Some(Vector(vec![])), "[]"),
+        ("blob", "bytes", Some(Blob(&[0, 255])), "[0, 255]"),
+        ("text as bytes", "bytes", Some(String("A")), "[65]"),
         (
             "nested",
             "value",
@@ -187,13 +193,26 @@ impl CustomOp for Misbehave {
 
     fn eval(&self, io: &mut Io<'_>) -> Result<(), OpError> {
         error(&self.0, "eval")?;
+        let three = strings::encode(&["a", "b", "c"])?;
         match self.0.as_str() {
             "other shape" => io.outputs.allocate(0, Shape::from([4])),
             "fewer bytes" => io.outputs.set_bytes(0, &[3], &[0; 8]),
             "other type" => io.outputs.get::<i64>(0).map(drop),
             "output 1" => io.outputs.get::<f32>(1).map(drop),
             "input 1" => io.inputs.get::<f32>(1).map(drop),
+            "dynamic, fewer bytes" => io.outputs.set_bytes(0, &[3], &[0; 8]),
             "dynamic, shape beyond memory" => io.outputs.allocate(0, Shape::from([usize::MAX, 2])),
+            "dynamic, other type" => {
+                for output in io.outputs.iter_mut() {
+                    if let ferrolite_ops::OutputData::Value(value) = &mut output.data {
+                        value.reset(TensorType::Int8, Shape::from([5]))?;
+                    }
+                }
+                Ok(())
+            }
+            "more strings" | "dynamic, more strings" => io.outputs.set_bytes(0, &[2], &three),
+            "strings in another shape" => io.outputs.set_bytes(0, &[3, 1], &three),
+            "no string tensor" | "dynamic, no string tensor" => io.outputs.set_bytes(0, &[3], &[9; 40]),
             _ => Ok(()),
         }
     }
@@ -201,6 +220,7 @@ impl CustomOp for Misbehave {
 
 #[test]
 fn misbehaviour_is_an_error_that_names_the_operator() {
+    const TEXTS: Spec = (TensorType::String, &[3]);
     let rows: &[(&'static str, Spec, &str)] = &[
         ("shapes", THREE, "no shapes today"),
         ("prepare", THREE, "no prepare today"),
@@ -214,7 +234,16 @@ fn misbehaviour_is_an_error_that_names_the_operator() {
         ("other type", THREE, "INT64"),
         ("output 1", THREE, "output 1 is missing"),
         ("input 1", THREE, "input 1 is missing"),
+        ("dynamic, nothing given", THREE, "output 0 wrong: it got no shape"),
+        ("dynamic, nothing given", TEXTS, "output 0 wrong: it got no shape"),
+        ("dynamic, fewer bytes", THREE, "has 12 bytes, 8 were given"),
         ("dynamic, shape beyond memory", THREE, "more elements than"),
+        ("dynamic, other type", THREE, "it is INT8, the model has FLOAT32"),
+        ("more strings", TEXTS, "its shape is [2], it was planned with [3]"),
+        ("dynamic, more strings", TEXTS, "has 2 strings, 3 were given"),
+        ("strings in another shape", TEXTS, "its shape is [3,1], it was planned with [3]"),
+        ("no string tensor", TEXTS, "offsets leave its buffer"),
+        ("dynamic, no string tensor", TEXTS, "offsets leave its buffer"),
     ];
     for &(how, output, expected) in rows {
         let attributes = attributes(&[("how", Value::String(how))]);

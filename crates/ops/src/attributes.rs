@@ -117,6 +117,23 @@ impl<'a> Attributes<'a> {
         let list = |value: &Value<'a>| value.as_vector()?.iter().map(Value::as_i64).collect();
         Self::required(name, self.read(name, "a list of whole numbers", list)?)
     }
+
+    /// Numbers in order.
+    ///
+    /// # Errors
+    /// When they are absent or no list of numbers.
+    pub fn floats(&self, name: &str) -> Result<Vec<f64>, OpError> {
+        let list = |value: &Value<'a>| value.as_vector()?.iter().map(Value::as_f64).collect();
+        Self::required(name, self.read(name, "a list of numbers", list)?)
+    }
+
+    /// Bytes of a blob or of text.
+    ///
+    /// # Errors
+    /// When they are absent or neither.
+    pub fn bytes(&self, name: &str) -> Result<&'a [u8], OpError> {
+        Self::required(name, self.read(name, "bytes", Value::as_bytes)?)
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub fn evaluate(
             OutputShape::Known(shape) => shape.clone(),
             OutputShape::Dynamic | OutputShape::Declared => Shape::from([0]),
         };
-        let bytes = info.byte_len()?;
+        let bytes = info.least_len()?;
         if bytes > MAX_BYTES {
             return Err(OpError::new(
                 OpErrorKind::Limit,

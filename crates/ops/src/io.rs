@@ -443,7 +443,7 @@ fn no_list() -> OpError {
 }
 
 #[inline]
-fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
+pub(crate) fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
     if bytes.is_empty() {
         // No bytes may lie anywhere.
         return Ok(&[]);
@@ -453,7 +453,7 @@ fn cast<T: Element>(bytes: &[u8]) -> Result<&[T], OpError> {
 }
 
 #[inline]
-fn cast_mut<T: Element>(bytes: &mut [u8]) -> Result<&mut [T], OpError> {
+pub(crate) fn cast_mut<T: Element>(bytes: &mut [u8]) -> Result<&mut [T], OpError> {
     bytemuck::try_cast_slice_mut(bytes)
         .map_err(|e| OpError::invalid(format!("a tensor's memory does not fit its type: {e}")))
 }

@@ -28,10 +28,18 @@ pub fn encode<S: AsRef<[u8]>>(strings: &[S]) -> Result<Vec<u8>, OpError> {
     Ok(out)
 }
 
-/// Encodes `count` empty strings; counts beyond the layout's range give no strings.
+/// Bytes of `count` empty strings; `None` beyond what the layout's offsets reach.
 #[must_use]
-pub fn encode_empty(count: usize) -> Vec<u8> {
-    encode(&vec![[0u8; 0]; count.min(1 << 28)]).unwrap_or_default()
+pub fn empty_len(count: usize) -> Option<usize> {
+    count.checked_add(2)?.checked_mul(4).filter(|&len| i32::try_from(len).is_ok())
+}
+
+/// Makes `bytes`, of [`empty_len`], that many empty strings.
+pub(crate) fn write_empty(bytes: &mut [u8]) {
+    let len = bytes.len() as i32;
+    for (i, word) in bytes.chunks_exact_mut(4).enumerate() {
+        word.copy_from_slice(&if i == 0 { len / 4 - 2 } else { len }.to_le_bytes());
+    }
 }
 
 /// The strings of a string tensor.
@@ -71,7 +79,10 @@ mod tests {
         let strings = [b"ab".as_slice(), b"", b"xyz"];
         let bytes = encode(&strings).unwrap();
         assert_eq!(decode(&bytes).unwrap(), strings);
-        assert_eq!(decode(&encode_empty(2)).unwrap(), [b"", b""]);
+        let mut empty = vec![9; empty_len(2).unwrap()];
+        write_empty(&mut empty);
+        assert_eq!(empty, encode(&["", ""]).unwrap());
+        assert_eq!((empty_len(1 << 29), empty_len(usize::MAX)), (None, None));
         for cut in 0..bytes.len() {
             // Every truncation is either empty or refused, never a panic.
             let _ = decode(&bytes[..cut]);

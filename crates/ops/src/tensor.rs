@@ -6,6 +6,7 @@ use ferrolite_model::{Quantization, TensorType};
 
 use crate::element::Element;
 use crate::error::OpError;
+use crate::io::{cast, cast_mut};
 use crate::list::TensorList;
 use crate::shape::Shape;
 
@@ -31,6 +32,15 @@ impl TensorInfo {
     /// When the size does not fit in `usize`.
     pub fn byte_len(&self) -> Result<usize, OpError> {
         byte_len(self.dtype, &self.shape)
+            .map_err(|e| OpError::invalid(format!("tensor '{}': {}", self.name, e.message())))
+    }
+
+    /// The least memory that a tensor of this type and shape takes: of strings what empty ones do.
+    ///
+    /// # Errors
+    /// When the size does not fit in `usize`, or there are more strings than a tensor can hold.
+    pub fn least_len(&self) -> Result<usize, OpError> {
+        least_len(self.dtype, &self.shape)
             .map_err(|e| OpError::invalid(format!("tensor '{}': {}", self.name, e.message())))
     }
 
@@ -198,16 +208,11 @@ impl TensorValue {
     /// # Errors
     /// When the number of bytes is not the shape's.
     pub fn from_bytes(dtype: TensorType, shape: Shape, bytes: &[u8]) -> Result<Self, OpError> {
+        let value = Self { dtype, shape, data: AlignedBytes::copy_of(bytes), list: None };
         if is_sized(dtype) {
-            let want = byte_len(dtype, &shape)?;
-            if want != bytes.len() {
-                return Err(OpError::invalid(format!(
-                    "a {dtype} tensor of shape {shape} has {want} bytes, {} were given",
-                    bytes.len()
-                )));
-            }
+            value.check_size()?;
         }
-        Ok(Self { dtype, shape, data: AlignedBytes::copy_of(bytes), list: None })
+        Ok(value)
     }
 
     /// A tensor with a copy of `elements`.
@@ -218,15 +223,36 @@ impl TensorValue {
         Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(elements))
     }
 
+    /// Checks that the content is that of the shape: so many bytes, or so many strings.
+    ///
+    /// # Errors
+    /// When it is not, or strings are not in the string-tensor layout of the schema.
+    pub fn check_size(&self) -> Result<(), OpError> {
+        let (has, wants, what) = match self.dtype {
+            TensorType::Variant => return Ok(()),
+            TensorType::String => {
+                (crate::strings::decode(self.bytes())?.len(), self.shape.num_elements()?, "strings")
+            }
+            dtype => (self.bytes().len(), byte_len(dtype, &self.shape)?, "bytes"),
+        };
+        if has == wants {
+            return Ok(());
+        }
+        let (dtype, shape) = (self.dtype, &self.shape);
+        Err(OpError::invalid(format!(
+            "a {dtype} tensor of shape {shape} has {wants} {what}, {has} were given"
+        )))
+    }
+
     /// Gives the tensor a type and shape; its memory is reused where it can be, its content is then unspecified.
     ///
     /// # Errors
     /// When the size does not fit in memory's address range.
     pub fn reset(&mut self, dtype: TensorType, shape: Shape) -> Result<(), OpError> {
-        let len = byte_len(dtype, &shape)?;
+        let len = least_len(dtype, &shape)?;
         self.data.try_resize(len).ok_or_else(|| too_large(dtype, &shape))?;
         if dtype == TensorType::String {
-            self.data = AlignedBytes::copy_of(&crate::strings::encode_empty(shape.num_elements()?));
+            crate::strings::write_empty(self.data.as_mut_slice());
         }
         self.dtype = dtype;
         self.shape = shape;
@@ -306,7 +332,7 @@ impl TensorValue {
     /// When the tensor's type is not `T`'s.
     pub fn elements<T: Element>(&self) -> Result<&[T], OpError> {
         T::check(self.dtype)?;
-        Ok(bytemuck::cast_slice(self.bytes()))
+        cast(self.bytes())
     }
 
     /// The elements, writable.
@@ -315,7 +341,7 @@ impl TensorValue {
     /// When the tensor's type is not `T`'s.
     pub fn elements_mut<T: Element>(&mut self) -> Result<&mut [T], OpError> {
         T::check(self.dtype)?;
-        Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
+        cast_mut(self.bytes_mut())
     }
 }
 
@@ -336,6 +362,16 @@ fn byte_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
         .byte_len(shape.num_elements()?)
         .filter(|&n| n <= isize::MAX as usize)
         .ok_or_else(|| too_large(dtype, shape))
+}
+
+/// As [`byte_len`], but of strings what empty ones take.
+fn least_len(dtype: TensorType, shape: &Shape) -> Result<usize, OpError> {
+    match dtype {
+        TensorType::String => {
+            crate::strings::empty_len(shape.num_elements()?).ok_or_else(|| too_large(dtype, shape))
+        }
+        _ => byte_len(dtype, shape),
+    }
 }
 
 fn too_large(dtype: TensorType, shape: &Shape) -> OpError {

@@ -88,7 +88,7 @@ pub fn compile(
     }
     let allocate = compiler.allocations(&pinned);
     let results = allocate.iter().try_fold(0usize, |sum, &(t, ..)| {
-        let len = compiler.info(t).and_then(|info| info.byte_len().ok())?;
+        let len = compiler.info(t).and_then(|info| info.least_len().ok())?;
         sum.checked_add(len).filter(|&sum| sum <= options.max_arena_bytes)
     });
     if results.is_none() {

@@ -210,7 +210,7 @@ impl Walk<'_> {
                     flow = Flow::EndAfter;
                 }
             }
-            info.byte_len().map_err(|e| locate(e.into()))?;
+            info.least_len().map_err(|e| locate(e.into()))?;
             self.out.infos[t] = Some(info);
             self.written[t] = true;
         }
@@ -307,6 +307,6 @@ impl Walk<'_> {
 
     fn is_small(&self, t: usize) -> bool {
         const LIMIT: usize = 64 << 10;
-        self.out.infos[t].as_ref().and_then(|i| i.byte_len().ok()).is_some_and(|len| len <= LIMIT)
+        self.out.infos[t].as_ref().and_then(|i| i.least_len().ok()).is_some_and(|len| len <= LIMIT)
     }
 }

@@ -43,7 +43,7 @@ impl Instance {
         for (t, tensor) in graph.tensors.iter().enumerate() {
             let has_memory = graph.inputs.contains(&t) || matches!(tensor.content, Content::Variable);
             let shape = if has_memory { tensor.info.shape.clone() } else { Shape::from([0]) };
-            let len = if has_memory { tensor.info.byte_len()? } else { 0 };
+            let len = if has_memory { tensor.info.least_len()? } else { 0 };
             total = total.saturating_add(len);
             if total > options.limits.arena_bytes {
                 return Err(Error::new(
