@@ -183,3 +183,45 @@ fn shared_linear_model_saves_and_restores() -> Result<()> {
     assert!(error.contains("cannot read the checkpoint file"), "{error}");
     Ok(())
 }
+
+/// The committed model's own signatures save and restore weights and the optimizer's state: training goes on alike.
+#[test]
+fn digits_save_and_restore() -> Result<()> {
+    let model =
+        Model::from_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits/trainable.tflite"))?;
+    let folder = std::env::temp_dir().join(format!("ferrolite-digits-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = ferrolite::strings::encode(&[folder.join("ckpt").to_str().unwrap()])?;
+    let call = |interpreter: &mut Interpreter, signature: &str| -> Result<()> {
+        let mut runner = interpreter.signature_runner(signature)?;
+        runner.set_input_bytes("checkpoint_path", &text)?;
+        runner.invoke()
+    };
+    let answer = |interpreter: &mut Interpreter| -> Result<Vec<f32>> {
+        let mut infer = interpreter.signature_runner("infer")?;
+        infer.set("x", &[0.5f32; 64])?.invoke()?;
+        Ok(infer.output::<f32>("output")?.to_vec())
+    };
+    let step = |interpreter: &mut Interpreter| -> Result<f32> {
+        let pixels: Vec<f32> = (0..32 * 64).map(|i| (i * 7 % 17) as f32 / 17.0).collect();
+        let labels: Vec<i32> = (0..32).map(|i| i % 10).collect();
+        let mut train = interpreter.signature_runner("train")?;
+        train.set("x", &pixels)?.set("y", &labels)?.invoke()?;
+        Ok(train.output::<f32>("loss")?[0])
+    };
+    let mut trained = Interpreter::builder(&model).build()?;
+    for _ in 0..5 {
+        step(&mut trained)?;
+    }
+    call(&mut trained, "save")?;
+    let mut fresh = Interpreter::builder(&model).build()?;
+    assert_ne!(answer(&mut fresh)?, answer(&mut trained)?);
+    call(&mut fresh, "restore")?;
+    assert_eq!(answer(&mut fresh)?, answer(&mut trained)?);
+    for _ in 0..3 {
+        assert_eq!(step(&mut fresh)?, step(&mut trained)?);
+    }
+    assert_eq!(answer(&mut fresh)?, answer(&mut trained)?);
+    std::fs::remove_dir_all(&folder).unwrap();
+    Ok(())
+}

@@ -85,12 +85,9 @@ def make_module():
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
         def save(self, checkpoint_path):
-            tf.raw_ops.SaveV2(
-                prefix=checkpoint_path,
-                tensor_names=self.names(),
-                shape_and_slices=[""] * len(self.vs),
-                tensors=[tf.identity(v) for v in self.vs],
-            )
+            # Not SaveV2: the converter of TensorFlow 2.21 drops it, as nothing depends on it. This one writes the first
+            # checkpoint format, which RestoreV2 reads too.
+            tf.raw_ops.Save(filename=checkpoint_path, tensor_names=self.names(), data=[tf.identity(v) for v in self.vs])
             return {"status": checkpoint_path}
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string)])

@@ -354,7 +354,7 @@ fn slices() -> Vec<Row> {
         result: slice.to_vec(),
         operands: Box::new(move |given| {
             let bounds = bounds.map(i32s);
-            [&[sizes(shape)], &bounds[..], &[given.dy.clone()]].concat()
+            [&[sizes(shape)], &bounds[..], std::slice::from_ref(&given.dy)].concat()
         }),
         outputs: 1,
         gradients: vec![(0, 0)],
