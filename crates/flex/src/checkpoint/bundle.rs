@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use ferrolite_ops::{Shape, TensorType, TensorValue, strings};
 
 use super::crc32c::{extend, mask};
-use super::{CheckpointError, load, save, table, with_suffix};
+use super::files::{Pending, load, with_suffix, write_atomically};
+use super::{CheckpointError, table};
 use crate::node_def::{shape_of, tensor_type, type_number};
 use crate::wire::{Reader, WireError, Writer};
 
@@ -258,7 +259,8 @@ fn decode_strings(bytes: &[u8], count: usize) -> Option<(Vec<&[u8]>, u32)> {
     Some((texts, crc))
 }
 
-/// Writes a checkpoint of one data file. Each file appears whole or not at all, the index last.
+/// Writes a checkpoint of one data file. Both files are on the disk before the first takes the place of an older one, the index
+/// last: only a crash between two renames can part them, and then each tensor's checksum tells.
 ///
 /// # Errors
 /// When a name occurs twice or is empty, a type has no counterpart in TensorFlow, or the file system refuses.
@@ -300,16 +302,20 @@ pub fn write<'a>(
             return Err(about(&"another one has the same name"));
         }
     }
-    save(&data_path(prefix, 0, 1), &data)?;
-    save_index(prefix, 1, &entries)
+    let (data_file, index_file) = (data_path(prefix, 0, 1), index_path(prefix));
+    let data = Pending::new(&data_file, &data)?;
+    let index = Pending::new(&index_file, &index(1, &entries))?;
+    data.place()?;
+    index.place()
 }
 
-fn save_index(prefix: &Path, shards: u32, entries: &BTreeMap<String, Entry>) -> Result<(), CheckpointError> {
+/// The content of an index.
+fn index(shards: u32, entries: &BTreeMap<String, Entry>) -> Vec<u8> {
     let header = header(shards);
     let encoded: Vec<(&str, Vec<u8>)> = entries.iter().map(|(name, e)| (name.as_str(), e.encode())).collect();
     let all = core::iter::once((&b""[..], header.as_slice()))
         .chain(encoded.iter().map(|(name, entry)| (name.as_bytes(), entry.as_slice())));
-    save(&index_path(prefix), &table::write(all))
+    table::write(all)
 }
 
 /// Makes one checkpoint out of several with disjoint names, as MergeV2Checkpoints does.
@@ -324,9 +330,34 @@ pub fn merge(sources: &[PathBuf], destination: &Path, delete: bool) -> Result<()
     let shards = opened.iter().try_fold(0u32, |sum, c| sum.checked_add(c.shards));
     let shards =
         shards.ok_or_else(|| CheckpointError::new("the checkpoints have too many data files to merge"))?;
-    let mut entries = BTreeMap::new();
+    let entries = merged_entries(&opened)?;
+    // On the disk before anything is moved.
+    let index_file = index_path(destination);
+    let pending = Pending::new(&index_file, &index(shards, &entries))?;
     let mut first = 0;
     for source in &opened {
+        for shard in 0..source.shards {
+            let from = data_path(&source.prefix, shard, source.shards);
+            move_file(&from, &data_path(destination, first + shard, shards), delete)?;
+        }
+        first += source.shards;
+    }
+    pending.place()?;
+    if delete {
+        for source in opened.iter().filter(|s| s.prefix != destination) {
+            let index = index_path(&source.prefix);
+            std::fs::remove_file(&index)
+                .map_err(|e| CheckpointError::new(format!("cannot delete {}: {e}", index.display())))?;
+        }
+    }
+    Ok(())
+}
+
+/// The tensors of several checkpoints whose data files are counted through.
+fn merged_entries(sources: &[Checkpoint]) -> Result<BTreeMap<String, Entry>, CheckpointError> {
+    let mut entries = BTreeMap::new();
+    let mut first = 0;
+    for source in sources {
         for (name, entry) in &source.entries {
             let mut entry = entry.clone();
             entry.shard += first;
@@ -336,33 +367,22 @@ pub fn merge(sources: &[PathBuf], destination: &Path, delete: bool) -> Result<()
                 )));
             }
         }
-        for shard in 0..source.shards {
-            let from = data_path(&source.prefix, shard, source.shards);
-            let to = data_path(destination, first + shard, shards);
-            if from == to {
-                continue;
-            }
-            let failed = |e: std::io::Error| {
-                CheckpointError::new(format!("cannot move {} to {}: {e}", from.display(), to.display()))
-            };
-            if delete && std::fs::rename(&from, &to).is_ok() {
-                continue;
-            }
-            // Another file system, or sources that are to be kept.
-            super::write_atomically(&to, &std::fs::read(&from).map_err(failed)?).map_err(failed)?;
-            if delete {
-                std::fs::remove_file(&from).map_err(failed)?;
-            }
-        }
         first += source.shards;
     }
-    save_index(destination, shards, &entries)?;
+    Ok(entries)
+}
+
+/// Renames a file, or copies it to another file system or if it is to be kept.
+fn move_file(from: &Path, to: &Path, delete: bool) -> Result<(), CheckpointError> {
+    if from == to || delete && std::fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| {
+        CheckpointError::new(format!("cannot move {} to {}: {e}", from.display(), to.display()))
+    };
+    write_atomically(to, &std::fs::read(from).map_err(failed)?).map_err(failed)?;
     if delete {
-        for source in opened.iter().filter(|s| s.prefix != destination) {
-            let index = index_path(&source.prefix);
-            std::fs::remove_file(&index)
-                .map_err(|e| CheckpointError::new(format!("cannot delete {}: {e}", index.display())))?;
-        }
+        std::fs::remove_file(from).map_err(failed)?;
     }
     Ok(())
 }

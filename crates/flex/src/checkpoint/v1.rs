@@ -7,7 +7,8 @@ use std::path::Path;
 
 use ferrolite_ops::{Shape, TensorType, TensorValue, strings};
 
-use super::{CheckpointError, load, save, table};
+use super::files::{load, save};
+use super::{CheckpointError, table};
 use crate::node_def::{tensor_type, type_number};
 use crate::wire::{Field, Reader, WireError, Writer};
 
