@@ -5,10 +5,14 @@
 
 use core::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::dot::{Dot, DotKernel, PanelElement, Sums};
 use super::gemm::Zeros;
 use super::pack::PackedRef;
 use super::store::{RowSums, Store};
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Avx512Amx;
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 
 /// The most rows that meet all panels before the next ones do; sizes the table of their corrections.
@@ -19,25 +23,38 @@ const AHEAD: usize = 2048;
 const NEAR: usize = 24 << 10;
 
 /// A packed block of rows, and the panels of weights that it meets.
-pub enum Block<'a> {
+pub struct Block<'a> {
+    pub(super) weights: PackedRef<'a>,
+    pub(super) bias: &'a [i32],
+    pub(super) zeros: Zeros<'a>,
+    /// [`OFFSET`](super::rows::Rows::OFFSET) of the rows.
+    pub(super) offset: i32,
+    /// Which rows they are.
+    pub(super) range: Range<usize>,
+    pub(super) rows: BlockRows<'a>,
+    pub(super) panels: Range<usize>,
+}
+
+/// Where the rows of a block lie.
+pub(super) enum BlockRows<'a> {
     /// For tiles of vectors.
-    Vectors(VectorBlock<'a>),
+    Vectors(Source<'a, u8>),
     /// For tile registers.
     #[cfg(target_arch = "x86_64")]
-    Tiles(super::amx::TileBlock<'a>),
+    Tiles(Avx512Amx, amx::Source<'a>),
 }
 
 impl Block<'_> {
     /// Multiplies, and gives the sums to `store`.
     #[inline(always)]
     pub(super) fn run(self, store: &(impl Store + ?Sized)) {
-        match self {
-            Self::Vectors(block) => {
-                let layout = block.weights.layout;
-                layout.dispatch(Multiply { block, store });
+        match self.rows {
+            BlockRows::Vectors(source) => {
+                let layout = self.weights.layout;
+                layout.dispatch(Multiply { block: self, source, store });
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Tiles(block) => block.run(store),
+            BlockRows::Tiles(amx, source) => amx::multiply(amx, self, source, store),
         }
     }
 }
@@ -131,22 +148,10 @@ struct Corrections {
     terms: [i32; MOST_ROWS],
 }
 
-/// A block for tiles of vectors.
-pub struct VectorBlock<'a> {
-    pub(super) weights: PackedRef<'a>,
-    pub(super) bias: &'a [i32],
-    pub(super) zeros: Zeros<'a>,
-    /// [`OFFSET`](super::rows::Rows::OFFSET) of the rows.
-    pub(super) offset: i32,
-    /// Which rows they are.
-    pub(super) range: Range<usize>,
-    pub(super) source: Source<'a, u8>,
-    pub(super) panels: Range<usize>,
-}
-
-/// The multiplication of a block.
+/// The multiplication of a block by vectors.
 struct Multiply<'a, E: ?Sized> {
-    block: VectorBlock<'a>,
+    block: Block<'a>,
+    source: Source<'a, u8>,
     store: &'a E,
 }
 
@@ -155,7 +160,8 @@ impl<E: Store + ?Sized> DotKernel for Multiply<'_, E> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        let Self { block: VectorBlock { weights, bias, zeros, offset, range, source, panels }, store } = self;
+        let Self { block, source, store } = self;
+        let Block { weights, bias, zeros, offset, range, panels, .. } = block;
         let layout = weights.layout;
         let source = source.numbers::<D::Lhs>();
         source.check(range.len(), layout.run_bytes());

@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::block::{Block, Grid, MOST_ROWS, Source, VectorBlock};
+use super::block::{Block, BlockRows, Grid, MOST_ROWS, Source};
 use super::dot::{Dot, DotKernel, PanelElement};
 use super::pack::{PackLayout, PackedRef};
 use super::rows::{RawPlace, RawRows, Rows, Window};
@@ -243,41 +243,47 @@ pub fn gemm<R: Rows>(
     let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
     let panels = layout.padded_cols.div_ceil(layout.panel_cols);
     let cut = &Cut::new(&layout, rows, panels, par);
-    let blocks = cut.blocks(count);
-    // Few rows are cut along the columns, each part then packs the rows for itself.
-    let parts = if par.threads() == 1 || blocks >= PARTS_PER_THREAD * par.threads() {
+    for_each_block(&layout, cut, count, work / LEAST_WORK, par, scratch, |block, panels, buffer| {
+        let (range, source) = layout.dispatch(PackBlock { layout, rows, zeros, cut, block, buffer });
+        let (bias, rows) = (bias.table(), BlockRows::Vectors(source));
+        store.multiply(Block { weights, bias, zeros, offset: R::OFFSET, range, rows, panels });
+    });
+}
+
+/// Calls `run` with every block of rows and the panels that it meets, and with scratch for its rows. Few blocks are cut along
+/// the columns too, into no more parts than `most_parts`; each part then packs the rows for itself.
+pub(super) fn for_each_block(
+    layout: &PackLayout,
+    cut: &Cut,
+    rows: usize,
+    most_parts: usize,
+    par: Par,
+    scratch: &mut [u8],
+    run: impl Fn(usize, Range<usize>, &mut [u8]) + Sync + Send,
+) {
+    let (blocks, wanted) = (cut.blocks(rows), PARTS_PER_THREAD * par.threads());
+    let panels = layout.padded_cols.div_ceil(layout.panel_cols);
+    let parts = if par.threads() == 1 || blocks >= wanted {
         1
     } else {
-        (work / LEAST_WORK).clamp(1, (PARTS_PER_THREAD * par.threads()).div_ceil(blocks)).min(panels)
+        most_parts.clamp(1, wanted.div_ceil(blocks)).min(panels)
     };
     let panels_per_part = panels.div_ceil(parts);
     let parts = panels.div_ceil(panels_per_part);
-    par.for_each_tile_with(blocks * parts, scratch, cut.scratch(&layout), |tile, buffer| {
+    par.for_each_tile_with(blocks * parts, scratch, cut.scratch(layout), |tile, buffer| {
         let panel = tile % parts * panels_per_part;
-        let panels = panel..(panel + panels_per_part).min(panels);
-        let (range, source) =
-            layout.dispatch(PackBlock { layout, rows, zeros, cut, block: tile / parts, buffer });
-        let bias = &bias.0;
-        store.multiply(Block::Vectors(VectorBlock {
-            weights,
-            bias,
-            zeros,
-            offset: R::OFFSET,
-            range,
-            source,
-            panels,
-        }));
+        run(tile / parts, panel..(panel + panels_per_part).min(panels), buffer);
     });
 }
 
 /// Packs the rows of a block.
-struct PackBlock<'a, R> {
-    layout: PackLayout,
-    rows: &'a R,
-    zeros: Zeros<'a>,
-    cut: &'a Cut,
-    block: usize,
-    buffer: &'a mut [u8],
+pub(super) struct PackBlock<'a, R> {
+    pub(super) layout: PackLayout,
+    pub(super) rows: &'a R,
+    pub(super) zeros: Zeros<'a>,
+    pub(super) cut: &'a Cut,
+    pub(super) block: usize,
+    pub(super) buffer: &'a mut [u8],
 }
 
 impl<'a, R: Rows> DotKernel for PackBlock<'a, R> {

@@ -9,11 +9,12 @@ mod tiles;
 
 use core::ops::Range;
 
-use source::{Piece, Source};
+use source::Piece;
+pub(super) use source::Source;
 use tiles::{Sums, TILE, Tiles, ask_for, clear_tiles, step, store_tiles};
 
-use super::block::Block;
-use super::gemm::{Bias, Cut, LEAST_WORK, Zeros, block_rows};
+use super::block::{Block, BlockRows};
+use super::gemm::{Bias, Cut, LEAST_WORK, PackBlock, Zeros, block_rows, for_each_block};
 use super::pack::{PackLayout, PackedRef};
 use super::rows::{Rows, Window};
 use super::store::{RowSums, SPARE, Store};
@@ -81,22 +82,11 @@ pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
         // Blocks of equal height.
         Cut::Rows(count.div_ceil(count.div_ceil(most)).next_multiple_of(TILE))
     };
-    let blocks = cut.blocks(count);
-    // Few rows are cut along the columns; each part then packs the rows for itself.
-    let parts = if par.threads() == 1 || blocks >= 4 * par.threads() {
-        1
-    } else {
-        (work / LEAST_TILE_WORK).clamp(1, (4 * par.threads()).div_ceil(blocks)).min(panels)
-    };
-    let panels_per_part = panels.div_ceil(parts);
-    let parts = panels.div_ceil(panels_per_part);
-    par.for_each_tile_with(blocks * parts, scratch, cut.scratch(&layout), |tile, buffer| {
-        let panel = tile % parts * panels_per_part;
-        let panels = panel..(panel + panels_per_part).min(panels);
-        let pack = PackBlock { layout, rows, zeros, cut, block: tile / parts, buffer };
+    for_each_block(&layout, cut, count, work / LEAST_TILE_WORK, par, scratch, |block, panels, buffer| {
+        let pack = PackBlock { layout, rows, zeros, cut, block, buffer };
         let (range, source) = amx.base().base().dispatch(pack);
-        let (bias, offset) = (bias.table(), R::OFFSET);
-        store.multiply(Block::Tiles(TileBlock { amx, weights, bias, zeros, offset, range, source, panels }));
+        let (bias, rows) = (bias.table(), BlockRows::Tiles(amx, source));
+        store.multiply(Block { weights, bias, zeros, offset: R::OFFSET, range, rows, panels });
     });
 }
 
@@ -107,16 +97,6 @@ enum Rest<'a> {
     All(i32),
     /// The rows' own zero points, and what the weights' zero point adds to each row.
     Each { zeros: &'a [i32], terms: &'a [i32] },
-}
-
-/// Packs the rows of a block.
-struct PackBlock<'a, R> {
-    layout: PackLayout,
-    rows: &'a R,
-    zeros: Zeros<'a>,
-    cut: &'a Cut,
-    block: usize,
-    buffer: &'a mut [u8],
 }
 
 impl<'a, R: Rows> Kernel for PackBlock<'a, R> {
@@ -135,31 +115,17 @@ impl<'a, R: Rows> Kernel for PackBlock<'a, R> {
     }
 }
 
-/// A block of rows against some panels.
-pub struct TileBlock<'a> {
-    amx: Avx512Amx,
-    weights: PackedRef<'a>,
-    bias: &'a [i32],
-    zeros: Zeros<'a>,
-    /// [`Rows::OFFSET`].
-    offset: i32,
-    /// Which rows they are.
-    range: Range<usize>,
-    source: Source<'a>,
-    panels: Range<usize>,
-}
-
-impl TileBlock<'_> {
-    /// Multiplies, and gives the sums to `store`.
-    #[inline(always)]
-    pub(super) fn run(self, store: &(impl Store + ?Sized)) {
-        self.amx.base().base().dispatch(MultiplyBlock { block: self, store });
-    }
+/// Multiplies a block, and gives the sums to `store`.
+#[inline(always)]
+pub(super) fn multiply(amx: Avx512Amx, block: Block<'_>, source: Source<'_>, store: &(impl Store + ?Sized)) {
+    amx.base().base().dispatch(MultiplyBlock { amx, block, source, store });
 }
 
 /// The multiplication of a block.
 struct MultiplyBlock<'a, E: ?Sized> {
-    block: TileBlock<'a>,
+    amx: Avx512Amx,
+    block: Block<'a>,
+    source: Source<'a>,
     store: &'a E,
 }
 
@@ -168,8 +134,8 @@ impl<E: Store + ?Sized> Kernel for MultiplyBlock<'_, E> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let Self { block, store } = self;
-        let TileBlock { amx, weights, bias, zeros: all_zeros, offset, range, source, panels } = block;
+        let Self { amx, block, source, store } = self;
+        let Block { weights, bias, zeros: all_zeros, offset, range, panels, .. } = block;
         let layout = weights.layout;
         let (count, first_row) = (range.len(), range.start);
         // A zero point in the numbers that the tiles read.

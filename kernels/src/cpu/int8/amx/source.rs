@@ -11,7 +11,7 @@ use crate::cpu::int8::pack::PackLayout;
 
 /// The rows of a block where the tiles read them: lines of positions, each a row of a tile.
 #[derive(Copy, Clone)]
-pub(super) struct Source<'a> {
+pub(in super::super) struct Source<'a> {
     start: *const u8,
     /// Of what is read.
     bytes: PhantomData<&'a [u8]>,
