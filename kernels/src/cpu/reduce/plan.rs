@@ -13,8 +13,8 @@ const LAST_LANES: usize = LANES / 2;
 /// Columns that are reduced side by side in registers.
 const COLUMNS: usize = 2 * LANES;
 
-/// Columns that are reduced side by side if there are many rows: their accumulators stay in the first-level cache, and
-/// what is read of each row is long enough for going from page to page.
+/// Columns that are reduced side by side if there are many rows, each of which may lie in another page: then more of a row
+/// is read at a time, and the accumulators stay in the first-level cache.
 const MANY_COLUMNS: usize = 512;
 
 /// Rows that are many.
@@ -324,6 +324,8 @@ mod tests {
         ("rows", &[5, 70], &[false, true]),
         ("columns", &[70, 45], &[true, false]),
         ("long columns", &[700, 3], &[true, false]),
+        ("columns of several widths", &[5, 245], &[true, false]),
+        ("many rows of many columns", &[600, 530], &[true, false]),
         ("image", &[2, 7, 6, 40], &[false, true, true, false]),
         ("outer and inner", &[3, 4, 5], &[true, false, true]),
         ("every other", &[3, 2, 4, 1, 2, 3], &[true, false, true, false, false, true]),
