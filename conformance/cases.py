@@ -129,6 +129,7 @@ SHORT = {
     "FLOAT32": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16", "FLOAT64": "f64", "COMPLEX64": "c64", "COMPLEX128": "c128", "BOOL": "bool",
     "STRING": "str", "INT4": "i4", "UINT4": "u4", "INT8": "i8", "UINT8": "u8", "INT16": "i16", "UINT16": "u16",
     "INT32": "i32", "UINT32": "u32", "INT64": "i64", "UINT64": "u64", "INT2": "i2",
+    "FLOAT8_E4M3FN": "f8e4m3fn", "FLOAT8_E5M2": "f8e5m2",
 }  # fmt: skip
 
 

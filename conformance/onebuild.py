@@ -16,6 +16,8 @@ NUMPY = {
     "FLOAT16": np.float16,
     "BFLOAT16": ml_dtypes.bfloat16,
     "FLOAT64": np.float64,
+    "FLOAT8_E4M3FN": ml_dtypes.float8_e4m3fn,
+    "FLOAT8_E5M2": ml_dtypes.float8_e5m2,
     "INT8": np.int8,
     "INT16": np.int16,
     "INT32": np.int32,

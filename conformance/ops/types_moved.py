@@ -120,14 +120,16 @@ ORDERS = [((2, 3), (1, 0)), ((2, 3, 2), (2, 0, 1)), ((3,), (0,)), ((1, 2, 3, 2),
           ((3, 1, 2), (-1, 0, 1))]  # fmt: skip
 for shape, order in ORDERS:
     move("TRANSPOSE", name_of(shape, "order", order), REAL_TYPES, [shape, i32(*order)], otherwise=numpy_of(np.transpose, order))
-for shape, axes in [((4,), (0,)), ((2, 3), (1,)), ((3, 2), (0,)), ((2, 3, 2), (0, 1)), ((1, 5), (1,)), ((2, 2, 3), (-1,)), ((3, 1, 2), (0, 1, 2)), ((6,), (-1,))]:
+REVERSALS = [((4,), (0,)), ((2, 3), (1,)), ((3, 2), (0,)), ((2, 3, 2), (0, 1)), ((1, 5), (1,)), ((2, 2, 3), (-1,)), ((3, 1, 2), (0, 1, 2)), ((6,), (-1,))]
+for shape, axes in REVERSALS:
     move("REVERSE_V2", name_of(shape, "along", axes), ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL"), [shape, i32(*axes)],
          otherwise=numpy_of(np.flip, axes))  # fmt: skip
 
 # Joining and splitting.
 COPIED = ("FLOAT32", "INT8", "UINT8", "INT16", "INT32", "INT64")
-for shape, sizes, axis, integer in with_each([((6,), (1, 2, 3), 0), ((2, 5), (2, 3), 1), ((4, 2), (1, 1, 2), 0), ((2, 4), (-1, 3), -1), ((3, 2, 2), (1, 2), 0), ((7,), (7,), 0),
-                                            ((2, 3), (0, 3), 1), ((1, 8), (2, 2, 2, 2), 1)], INTEGER_MAKERS):  # fmt: skip
+SPLITS = [((6,), (1, 2, 3), 0), ((2, 5), (2, 3), 1), ((4, 2), (1, 1, 2), 0), ((2, 4), (-1, 3), -1), ((3, 2, 2), (1, 2), 0), ((7,), (7,), 0), ((2, 3), (0, 3), 1),
+          ((1, 8), (2, 2, 2, 2), 1)]  # fmt: skip
+for shape, sizes, axis, integer in with_each(SPLITS, INTEGER_MAKERS):
     move("SPLIT_V", name_of(shape, "in", sizes, f"axis{axis}", integer.__name__), COPIED, [shape, integer(*sizes), ("INT32", axis)], {"numSplits": len(sizes)}, outputs=len(sizes))
 JOINED = ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "BOOL")
 for shapes, axis in [([(2,), (3,)], 0), ([(2, 1), (2, 2)], 1), ([(1, 3), (2, 3), (1, 3)], 0), ([(2, 2, 1), (2, 2, 1)], -1), ([(1, 2, 2)] * 4, 1)]:
@@ -166,12 +168,14 @@ def from_batches(data, block, crops):
 
 
 BATCHED = ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "BOOL")
-for shape, block, pads in [((1, 2, 2, 1), (2, 2), [[0, 0], [0, 0]]), ((1, 4, 2, 2), (2, 1), [[0, 0], [0, 0]]), ((2, 3, 2), (2,), [[1, 0]]), ((1, 3, 5, 1), (3, 2), [[0, 0], [0, 1]]),
-                           ((1, 4, 3), (4,), [[0, 0]]), ((2, 1, 3, 1), (2, 2), [[0, 1], [1, 0]]), ((1, 6, 1, 2), (3, 1), [[0, 0], [0, 0]]), ((3, 2, 2), (1,), [[0, 2]])]:  # fmt: skip
+BLOCKED = [((1, 2, 2, 1), (2, 2), [[0, 0], [0, 0]]), ((1, 4, 2, 2), (2, 1), [[0, 0], [0, 0]]), ((2, 3, 2), (2,), [[1, 0]]), ((1, 3, 5, 1), (3, 2), [[0, 0], [0, 1]]),
+           ((1, 4, 3), (4,), [[0, 0]]), ((2, 1, 3, 1), (2, 2), [[0, 1], [1, 0]]), ((1, 6, 1, 2), (3, 1), [[0, 0], [0, 0]]), ((3, 2, 2), (1,), [[0, 2]])]  # fmt: skip
+UNBLOCKED = [((4, 1, 2, 1), (2, 2), [[0, 0], [0, 0]]), ((2, 2, 2, 2), (2, 1), [[0, 0], [0, 0]]), ((4, 3, 2), (2,), [[1, 0]]), ((6, 1, 3, 1), (3, 2), [[0, 0], [0, 1]]),
+             ((4, 2, 3), (4,), [[0, 0]]), ((4, 2, 2, 1), (2, 2), [[0, 1], [1, 0]]), ((3, 2, 1, 2), (3, 1), [[1, 1], [0, 0]]), ((3, 3, 2), (1,), [[0, 1]])]  # fmt: skip
+for shape, block, pads in BLOCKED:
     flat = [n for pair in pads for n in pair]
     move("SPACE_TO_BATCH_ND", name_of(shape, "block", block, "pads", flat), BATCHED, [shape, i32(*block), ("INT32", pads)], otherwise=numpy_of(to_batches, block, pads))
-for shape, block, crops in [((4, 1, 2, 1), (2, 2), [[0, 0], [0, 0]]), ((2, 2, 2, 2), (2, 1), [[0, 0], [0, 0]]), ((4, 3, 2), (2,), [[1, 0]]), ((6, 1, 3, 1), (3, 2), [[0, 0], [0, 1]]),
-                            ((4, 2, 3), (4,), [[0, 0]]), ((4, 2, 2, 1), (2, 2), [[0, 1], [1, 0]]), ((3, 2, 1, 2), (3, 1), [[1, 1], [0, 0]]), ((3, 3, 2), (1,), [[0, 1]])]:  # fmt: skip
+for shape, block, crops in UNBLOCKED:
     flat = [n for pair in crops for n in pair]
     move("BATCH_TO_SPACE_ND", name_of(shape, "block", block, "crops", flat), BATCHED, [shape, i32(*block), ("INT32", crops)], otherwise=numpy_of(from_batches, block, crops))
 
@@ -262,9 +266,10 @@ def gathered_nd(dtype, index, shape, at):
     add("GATHER_ND", name_of(dtype, shape, "at", at, index), build)
 
 
+ENTRIES = [((5,), (3, 1)), ((3, 2), (2, 2)), ((3, 2), (2, 1)), ((2, 3, 2), (3, 3)), ((2, 3, 2), (2, 2, 2)), ((4,), (2, 2, 1)), ((2, 2, 3), (2, 1)), ((6, 1), (4, 2)), ((3, 3), (1, 2))]
 for dtype in ("FLOAT32", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL", "STRING"):
     for index in INDICES:
-        for row in [((5,), (3, 1)), ((3, 2), (2, 2)), ((3, 2), (2, 1)), ((2, 3, 2), (3, 3)), ((2, 3, 2), (2, 2, 2)), ((4,), (2, 2, 1)), ((2, 2, 3), (2, 1)), ((6, 1), (4, 2)), ((3, 3), (1, 2))]:
+        for row in ENTRIES:
             gathered_nd(dtype, index, *row)
 
 

@@ -9,6 +9,7 @@ mod aligned;
 pub mod cpu;
 pub mod error;
 pub mod fixed_point;
+pub mod float8;
 pub mod inout;
 pub mod isa;
 pub mod par;

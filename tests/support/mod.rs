@@ -247,6 +247,17 @@ fn numbers(dtype: TensorType, bytes: &[u8]) -> Option<Vec<f64>> {
             .chunks_exact(2)
             .map(|b| f64::from(f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16)))
             .collect(),
+        TensorType::Float8E4M3Fn => bytes
+            .iter()
+            .map(|&b| {
+                if b & 0x7f == 0x7f {
+                    f64::NAN
+                } else {
+                    half(u16::from(b & 0x80) << 8 | u16::from(b & 0x7f) << 7) * 256.0
+                }
+            })
+            .collect(),
+        TensorType::Float8E5M2 => bytes.iter().map(|&b| half(u16::from(b) << 8)).collect(),
         _ => return None,
     })
 }

@@ -134,7 +134,9 @@ fn subjects<'a>(
 
 fn rule_for(dtype: TensorType, quantized: bool, tolerance: Tolerance) -> Rule {
     match dtype {
-        TensorType::Float16
+        TensorType::Float8E4M3Fn
+        | TensorType::Float8E5M2
+        | TensorType::Float16
         | TensorType::BFloat16
         | TensorType::Float32
         | TensorType::Float64

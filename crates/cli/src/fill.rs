@@ -29,7 +29,7 @@ pub fn random_bytes(meta: &TensorMeta, shape: &[usize], random: &mut Random) -> 
             TensorType::Float16 => bytes.extend(f16::from_f32(random.symmetric()).to_le_bytes()),
             TensorType::BFloat16 => bytes.extend(bf16::from_f32(random.symmetric()).to_le_bytes()),
             TensorType::Bool => bytes.push(small),
-            // Both float8 formats: exponents below the bias, so magnitudes below two.
+            // Both float8 formats: exponents below the bias, so magnitudes below one.
             TensorType::Float8E4M3Fn => bytes.push(random.below(0x38) as u8 | small << 7),
             TensorType::Float8E5M2 => bytes.push(random.below(0x3c) as u8 | small << 7),
             TensorType::UInt8
@@ -83,6 +83,8 @@ mod tests {
             (BFloat16, false, -1.0, 1.0),
             (Float64, false, -1.0, 1.0),
             (Complex64, false, -1.0, 1.0),
+            (Float8E4M3Fn, false, -0.9375, 0.9375),
+            (Float8E5M2, false, -0.875, 0.875),
             (Bool, false, 0.0, 1.0),
             (Int32, false, 0.0, 1.0),
             (UInt64, false, 0.0, 1.0),

@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | string | byte strings |
 //! | bfloat16 | uint16, the same bits; read also from raw bytes, as `ml_dtypes` saves it |
-//! | float8 | uint8, likewise |
+//! | float8 | uint8, the same bits, likewise |
 //! | int2, int4, uint4 | int8 or uint8, one element each |
 //! | all other numbers and bool | the same type |
 //!
 //! Resources and variants have no value of their own and so no array.
 
 use crate::npz::{Array, Element};
+use ferrolite::element::{F8E4M3Fn, F8E5M2};
 use ferrolite::{TensorType, strings};
 use half::{bf16, f16};
 
@@ -72,7 +73,7 @@ pub fn to_bytes(dtype: TensorType, array: &Array) -> Result<Vec<u8>, String> {
     })
 }
 
-/// The elements as real numbers; complex numbers as their two parts. `None` for strings and float8.
+/// The elements as real numbers; complex numbers as their two parts. `None` for strings.
 pub fn numbers(dtype: TensorType, array: &Array) -> Option<Vec<f64>> {
     let bytes = array.bytes();
     macro_rules! decode {
@@ -85,11 +86,18 @@ pub fn numbers(dtype: TensorType, array: &Array) -> Option<Vec<f64>> {
                 .collect()
         };
     }
-    if dtype == TensorType::BFloat16 {
-        return Some(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f64()).collect());
-    }
-    if matches!(dtype, TensorType::Float8E4M3Fn | TensorType::Float8E5M2) {
-        return None;
+    // Types whose bits are stored as those of an integer.
+    match dtype {
+        TensorType::BFloat16 => {
+            return Some(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f64()).collect());
+        }
+        TensorType::Float8E4M3Fn => {
+            return Some(bytes.iter().map(|&b| F8E4M3Fn::from_bits(b).to_f32().into()).collect());
+        }
+        TensorType::Float8E5M2 => {
+            return Some(bytes.iter().map(|&b| F8E5M2::from_bits(b).to_f32().into()).collect());
+        }
+        _ => {}
     }
     Some(match array.element() {
         Element::Bool | Element::Uint8 => decode!(u8),
@@ -193,7 +201,8 @@ mod tests {
             ("uint16", TensorType::UInt16, vec![1, 1], Some(&[257.0])),
             ("int8", TensorType::Int8, vec![0xff], Some(&[-1.0])),
             ("bool", TensorType::Bool, vec![1], Some(&[1.0])),
-            ("float8", TensorType::Float8E5M2, vec![1], None),
+            ("float8_e5m2", TensorType::Float8E5M2, vec![0xbd], Some(&[-1.25])),
+            ("float8_e4m3fn", TensorType::Float8E4M3Fn, vec![0x7e], Some(&[448.0])),
         ];
         for (name, dtype, bytes, expected) in rows {
             let array = to_array(*dtype, &[1], bytes).expect(name);

@@ -1,6 +1,7 @@
 //! Rust types that stand for tensor element types.
 
 use bytemuck::Pod;
+pub use ferrolite_kernels::float8::{F8E4M3Fn, F8E5M2};
 use ferrolite_model::TensorType;
 use half::{bf16, f16};
 
@@ -77,6 +78,8 @@ elements! {
     f64 => Float64,
     f16 => Float16,
     bf16 => BFloat16,
+    F8E4M3Fn => Float8E4M3Fn,
+    F8E5M2 => Float8E5M2,
     i8 => Int8,
     i16 => Int16,
     i32 => Int32,

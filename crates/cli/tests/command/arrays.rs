@@ -88,6 +88,8 @@ fn samples() -> Vec<(TensorType, Array)> {
         wide(T::UInt16, Element::Uint16),
         wide(T::UInt32, Element::Uint32),
         wide(T::UInt64, Element::Uint64),
+        wide(T::Float8E4M3Fn, Element::Uint8),
+        wide(T::Float8E5M2, Element::Uint8),
         wide(T::Float16, Element::Float16),
         wide(T::BFloat16, Element::Uint16),
         wide(T::Float32, Element::Float32),
@@ -174,6 +176,36 @@ fn arrays_of_every_type_keep_their_shapes() {
             assert!(same, "{found_name} of shape {shape:?}: {found_array:?} instead of {array:?}");
         }
         assert_eq!(found.len(), arrays.len());
+    }
+}
+
+#[test]
+fn eight_bit_floats_are_stored_as_bits_and_shown_as_numbers() {
+    let workshop = Workshop::new();
+    let rows = [
+        (TensorType::Float8E4M3Fn, [0x7e, 0xbc, 0x80, 0x7f], "448 -1.5 0 NaN"),
+        (TensorType::Float8E5M2, [0x5f, 0xbe, 0x80, 0x60], "448 -1.5 0 512"),
+    ];
+    for (dtype, bits, shown) in rows {
+        let mut builder = ModelBuilder::new();
+        let x = builder.add_tensor(0, Tensor::new("x", TensorType::Float32, &[4]));
+        let y = builder.add_tensor(0, Tensor::new("y", dtype, &[4]));
+        builder.add_operator(0, Operator::new(BuiltinOperator::CAST, [x], [y], Options::None));
+        builder.set_inputs(0, [x]).set_outputs(0, [y]);
+        std::fs::write(workshop.path("cast.tflite"), builder.to_bytes().expect("valid")).expect("writes");
+        workshop.write("in.npz", &[("x", float_array(&[4], &[450.0, -1.5, -0.0, 500.0]))]);
+        let stdout = workshop.succeed("run cast.tflite --inputs in.npz --outputs out.npz");
+        assert!(stdout.contains(shown), "{dtype}: {stdout}");
+        let stored = |bits: [u8; 4]| Array::new(Element::Uint8, vec![4], bits.to_vec()).expect("sized");
+        assert_eq!(workshop.read("out.npz"), [("0".to_owned(), stored(bits))], "{dtype}");
+        let near = bits.map(|code| if code == bits[0] { code - 1 } else { code });
+        workshop.write("near.npz", &[("0", stored(near))]);
+        for (arguments, code) in
+            [("--reference out.npz", 0), ("--reference near.npz", 1), ("--reference near.npz --rtol 0.2", 0)]
+        {
+            let outcome = workshop.run(&format!("compare cast.tflite --inputs in.npz {arguments}"));
+            assert_eq!(outcome.code, Some(code), "{dtype} {arguments}: {outcome:?}");
+        }
     }
 }
 

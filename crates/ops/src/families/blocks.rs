@@ -25,15 +25,17 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::SPACE_TO_BATCH_ND, infer_space_to_batch, lower_space_to_batch)
         .versions(4)
         .inputs(3, 3)
-        .types(each_type!([Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool](
-            Int32, Int32
-        ))),
+        .types(each_type!([
+            Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool, Float8E4M3Fn,
+            Float8E5M2
+        ](Int32, Int32))),
     OpSpec::builtin(BuiltinOperator::BATCH_TO_SPACE_ND, infer_batch_to_space, lower_batch_to_space)
         .versions(4)
         .inputs(3, 3)
-        .types(each_type!([Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool](
-            Int32, Int32
-        ))),
+        .types(each_type!([
+            Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool, Float8E4M3Fn,
+            Float8E5M2
+        ](Int32, Int32))),
 ];
 
 /// The four dimensions of an NHWC image and the size of its square blocks.

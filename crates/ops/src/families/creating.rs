@@ -31,7 +31,10 @@ const FILL_TYPES: &[TypeRow] = {
     macro_rules! rows {
         ($($t:ident)*) => { types![$((Int32, $t) -> ($t), (Int64, $t) -> ($t)),*] };
     }
-    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Complex64 String)
+    rows!(
+        Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool
+        Complex64 String Float8E4M3Fn Float8E5M2
+    )
 };
 
 fn infer_fill(node: &Node<'_>) -> Result<OutputShapes, InferError> {

@@ -27,14 +27,17 @@ macro_rules! gather_types {
 }
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::GATHER, infer_gather, lower_gather)
-        .versions(8)
-        .inputs(2, 2)
-        .types(gather_types!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool Int4 String)),
+    OpSpec::builtin(BuiltinOperator::GATHER, infer_gather, lower_gather).versions(8).inputs(2, 2).types(
+        gather_types!(
+            Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool Int4 String Float8E4M3Fn Float8E5M2
+        ),
+    ),
     OpSpec::builtin(BuiltinOperator::GATHER_ND, infer_gather_nd, lower_gather_nd)
         .versions(6)
         .inputs(2, 2)
-        .types(gather_types!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool String)),
+        .types(gather_types!(
+            Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool String Float8E4M3Fn Float8E5M2
+        )),
     OpSpec::builtin(BuiltinOperator::EMBEDDING_LOOKUP, infer_embedding, lower_embedding)
         .versions(5)
         .inputs(2, 2)
@@ -54,7 +57,10 @@ const EMBEDDING_TYPES: &[TypeRow] = {
             ]
         };
     }
-    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool)
+    rows!(
+        Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool
+        Float8E4M3Fn Float8E5M2
+    )
 };
 
 /// Copies rows of `row` elements: row `i` of output 0 is row `pick(i)` of input `table`.

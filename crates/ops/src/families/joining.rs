@@ -21,11 +21,14 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::CONCATENATION, infer_concatenation, lower_concatenation)
         .versions(7)
         .inputs(1, usize::MAX)
-        .types(same_types![Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool, Int4]),
+        .types(same_types![
+            Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool, Int4, Float8E4M3Fn,
+            Float8E5M2
+        ]),
     OpSpec::builtin(BuiltinOperator::PACK, infer_pack, lower_pack)
         .versions(5)
         .inputs(1, usize::MAX)
-        .types(same_types![Float32, Int8, UInt8, Int16, Int32, UInt32, Int64]),
+        .types(same_types![Float32, Int8, UInt8, Int16, Int32, UInt32, Int64, Float8E4M3Fn, Float8E5M2]),
     OpSpec::builtin(BuiltinOperator::SPLIT, infer_split, lower_split)
         .versions(5)
         .inputs(2, 2)
@@ -33,6 +36,7 @@ pub const SPECS: &[OpSpec] = &[
         .types(types![
             (Int32, Float32) -> (Float32), (Int32, Int8) -> (Int8), (Int32, UInt8) -> (UInt8),
             (Int32, Int16) -> (Int16), (Int32, Int32) -> (Int32), (Int32, Int64) -> (Int64),
+            (Int32, Float8E4M3Fn) -> (Float8E4M3Fn), (Int32, Float8E5M2) -> (Float8E5M2),
         ]),
     OpSpec::builtin(BuiltinOperator::SPLIT_V, infer_split_v, lower_split_v)
         .versions(3)
@@ -45,11 +49,15 @@ pub const SPECS: &[OpSpec] = &[
             (Float32, Int64, Int32) -> (Float32), (Int8, Int64, Int32) -> (Int8),
             (UInt8, Int64, Int32) -> (UInt8), (Int16, Int64, Int32) -> (Int16),
             (Int32, Int64, Int32) -> (Int32), (Int64, Int64, Int32) -> (Int64),
+            (Float8E4M3Fn, Int32, Int32) -> (Float8E4M3Fn), (Float8E5M2, Int32, Int32) -> (Float8E5M2),
+            (Float8E4M3Fn, Int64, Int32) -> (Float8E4M3Fn), (Float8E5M2, Int64, Int32) -> (Float8E5M2),
         ]),
     OpSpec::builtin(BuiltinOperator::UNPACK, infer_unpack, lower_unpack)
         .versions(6)
         .outputs(1, usize::MAX)
-        .types(same_types![Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Bool]),
+        .types(same_types![
+            Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Bool, Float8E4M3Fn, Float8E5M2
+        ]),
 ];
 
 /// A tensor seen as `[outer, axis, inner]`.

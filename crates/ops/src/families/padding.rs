@@ -15,9 +15,9 @@ use crate::spec::{OpSpec, TypeRow};
 pub const SPECS: &[OpSpec] =
     &[
         OpSpec::builtin(BuiltinOperator::PAD, infer_pad, lower_pad).versions(6).inputs(2, 2).types(
-            each_type!([Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Int64, Bool](Int32)(Int64)(
-                Int8
-            )(Int16)),
+            each_type!([
+                Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Int64, Bool, Float8E4M3Fn, Float8E5M2
+            ](Int32)(Int64)(Int8)(Int16)),
         ),
         OpSpec::builtin(BuiltinOperator::PADV2, infer_pad, lower_pad)
             .versions(6)
@@ -26,7 +26,7 @@ pub const SPECS: &[OpSpec] =
         OpSpec::builtin(BuiltinOperator::MIRROR_PAD, infer_pad, lower_mirror).versions(3).inputs(2, 2).types(
             each_type!([
                 Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64,
-                UInt64, Bool, Complex64
+                UInt64, Bool, Complex64, Float8E4M3Fn, Float8E5M2
             ](Int32)(Int64)),
         ),
         OpSpec::builtin(BuiltinOperator::DILATE, infer_dilate, lower_dilate).inputs(3, 3).types(DILATE_TYPES),
@@ -41,7 +41,7 @@ const PADV2_TYPES: &[TypeRow] = {
             ]
         };
     }
-    rows!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool)
+    rows!(Float32 Float16 BFloat16 Int8 UInt8 Int16 Int32 Int64 Bool Float8E4M3Fn Float8E5M2)
 };
 
 /// Element types of DILATE: the tensor, the steps and one element like the tensor's.
@@ -49,7 +49,10 @@ const DILATE_TYPES: &[TypeRow] = {
     macro_rules! rows {
         ($($t:ident)*) => { crate::types![$(($t, Int32, $t) -> ($t)),*] };
     }
-    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Complex64 Complex128)
+    rows!(
+        Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool
+        Complex64 Complex128 Float8E4M3Fn Float8E5M2
+    )
 };
 
 /// Elements to add in front and behind, per axis; negative ones are refused.

@@ -20,7 +20,7 @@ pub const SPECS: &[OpSpec] = &[
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, String
+            Bool, Complex64, String, Float8E4M3Fn, Float8E5M2
         ](Int32)(Int64)))
         // Where it repeats dimensions of 1 alone.
         .chain(|_| Some(Elementwise::unary(Function::Copy))),
@@ -29,7 +29,7 @@ pub const SPECS: &[OpSpec] = &[
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, Complex128
+            Bool, Complex64, Complex128, Float8E4M3Fn, Float8E5M2
         ](Int32)(Int64)))
         .chain(|_| Some(Elementwise::unary(Function::Copy))),
 ];

@@ -19,7 +19,7 @@ pub const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::SLICE, infer_slice, lower_slice).versions(8).inputs(3, 3).types(
         each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, Int4, String
+            Bool, Complex64, Int4, String, Float8E4M3Fn, Float8E5M2
         ](Int32, Int32)(Int64, Int64)),
     ),
     OpSpec::builtin(BuiltinOperator::STRIDED_SLICE, infer_strided, lower_strided)
@@ -27,7 +27,7 @@ pub const SPECS: &[OpSpec] = &[
         .inputs(4, 4)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, String
+            Bool, Complex64, String, Float8E4M3Fn, Float8E5M2
         ](Int32, Int32, Int32))),
     OpSpec::builtin(BuiltinOperator::DYNAMIC_UPDATE_SLICE, infer_update, lower_update)
         .versions(6)
@@ -37,7 +37,7 @@ pub const SPECS: &[OpSpec] = &[
 ];
 
 /// Element types of DYNAMIC_UPDATE_SLICE: operand and update the same, indices of 32 or 64 bits.
-const UPDATE_TYPES: [crate::TypeRow; 28] = {
+const UPDATE_TYPES: [crate::TypeRow; 32] = {
     macro_rules! rows {
         ($($t:ident)*) => {
             [$(
@@ -52,7 +52,10 @@ const UPDATE_TYPES: [crate::TypeRow; 28] = {
             )*]
         };
     }
-    rows!(Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Int4)
+    rows!(
+        Float32 Float16 BFloat16 Float64 Int8 UInt8 Int16 UInt16 Int32 UInt32 Int64 UInt64 Bool Int4
+        Float8E4M3Fn Float8E5M2
+    )
 };
 
 /// First index and length of a SLICE along every axis.

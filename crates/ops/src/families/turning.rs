@@ -20,12 +20,14 @@ pub const SPECS: &[OpSpec] = &[
         .inputs(2, 2)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
-            Bool, Complex64, Int4, UInt4
+            Bool, Complex64, Int4, UInt4, Float8E4M3Fn, Float8E5M2
         ](Int32))),
     OpSpec::builtin(BuiltinOperator::REVERSE_V2, infer_reverse, lower_reverse)
         .versions(4)
         .inputs(2, 2)
-        .types(each_type!([Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Int64, Bool](Int32))),
+        .types(each_type!([
+            Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Int64, Bool, Float8E4M3Fn, Float8E5M2
+        ](Int32))),
     OpSpec::builtin(BuiltinOperator::REVERSE_SEQUENCE, infer_sequence, lower_sequence)
         .inputs(2, 2)
         .types(each_type!([Float32, UInt8, Int16, Int32, Int64](Int32)(Int64))),

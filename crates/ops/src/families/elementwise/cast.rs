@@ -1,11 +1,14 @@
 //! CAST between any two element types, and BITCAST.
+//!
+//! Of 8-bit floats and packed integers LiteRT 2.3.0 casts only the latter, to and from `f32`; later sources cast the former
+//! as here, with the conversions of `ml_dtypes`.
 
 use ferrolite_model::{BuiltinOperator, TensorType};
 use half::{bf16, f16};
 
 use super::quantize::Packed;
 use super::{Lowered, elements, infer_same, wrong_size};
-use crate::element::{Bool, Complex64, Element};
+use crate::element::{Bool, Complex64, Element, F8E4M3Fn, F8E5M2};
 use crate::error::OpError;
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
@@ -20,7 +23,7 @@ pub(crate) const SPECS: &[OpSpec] = &[
 ];
 
 /// The types that cast to each other.
-const WHOLE: [TensorType; 13] = [
+const WHOLE: &[TensorType; 15] = &[
     TensorType::Float32,
     TensorType::Float16,
     TensorType::BFloat16,
@@ -34,35 +37,39 @@ const WHOLE: [TensorType; 13] = [
     TensorType::Int64,
     TensorType::Bool,
     TensorType::Complex64,
+    TensorType::Float8E4M3Fn,
+    TensorType::Float8E5M2,
 ];
 
-/// The packed types, which cast to and from `f32` only.
-const PACKED: [TensorType; 3] = [TensorType::Int4, TensorType::UInt4, TensorType::Int2];
+/// The packed types.
+const PACKED: &[TensorType; 3] = &[TensorType::Int4, TensorType::UInt4, TensorType::Int2];
 
-/// All pairs of [`WHOLE`], and [`PACKED`] with `f32` in both directions.
-static CASTS: [TypeRow; 13 * 13 + 6] = {
-    let mut rows = [TypeRow { inputs: &[TensorType::Float32], outputs: &[TensorType::Float32] }; 13 * 13 + 6];
+/// The types that packed ones cast to and from.
+const UNPACKED: &[TensorType; 3] = &[TensorType::Float32, TensorType::Float8E4M3Fn, TensorType::Float8E5M2];
+
+/// Pairs of [`WHOLE`] types.
+const WHOLE_PAIRS: usize = WHOLE.len() * WHOLE.len();
+
+/// All pairs of [`WHOLE`], and each of [`PACKED`] with each of [`UNPACKED`] in both directions.
+static CASTS: [TypeRow; WHOLE_PAIRS + 2 * PACKED.len() * UNPACKED.len()] = {
+    const fn row(from: &'static TensorType, to: &'static TensorType) -> TypeRow {
+        TypeRow { inputs: core::slice::from_ref(from), outputs: core::slice::from_ref(to) }
+    }
+    let mut rows = [row(&WHOLE[0], &WHOLE[0]); WHOLE_PAIRS + 2 * PACKED.len() * UNPACKED.len()];
     let mut i = 0;
-    while i < 13 * 13 {
-        rows[i] = TypeRow {
-            inputs: core::slice::from_ref(&WHOLE_TYPES[i / 13]),
-            outputs: core::slice::from_ref(&WHOLE_TYPES[i % 13]),
-        };
+    while i < WHOLE_PAIRS {
+        rows[i] = row(&WHOLE[i / WHOLE.len()], &WHOLE[i % WHOLE.len()]);
         i += 1;
     }
     let mut i = 0;
-    while i < 3 {
-        rows[13 * 13 + 2 * i].inputs = core::slice::from_ref(&PACKED_TYPES[i]);
-        rows[13 * 13 + 2 * i + 1].outputs = core::slice::from_ref(&PACKED_TYPES[i]);
+    while i < PACKED.len() * UNPACKED.len() {
+        let (packed, whole) = (&PACKED[i / UNPACKED.len()], &UNPACKED[i % UNPACKED.len()]);
+        rows[WHOLE_PAIRS + 2 * i] = row(packed, whole);
+        rows[WHOLE_PAIRS + 2 * i + 1] = row(whole, packed);
         i += 1;
     }
     rows
 };
-
-/// [`WHOLE`] with an address, for the rows of the table.
-const WHOLE_TYPES: &[TensorType; 13] = &WHOLE;
-/// [`PACKED`] with an address.
-const PACKED_TYPES: &[TensorType; 3] = &PACKED;
 
 /// A number on its way from one type to another.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +137,8 @@ impl Number for f64 {
     }
 }
 
-/// 16-bit floats are reached through `f32`.
-macro_rules! halves {
+/// Floats of 16 and 8 bits are reached through `f32`.
+macro_rules! narrow_floats {
     ($($T:ty),*) => {
         $(impl Number for $T {
             #[inline(always)]
@@ -146,7 +153,7 @@ macro_rules! halves {
     };
 }
 
-halves!(f16, bf16);
+narrow_floats!(f16, bf16, F8E4M3Fn, F8E5M2);
 
 impl Number for Bool {
     #[inline(always)]
@@ -190,6 +197,8 @@ macro_rules! with_number {
             TensorType::Int64 => $f::<$($A,)? i64>($($arg),*),
             TensorType::Bool => $f::<$($A,)? Bool>($($arg),*),
             TensorType::Complex64 => $f::<$($A,)? Complex64>($($arg),*),
+            TensorType::Float8E4M3Fn => $f::<$($A,)? F8E4M3Fn>($($arg),*),
+            TensorType::Float8E5M2 => $f::<$($A,)? F8E5M2>($($arg),*),
             _ => $otherwise,
         }
     };
@@ -199,8 +208,16 @@ fn lower_cast(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
     let (from, to) = (node.dtype(0)?, node.output(0)?.dtype);
     let name = format!("cast_{from}_{to}").to_lowercase();
     let run = match (packed(from), packed(to)) {
-        (Some(packed), _) => FnKernel::new(name, move |io, _| unpack(io, packed)),
-        (_, Some(packed)) => FnKernel::new(name, move |io, _| pack(io, packed)),
+        (Some(packed), _) => match to {
+            TensorType::Float8E4M3Fn => FnKernel::new(name, move |io, _| unpack::<F8E4M3Fn>(io, packed)),
+            TensorType::Float8E5M2 => FnKernel::new(name, move |io, _| unpack::<F8E5M2>(io, packed)),
+            _ => FnKernel::new(name, move |io, _| unpack::<f32>(io, packed)),
+        },
+        (_, Some(packed)) => match from {
+            TensorType::Float8E4M3Fn => FnKernel::new(name, move |io, _| pack::<F8E4M3Fn>(io, packed)),
+            TensorType::Float8E5M2 => FnKernel::new(name, move |io, _| pack::<F8E5M2>(io, packed)),
+            _ => FnKernel::new(name, move |io, _| pack::<f32>(io, packed)),
+        },
         _ if from == to => FnKernel::new(name, |io, _| {
             let shape = Shape::new(io.outputs.shape(0)?);
             let bytes = io.inputs.bytes(0)?;
@@ -245,21 +262,21 @@ fn packed(dtype: TensorType) -> Option<Packed> {
     }
 }
 
-fn unpack(io: &mut crate::io::Io<'_>, packed: Packed) -> Result<(), OpError> {
+fn unpack<T: Number>(io: &mut crate::io::Io<'_>, packed: Packed) -> Result<(), OpError> {
     let bytes = io.inputs.bytes(0)?;
-    let out = io.outputs.get::<f32>(0)?;
+    let out = io.outputs.get::<T>(0)?;
     if bytes.len() < packed.byte_len(out.len()) {
         return Err(wrong_size());
     }
     for (i, o) in out.iter_mut().enumerate() {
-        *o = packed.get(bytes, i) as f32;
+        *o = T::of(Wide::Int(i64::from(packed.get(bytes, i))));
     }
     Ok(())
 }
 
 /// Cuts and saturates; NaN gives the greatest value.
-fn pack(io: &mut crate::io::Io<'_>, packed: Packed) -> Result<(), OpError> {
-    let input = io.inputs.get::<f32>(0)?;
+fn pack<T: Number>(io: &mut crate::io::Io<'_>, packed: Packed) -> Result<(), OpError> {
+    let input = io.inputs.get::<T>(0)?;
     let bytes = io.outputs.bytes(0)?;
     if bytes.len() != packed.byte_len(input.len()) {
         return Err(wrong_size());
@@ -267,6 +284,7 @@ fn pack(io: &mut crate::io::Io<'_>, packed: Packed) -> Result<(), OpError> {
     let (min, max) = packed.range();
     bytes.fill(0);
     for (i, &x) in input.iter().enumerate() {
+        let x = <f32 as Number>::of(x.wide());
         let held = if x < max as f32 { x.max(min as f32) as i32 } else { max };
         packed.put(bytes, i, held);
     }

@@ -11,7 +11,7 @@ use super::{
     Lowered, affine, elements, hot_unary_to_kernel, infer_same, input_affine, output_affine,
     scales_too_far_apart, truncate_i32, unary_kernel, unary_to_kernel, unexpected, wrong_size,
 };
-use crate::element::Element;
+use crate::element::{Element, F8E4M3Fn, F8E5M2};
 use crate::error::OpError;
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
@@ -53,6 +53,8 @@ pub(crate) const SPECS: &[OpSpec] = &[
             (UInt4) -> (Float32),
             (Int2) -> (Float32),
             (Float16) -> (Float32),
+            (Float8E4M3Fn) -> (Float32),
+            (Float8E5M2) -> (Float32),
         ]),
     OpSpec::builtin(BuiltinOperator::FAKE_QUANT, infer_same, lower_fake_quant)
         .versions(2)
@@ -247,6 +249,8 @@ fn rescale<A: Narrow + Element, B: Narrow + Element>(
 fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
         TensorType::Float16 => unary_to_kernel::<f16, f32>("f16_dequantize", node, |x: f16| x.to_f32()),
+        TensorType::Float8E4M3Fn => unary_to_kernel("f8e4m3fn_dequantize", node, F8E4M3Fn::to_f32),
+        TensorType::Float8E5M2 => unary_to_kernel("f8e5m2_dequantize", node, F8E5M2::to_f32),
         TensorType::Int8 => dequantize::<i8>("i8_dequantize", node, cx),
         TensorType::UInt8 => dequantize::<u8>("u8_dequantize", node, cx),
         TensorType::Int16 => dequantize::<i16>("i16_dequantize", node, cx),
