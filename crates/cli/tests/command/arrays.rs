@@ -183,8 +183,8 @@ fn arrays_of_every_type_keep_their_shapes() {
 fn eight_bit_floats_are_stored_as_bits_and_shown_as_numbers() {
     let workshop = Workshop::new();
     let rows = [
-        (TensorType::Float8E4M3Fn, [0x7e, 0xbc, 0x80, 0x7f], "448 -1.5 0 NaN"),
-        (TensorType::Float8E5M2, [0x5f, 0xbe, 0x80, 0x60], "448 -1.5 0 512"),
+        (TensorType::Float8E4M3Fn, [0x7e, 0xbc, 0x80, 0x7f], "448 -1.5000 -0 NaN"),
+        (TensorType::Float8E5M2, [0x5f, 0xbe, 0x80, 0x60], "448 -1.5000 -0 512"),
     ];
     for (dtype, bits, shown) in rows {
         let mut builder = ModelBuilder::new();
