@@ -9,7 +9,8 @@ import numpy as np
 
 import ops.usual  # noqa: F401  draws up to a number of cases, before more are added here
 from cases import EXACT, add, label
-from onebuild import NUMPY
+from onebuild import NUMPY, Graph
+from ops.control import handle
 from ops.quantize import type_code
 from ops.types_computed import CASTABLE, LITTLE
 from ops.types_moved import (BLOCKED, BROADCASTS, ENTRIES, INDICES, INTEGER_MAKERS, MIRRORS, ORDERS, PAD_KINDS, PADS, REVERSALS, ROWS, SLICES, SPLITS, STRIDES, TABLES, TILES,
@@ -263,3 +264,75 @@ for dtype in FLOAT8:
         draw = lambda case, shape=shape, part=part, start=start, kind=kind, dtype=dtype: (
             codes(case, dtype, shape), codes(case, dtype, part), np.array(start, NUMPY[kind]))  # fmt: skip
         indexed("DYNAMIC_UPDATE_SLICE", dtype, kind, name_of(shape, part, "from", start), draw, updated)
+
+
+# Through other subgraphs and variables, and what only asks for a shape.
+
+
+def joined_by_branches(dtype, first, second):
+    """IF between two orders in which the operands are joined, with both conditions."""
+
+    def build(case):
+        total = first[0] + second[0]
+        for name, turned in (("then", False), ("else", True)):
+            graph = Graph(name)
+            operands = [graph.input(dtype, first), graph.input(dtype, second)]
+            graph.op("CONCATENATION", operands[::-1] if turned else operands, [graph.output(dtype, shape=(total, *first[1:]))], axis=0)
+            case.graphs.append(graph)
+        operands = [case.graph.input("BOOL", ()), case.graph.input(dtype, first), case.graph.input(dtype, second)]
+        case.graph.op("IF", operands, [case.graph.output(dtype, shape=(total, *first[1:]))], thenSubgraphIndex=1, elseSubgraphIndex=2)
+        for flag in (True, False):
+            case.feed(np.array(flag), codes(case, dtype, first), codes(case, dtype, second))
+        answer(case, lambda flag, x, y: [np.concatenate([x, y] if flag else [y, x])])
+
+    add("IF", label(dtype, first, second), build)
+
+
+def turned_in_a_loop(dtype, shape, turns):
+    """WHILE counter < turns: the rows are turned around."""
+
+    def build(case):
+        cond, body = Graph("cond"), Graph("body")
+        (i, _), (j, x) = [(graph.input("INT32", ()), graph.input(dtype, shape)) for graph in (cond, body)]
+        cond.op("LESS", [i, cond.const("INT32", turns)], [cond.output("BOOL", shape=())])
+        body.op("ADD", [j, body.const("INT32", 1)], [body.output("INT32", shape=())])
+        body.op("REVERSE_V2", [x, body.const("INT32", [0])], [body.output(dtype, shape=shape)])
+        case.graphs += [cond, body]
+        operands = [case.graph.input("INT32", ()), case.graph.input(dtype, shape)]
+        case.graph.op("WHILE", operands, [case.graph.output("INT32", shape=()), case.graph.output(dtype, shape=shape)], condSubgraphIndex=1, bodySubgraphIndex=2)
+        case.feed(np.array(0, np.int32), codes(case, dtype, shape))
+        answer(case, lambda i, x: [np.array(turns, np.int32), x[::-1] if turns % 2 else x])
+
+    add("WHILE", label(dtype, shape, f"{turns}_turns"), build)
+
+
+def kept_in_a_variable(op, dtype, shape):
+    def build(case):
+        x, variable = case.graph.input(dtype, shape), handle(case.graph, "v")
+        case.graph.op("ASSIGN_VARIABLE", [variable, x], [])
+        case.graph.op("READ_VARIABLE", [variable], [case.graph.output(dtype, shape=shape)])
+        case.feed(codes(case, dtype, shape))
+        answer(case, lambda x: [x])
+
+    add(op, label(dtype, shape, "kept"), build)
+
+
+def measured(op, dtype, shape, function, **options):
+    def build(case):
+        case.graph.op(op, [case.graph.input(dtype, shape)], [case.graph.output("INT32")], **options)
+        case.feed(codes(case, dtype, shape))
+        answer(case, lambda x: [np.array(function(x), np.int32)])
+
+    add(op, label(dtype, shape), build)
+
+
+for dtype in FLOAT8:
+    for first, second in [((2,), (3,)), ((1, 2), (2, 2)), ((4,), (1,)), ((2, 3, 1), (1, 3, 1)), ((1,), (1,)), ((0, 2), (1, 2)), ((3, 2), (3, 2)), ((5,), (2,))]:
+        joined_by_branches(dtype, first, second)
+    for shape, turns in [((3,), 1), ((2, 3), 2), ((4,), 3), ((1, 2), 1), ((2, 1, 2), 5), ((5,), 0), ((3, 2), 3), ((2,), 4)]:
+        turned_in_a_loop(dtype, shape, turns)
+    for shape in LITTLE:
+        for op in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
+            kept_in_a_variable(op, dtype, shape)
+        measured("SHAPE", dtype, shape, lambda x: x.shape, outType=type_code("INT32"))
+        measured("RANK", dtype, shape, lambda x: x.ndim)
