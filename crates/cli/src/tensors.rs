@@ -2,7 +2,7 @@
 //!
 //! | tensor | array |
 //! | --- | --- |
-//! | string | byte strings |
+//! | string | byte strings; read also from Python strings, in UTF-8 |
 //! | bfloat16 | uint16, the same bits; read also from raw bytes, as `ml_dtypes` saves it |
 //! | float8 | uint8, the same bits, likewise |
 //! | int2, int4, uint4 | int8 or uint8, one element each |

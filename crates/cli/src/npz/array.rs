@@ -57,12 +57,13 @@ impl Element {
     ];
 
     /// The element of NumPy's kind letter (`b`, `i`, `u`, `f`, `c`, `S`, `V`) and its width in bytes. Types that NumPy does
-    /// not know itself, such as the bfloat16 and float8 of `ml_dtypes`, are saved as raw bytes (`V`): their bits are taken.
+    /// not know itself, such as the bfloat16 and float8 of `ml_dtypes`, are saved as raw bytes (`V`, float8_e5m2 as `f`):
+    /// their bits are taken.
     #[must_use]
     pub fn from_kind(kind: char, width: usize) -> Option<Self> {
         match (kind, width) {
             ('S', _) => return (width > 0).then_some(Element::Bytes(width)),
-            ('V', 1) => return Some(Element::Uint8),
+            ('V' | 'f', 1) => return Some(Element::Uint8),
             ('V', 2) => return Some(Element::Uint16),
             _ => {}
         }

@@ -12,6 +12,8 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 const ALIGNMENT: usize = 64;
 /// Longest header read. NumPy writes far less unless the type is a record.
 const HEADER_LIMIT: usize = 1 << 16;
+/// Bytes of a character of a Python string.
+const CHARACTER: usize = 4;
 
 /// Why an array could not be read.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ fn malformed<T>(reason: impl Into<String>) -> Result<T, ReadError> {
     Err(ReadError::Malformed(reason.into()))
 }
 
-/// Reads one array: any byte order, C or Fortran order.
+/// Reads one array: any byte order, C or Fortran order. Python strings become byte strings in UTF-8.
 ///
 /// # Errors
 /// When the reader fails or ends early, or the header is malformed or names a type without a
@@ -82,12 +84,27 @@ pub fn read(reader: &mut impl Read) -> Result<Array, ReadError> {
         return malformed(format!("it ends after {} of {len} bytes", bytes.len()));
     }
     if header.big_endian {
-        bytes.chunks_exact_mut(header.element.scalar_width()).for_each(<[u8]>::reverse);
+        let width = if header.text { CHARACTER } else { header.element.scalar_width() };
+        bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
     }
     if header.fortran_order {
         bytes = to_c_order(&bytes, header.element.width(), &header.shape);
     }
+    if header.text {
+        let strings: Option<Vec<Vec<u8>>> = bytes.chunks_exact(header.element.width()).map(to_utf8).collect();
+        let array = strings.and_then(|strings| Array::from_strings(header.shape, &strings));
+        return array.map_or_else(|| malformed("its strings hold what is no character"), Ok);
+    }
     Array::new(header.element, header.shape, bytes).map_or_else(|| malformed("its size is wrong"), Ok)
+}
+
+/// The text of a Python string: little-endian code points, padded with zeros.
+fn to_utf8(padded: &[u8]) -> Option<Vec<u8>> {
+    let points = padded.as_chunks::<CHARACTER>().0;
+    let len = points.iter().rposition(|point| *point != [0; CHARACTER]).map_or(0, |last| last + 1);
+    let text: Option<String> =
+        points[..len].iter().map(|point| char::from_u32(u32::from_le_bytes(*point))).collect();
+    Some(text?.into_bytes())
 }
 
 /// Writes one array, version 1 (version 2 where the header is too long for it).
@@ -150,20 +167,22 @@ fn to_c_order(source: &[u8], width: usize, shape: &[usize]) -> Vec<u8> {
 struct Header {
     element: Element,
     big_endian: bool,
+    /// The elements are Python strings: [`CHARACTER`] bytes for each code point.
+    text: bool,
     fortran_order: bool,
     shape: Vec<usize>,
 }
 
 impl Header {
     fn parse(text: &str) -> Result<Self, ReadError> {
-        let (element, big_endian) = parse_descr(field(text, "descr")?)?;
+        let (element, big_endian, python_strings) = parse_descr(field(text, "descr")?)?;
         let fortran_order = match field(text, "fortran_order")? {
             value if value.starts_with("True") => true,
             value if value.starts_with("False") => false,
             _ => return malformed("its header's fortran_order is neither True nor False"),
         };
         let shape = parse_shape(field(text, "shape")?)?;
-        Ok(Self { element, big_endian, fortran_order, shape })
+        Ok(Self { element, big_endian, text: python_strings, fortran_order, shape })
     }
 }
 
@@ -177,19 +196,22 @@ fn field<'a>(text: &'a str, name: &str) -> Result<&'a str, ReadError> {
         .map_or_else(|| malformed(format!("its header has no {name}")), Ok)
 }
 
-/// A type string such as `'<f4'` to the element and whether it is big-endian.
-fn parse_descr(value: &str) -> Result<(Element, bool), ReadError> {
+/// A type string such as `'<f4'` to the element, whether it is big-endian, and whether its bytes are a Python string.
+fn parse_descr(value: &str) -> Result<(Element, bool, bool), ReadError> {
     let quoted = value.chars().next().filter(|c| matches!(c, '\'' | '"'));
     let Some(descr) = quoted.and_then(|quote| value[1..].split(quote).next()) else {
         return malformed("it is a record array; save each field as an array of its own");
     };
     let mut chars = descr.chars();
     let (order, kind) = (chars.next().unwrap_or(' '), chars.next().unwrap_or(' '));
-    let element = chars.as_str().parse().ok().and_then(|width| Element::from_kind(kind, width));
+    let text = kind == 'U';
+    let element = chars.as_str().parse::<usize>().ok().and_then(|width| match text {
+        true => Element::from_kind('S', width.checked_mul(CHARACTER)?),
+        false => Element::from_kind(kind, width),
+    });
     match (order, element) {
-        ('<' | '|' | '=', Some(element)) => Ok((element, false)),
-        ('>', Some(element)) => Ok((element, element.scalar_width() > 1)),
-        _ if kind == 'U' => malformed("its elements are Python strings; convert them with .astype('S')"),
+        ('<' | '|' | '=', Some(element)) => Ok((element, false, text)),
+        ('>', Some(element)) => Ok((element, text || element.scalar_width() > 1, text)),
         _ if kind == 'O' => malformed("its elements are Python objects; convert them to numbers or bytes"),
         _ => malformed(format!("its type '{descr}' is not one that models take")),
     }
@@ -288,6 +310,38 @@ mod tests {
                 &[0x20, 0xc0],
             ),
             (
+                "float8_e4m3fn of ml_dtypes",
+                dictionary("'<V1'", "False", "(1,)"),
+                &[0x7e],
+                Element::Uint8,
+                &[1],
+                &[0x7e],
+            ),
+            (
+                "float8_e5m2 of ml_dtypes",
+                dictionary("'<f1'", "False", "(1,)"),
+                &[0xbd],
+                Element::Uint8,
+                &[1],
+                &[0xbd],
+            ),
+            (
+                "Python strings",
+                dictionary("'<U2'", "False", "(2,)"),
+                &[0xe9, 0, 0, 0, b'a', 0, 0, 0, b'b', 0, 0, 0, 0, 0, 0, 0],
+                Element::Bytes(3),
+                &[2],
+                "\u{e9}ab\0\0".as_bytes(),
+            ),
+            (
+                "Python strings, big-endian",
+                dictionary("'>U1'", "False", "()"),
+                &[0, 1, 0xf6, 0],
+                Element::Bytes(4),
+                &[],
+                "\u{1f600}".as_bytes(),
+            ),
+            (
                 "long extents",
                 dictionary("\"<f2\"", "False", "(1L, 1L)"),
                 &[0, 60],
@@ -321,7 +375,8 @@ mod tests {
             ("short data", file(&good, &[0, 0]), "2 of 4 bytes"),
             ("no descr", file("{'fortran_order': False}", &[]), "descr"),
             ("record", file(&dictionary("[('a', '<f4')]", "False", "(1,)"), &[]), "record"),
-            ("unicode", file(&dictionary("'<U4'", "False", "(1,)"), &[]), "astype('S')"),
+            ("no character", file(&dictionary("'<U1'", "False", "(1,)"), &[0, 0xd8, 0, 0]), "no character"),
+            ("long text", file(&dictionary("'<U9223372036854775807'", "False", "(1,)"), &[]), "'<U9"),
             ("object", file(&dictionary("'|O'", "False", "(1,)"), &[]), "objects"),
             ("strings of nothing", file(&dictionary("'|S0'", "False", "(99999999999,)"), &[]), "'|S0'"),
             ("odd width", file(&dictionary("'<f3'", "False", "(1,)"), &[]), "'<f3'"),
