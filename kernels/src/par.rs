@@ -1,7 +1,10 @@
 //! Spreading tiles of work over threads.
 
+mod bands;
 #[cfg(feature = "threads")]
 mod shares;
+
+pub(crate) use bands::Bands;
 
 /// How many threads a kernel may use.
 ///

@@ -1,12 +1,14 @@
 //! Cutting a product into tiles and handing them to threads.
 
+use core::ops::Range;
+
 use super::micro::{self, Tile};
 use super::pack::Panels;
 use super::rows::{MAX_ROWS, RowSource};
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;
 use crate::isa::{Cpu, Isa, Kernel};
-use crate::par::{Par, SharedMut};
+use crate::par::{Bands, Par, SharedMut};
 
 /// Bytes of packed weights that stay in the second-level cache while rows pass by.
 const CACHED_WEIGHTS: usize = 512 << 10;
@@ -51,8 +53,8 @@ pub(crate) fn product(
     }
     let blocks = Blocks::new(cpu, product, par);
     let out = SharedMut::new(out);
-    let par = if blocks.count() == 1 { Par::serial() } else { par };
-    par.for_each_tile_with(blocks.count(), scratch, source.scratch_len(), |block, scratch| {
+    let par = if blocks.order.tiles() == 1 { Par::serial() } else { par };
+    par.for_each_tile_with(blocks.order.tiles(), scratch, source.scratch_len(), |block, scratch| {
         cpu.dispatch(Block { product, blocks: &blocks, block, out: &out, scratch });
     });
     Ok(())
@@ -60,42 +62,52 @@ pub(crate) fn product(
 
 /// How rows and panels are cut into blocks of work.
 struct Blocks {
-    rows_per_block: usize,
+    rows: usize,
+    row_tile: usize,
     row_blocks: usize,
     panels_per_block: usize,
-    panel_blocks: usize,
+    order: Bands,
 }
 
 impl Blocks {
     fn new(cpu: Cpu, product: &Product<'_>, par: Par) -> Self {
         let tile = micro::tile_shape(cpu);
+        let (rows, n, k) = (product.rows, product.weights.n(), product.weights.k());
         let panels = product.weights.count();
-        let panel_bytes = (product.weights.k() + 1) * tile.columns * size_of::<f32>();
+        let panel_bytes = (k + 1) * tile.columns * size_of::<f32>();
         let mut panels_per_block = (CACHED_WEIGHTS / panel_bytes).clamp(1, panels);
-        let row_tiles = product.rows.div_ceil(tile.rows);
-        let work = product.rows.saturating_mul(product.weights.n()).saturating_mul(product.weights.k());
-        let wanted = match par.threads().min(work / WORTH_A_THREAD) {
-            0 | 1 => 1,
-            threads => threads * BLOCKS_PER_THREAD,
-        };
-        // Whichever operand is larger is cut, so that each of its parts is read by one thread alone.
-        let cut_weights = wanted > 1 && product.weights.n() > product.rows && panels >= wanted;
+        let row_tiles = rows.div_ceil(tile.rows);
+        let work = rows.saturating_mul(n).saturating_mul(k);
+        let threads = par.threads().min(work / WORTH_A_THREAD).max(1);
+        let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
+        let cut_weights = threads > 1 && panels >= wanted && weights_outweigh_rows(product);
         let row_blocks = if cut_weights { 1 } else { wanted.min(row_tiles) };
         if row_blocks < wanted {
             panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
         }
-        let rows_per_block = row_tiles.div_ceil(row_blocks) * tile.rows;
-        Self {
-            rows_per_block,
-            row_blocks: product.rows.div_ceil(rows_per_block),
-            panels_per_block,
-            panel_blocks: panels.div_ceil(panels_per_block),
-        }
+        let order = Bands::new(row_blocks, threads, panels.div_ceil(panels_per_block));
+        Self { rows, row_tile: tile.rows, row_blocks, panels_per_block, order }
     }
 
-    fn count(&self) -> usize {
-        self.row_blocks * self.panel_blocks
+    /// Rows and panels of a block.
+    fn block(&self, number: usize, panels: usize) -> (Range<usize>, Range<usize>) {
+        let (row_block, panel_block) = self.order.tile(number);
+        let row_tiles = self.rows.div_ceil(self.row_tile);
+        let row = |block: usize| (block * row_tiles / self.row_blocks * self.row_tile).min(self.rows);
+        let first = panel_block * self.panels_per_block;
+        (row(row_block)..row(row_block + 1), first..(first + self.panels_per_block).min(panels))
     }
+}
+
+/// Whether threads should share the columns of a product instead of its rows. Then each reads a part of the weights alone,
+/// but all of the rows, most of which lie in other cores' caches; and as kernels before and after go along rows, so do the
+/// parts of the output. That is dearer than reading a weight from the shared cache.
+fn weights_outweigh_rows(product: &Product<'_>) -> bool {
+    const DEARER: usize = 2;
+    let (n, k) = (product.weights.n(), product.weights.k());
+    // A window's pixels are shared with its neighbours.
+    let read = k / product.source.taps().max(1);
+    n.saturating_mul(k) > product.rows.saturating_mul(read.saturating_add(n)).saturating_mul(DEARER)
 }
 
 /// One block of a product.
@@ -115,10 +127,7 @@ impl Kernel for Block<'_> {
         let Self { product, blocks, block, out, scratch } = self;
         let Product { source, weights, epilogue, .. } = product;
         let (taps, depth) = (source.taps(), source.depth());
-        let first_panel = block / blocks.row_blocks * blocks.panels_per_block;
-        let panels = first_panel..(first_panel + blocks.panels_per_block).min(weights.count());
-        let mut row = block % blocks.row_blocks * blocks.rows_per_block;
-        let end = (row + blocks.rows_per_block).min(product.rows);
+        let (Range { start: mut row, end }, panels) = blocks.block(block, weights.count());
         let mut pieces = [core::ptr::null(); MAX_TAPS * MAX_ROWS];
         let mut starts = [0; MAX_ROWS];
         while row < end {

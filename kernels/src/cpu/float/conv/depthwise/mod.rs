@@ -15,7 +15,7 @@ use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::{Activation, Epilogue};
 use crate::error::ShapeError;
 use crate::isa::Isa;
-use crate::par::{Par, SharedMut};
+use crate::par::{Bands, Par, SharedMut};
 use core::ops::Range;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ const LINES: usize = 2;
 const NARROW_BLOCKS: usize = 4;
 /// Output pixels of the widest line that counts as narrow.
 const NARROW: usize = 16;
+/// Strips of lines for each thread from which on threads share an image's lines, not its channels.
+const STRIPS_FOR_A_THREAD: usize = 3;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 128 * 1024;
 
@@ -120,10 +122,13 @@ impl DepthwiseF32 {
         let strips = self.output[0].div_ceil(lines);
         let taps = shape.kernel[1] * shape.kernel[2];
         let par = if out.len().saturating_mul(taps) < WORTH_A_THREAD { Par::serial() } else { par };
+        // Products of images this small go along channels, and so does what follows them.
+        let ranges = if strips < STRIPS_FOR_A_THREAD * par.threads() { 1 } else { par.threads() };
+        let order = Bands::new(shape.batch * strips, ranges, chunks);
         let whole = SharedMut::new(out);
-        par.for_each_tile(shape.batch * chunks * strips, |index| {
-            let (image, chunk) = (index / (chunks * strips), index / strips % chunks);
-            let y = index % strips * lines;
+        par.for_each_tile(order.tiles(), |index| {
+            let (band, chunk) = order.tile(index);
+            let (image, y) = (band / strips, band % strips * lines);
             let last = if chunk + 1 == chunks { blocks } else { (chunk + 1) * per_chunk };
             let strip = Strip {
                 op: self,
