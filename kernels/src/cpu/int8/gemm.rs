@@ -90,6 +90,18 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
     (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
 
+/// The rows that a thread gets, in whole tiles: a part of `count`, unless the weights are so large that threads should
+/// rather share them. A thread's rows are those that it quantized or wrote; columns of all rows are read from other cores'
+/// caches, which takes about twice as long as reading weights from the shared one.
+pub(super) fn rows_of_a_thread(layout: &PackLayout, count: usize, par: Par) -> usize {
+    const DEARER: usize = 2;
+    let read_and_written = layout.depth + layout.cols;
+    let rows_outweigh =
+        count.saturating_mul(read_and_written).saturating_mul(DEARER) > layout.depth * layout.cols;
+    let threads = if rows_outweigh { par.threads() } else { 1 };
+    count.div_ceil(threads).next_multiple_of(layout.tile_rows)
+}
+
 /// Bytes of scratch that one thread of [`gemm`] needs.
 pub fn gemm_scratch(layout: &PackLayout) -> usize {
     // Room to begin at a multiple of the element's alignment.
@@ -174,7 +186,7 @@ impl Cut {
     pub(super) fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
         let count = rows.count();
         if !layout.strips {
-            return Self::Rows(block_rows(layout).min(count.next_multiple_of(layout.tile_rows)));
+            return Self::Rows(block_rows(layout).min(rows_of_a_thread(layout, count, par)));
         }
         let windows = rows.windows();
         let strip = windows.and_then(|(window, channels)| layout.strip(window, channels));

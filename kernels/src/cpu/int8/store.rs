@@ -183,40 +183,33 @@ impl<'a, T> Target<'a, T> {
 }
 
 /// Rows of a destination one after another.
-struct Cursor<'t, 'a, T> {
-    target: &'t Target<'a, T>,
-    row: usize,
-    col: usize,
-    len: usize,
-    /// The next row's elements, where rows are evenly spaced.
+struct Cursor<T> {
+    /// The next row's elements.
     at: *mut T,
+    stride: usize,
+    len: usize,
 }
 
-impl<'a, T> Target<'a, T> {
-    /// Elements `col..col + len` of `count` rows from `row` on.
+impl<T> Target<'_, T> {
+    /// Elements `col..col + len` of `count` rows from `row` on, if rows are evenly spaced.
     #[inline(always)]
-    fn cursor(&self, (row, count): (usize, usize), col: usize, len: usize) -> Cursor<'_, 'a, T> {
-        let mut at = core::ptr::null_mut();
-        if self.map.is_none() && count > 0 {
-            let first = self.first + row * self.stride + col;
-            self.out.check(first, len);
-            self.out.check(first + (count - 1) * self.stride, len);
-            at = self.out.as_mut_ptr().wrapping_add(first);
+    fn cursor(&self, (row, count): (usize, usize), col: usize, len: usize) -> Option<Cursor<T>> {
+        if self.map.is_some() || count == 0 {
+            return None;
         }
-        Cursor { target: self, row, col, len, at }
+        let first = self.first + row * self.stride + col;
+        self.out.check(first, len);
+        self.out.check(first + (count - 1) * self.stride, len);
+        Some(Cursor { at: self.out.as_mut_ptr().wrapping_add(first), stride: self.stride, len })
     }
 }
 
-impl<T> Cursor<'_, '_, T> {
+impl<T> Cursor<T> {
     /// The next row's elements. To be called as often as there are rows.
     #[inline(always)]
     fn next(&mut self) -> &mut [T] {
-        if self.target.map.is_some() {
-            self.row += 1;
-            return self.target.at(self.row - 1, self.col, self.len);
-        }
         let at = self.at;
-        self.at = at.wrapping_add(self.target.stride);
+        self.at = at.wrapping_add(self.stride);
         // SAFETY: the first and the last row lie within the target, and kernels store each element once.
         unsafe { core::slice::from_raw_parts_mut(at, self.len) }
     }
@@ -273,14 +266,22 @@ macro_rules! store_quantized {
                 len: usize,
                 mut sums: impl RowSums<S>,
             ) {
-                let mut cursor = self.target.cursor(rows, col, len);
-                for _ in 0..rows.1 {
-                    let value = columns.apply(isa, sums.next(isa));
-                    let to = cursor.next();
-                    if len == S::LANES {
-                        isa.$store(value, to);
-                    } else {
-                        isa.$store_part(value, to);
+                match self.target.cursor(rows, col, len) {
+                    // The choice outside of the loop, which is a few instructions long.
+                    Some(mut cursor) if len == S::LANES => {
+                        for _ in 0..rows.1 {
+                            isa.$store(columns.apply(isa, sums.next(isa)), cursor.next());
+                        }
+                    }
+                    Some(mut cursor) => {
+                        for _ in 0..rows.1 {
+                            isa.$store_part(columns.apply(isa, sums.next(isa)), cursor.next());
+                        }
+                    }
+                    None => {
+                        for r in 0..rows.1 {
+                            self.store(isa, columns, rows.0 + r, col, len, sums.next(isa));
+                        }
                     }
                 }
             }
@@ -416,21 +417,67 @@ impl Store for StoreFloat<'_> {
         let (first, last) = (self.scale_of(rows.0), self.scale_of(rows.0 + rows.1.max(1) - 1));
         // Rows have a scale each, or share one.
         let evenly = self.rows_per_scale == 1 || first == last;
-        if !evenly || col + len > self.columns.grouped {
+        let cursor = self.target.cursor(rows, col, len);
+        let Some(cursor) = cursor.filter(|_| evenly && col + len <= self.columns.grouped) else {
             for r in 0..rows.1 {
                 self.store(isa, columns, rows.0 + r, col, len, sums.next(isa));
             }
             return;
-        }
+        };
         let scales = &self.row_scales[first..last + 1];
+        let scales = RowScales { scales, next: 0, step: usize::from(self.rows_per_scale == 1) };
+        let rows = FloatRows { columns, scales, cursor, count: rows.1, sums };
         // One loop for each, without the choice inside.
         match self.columns.rescaling {
-            Rescaling::Fused => self.run(isa, Rescaling::Fused, columns, scales, rows, col, len, sums),
-            Rescaling::Product => self.run(isa, Rescaling::Product, columns, scales, rows, col, len, sums),
-            Rescaling::ColumnFirst => {
-                self.run(isa, Rescaling::ColumnFirst, columns, scales, rows, col, len, sums);
+            Rescaling::Fused => rows.run(isa, Rescaling::Fused),
+            Rescaling::Product => rows.run(isa, Rescaling::Product),
+            Rescaling::ColumnFirst => rows.run(isa, Rescaling::ColumnFirst),
+        }
+    }
+}
+
+/// The scales of rows one after another: one each, or one for all.
+struct RowScales<'a> {
+    scales: &'a [f32],
+    next: usize,
+    /// From a row's to the next's.
+    step: usize,
+}
+
+/// Rows of float results, evenly spaced.
+struct FloatRows<'a, S: Isa, R> {
+    columns: [S::F; 4],
+    scales: RowScales<'a>,
+    cursor: Cursor<f32>,
+    count: usize,
+    sums: R,
+}
+
+impl<S: Isa, R: RowSums<S>> FloatRows<'_, S, R> {
+    /// Computes and stores them.
+    #[inline(always)]
+    fn run(mut self, isa: S, rescaling: Rescaling) {
+        if self.cursor.len == S::LANES {
+            for _ in 0..self.count {
+                let value = self.value(isa, rescaling);
+                isa.store(value, self.cursor.next());
+            }
+        } else {
+            for _ in 0..self.count {
+                let value = self.value(isa, rescaling);
+                isa.store_part(value, self.cursor.next());
             }
         }
+    }
+
+    /// The next row's.
+    #[inline(always)]
+    fn value(&mut self, isa: S, rescaling: Rescaling) -> S::F {
+        let [scales, bias, low, high] = self.columns;
+        let sums = isa.to_f32(self.sums.next(isa));
+        let row_scale = isa.splat(self.scales.scales[self.scales.next]);
+        self.scales.next += self.scales.step;
+        isa.clamp(rescaling.apply(isa, sums, row_scale, scales, bias), low, high)
     }
 }
 
@@ -443,35 +490,6 @@ impl StoreFloat<'_> {
             1 => row,
             rows if row < rows => 0,
             rows => row / rows,
-        }
-    }
-
-    /// Rows that have a scale each, or all of them one.
-    #[expect(clippy::too_many_arguments, reason = "what a row's epilogue takes")]
-    #[inline(always)]
-    fn run<S: Isa>(
-        &self,
-        isa: S,
-        rescaling: Rescaling,
-        [scales, bias, low, high]: [S::F; 4],
-        row_scales: &[f32],
-        rows: (usize, usize),
-        col: usize,
-        len: usize,
-        mut sums: impl RowSums<S>,
-    ) {
-        let mut cursor = self.target.cursor(rows, col, len);
-        let one = row_scales.len() == 1;
-        for r in 0..rows.1 {
-            let (sums, row_scale) =
-                (isa.to_f32(sums.next(isa)), isa.splat(row_scales[if one { 0 } else { r }]));
-            let value = isa.clamp(rescaling.apply(isa, sums, row_scale, scales, bias), low, high);
-            let to = cursor.next();
-            if len == S::LANES {
-                isa.store(value, to);
-            } else {
-                isa.store_part(value, to);
-            }
         }
     }
 }

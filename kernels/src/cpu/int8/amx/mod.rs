@@ -7,14 +7,17 @@
 mod source;
 mod tiles;
 
+use core::iter::Zip;
+use core::marker::PhantomData;
 use core::ops::Range;
+use core::slice;
 
 use source::Piece;
 pub(super) use source::Source;
 use tiles::{Sums, TILE, Tiles, ask_for, clear_tiles, step, store_tiles};
 
 use super::block::{Block, BlockRows};
-use super::gemm::{Bias, Cut, LEAST_WORK, PackBlock, Zeros, block_rows, for_each_block};
+use super::gemm::{Bias, Cut, LEAST_WORK, PackBlock, Zeros, block_rows, for_each_block, rows_of_a_thread};
 use super::pack::{PackLayout, PackedRef};
 use super::rows::{Rows, Window};
 use super::store::{RowSums, SPARE, Store};
@@ -78,7 +81,7 @@ pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
     let cut = &if layout.strips {
         Cut::new(&layout, rows, panels, par)
     } else {
-        let most = block_rows(&layout).min(count.next_multiple_of(ROWS));
+        let most = block_rows(&layout).min(rows_of_a_thread(&layout, count, par));
         // Blocks of equal height.
         Cut::Rows(count.div_ceil(count.div_ceil(most)).next_multiple_of(TILE))
     };
@@ -253,7 +256,7 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
                 let above = tile - tiles.start;
                 tile += joined;
                 while let Some(Piece { at, row, count }) = pieces.next() {
-                    let tile = TileSums { sums: &sums.0, at: Sums::at(above, at, v) };
+                    let tile = TileSums::new(sums, Sums::at(above, at, v), count);
                     let rows = (self.first_row + row, count);
                     match self.rest {
                         Rest::All(zero) => {
@@ -261,7 +264,9 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
                             self.store.store_rows(isa, columns, rows, col, len, Shifted { tile, start });
                         }
                         Rest::Each { zeros, terms } => {
-                            let each = Corrected { tile, start, column_sums, zeros, terms, row };
+                            let own = row..row + count;
+                            let own = zeros[own.clone()].iter().zip(&terms[own]);
+                            let each = Corrected { tile, start, column_sums, rows: own };
                             self.store.store_rows(isa, columns, rows, col, len, each);
                         }
                     }
@@ -273,15 +278,24 @@ impl<E: Store + ?Sized> Multiply<'_, E> {
 
 /// The sums of a tile, row by row.
 struct TileSums<'a> {
-    sums: &'a [i32],
-    at: usize,
+    next: *const i32,
+    _sums: PhantomData<&'a Sums>,
 }
 
-impl TileSums<'_> {
+impl<'a> TileSums<'a> {
+    /// Those of `count` rows from element `at` on.
+    #[inline(always)]
+    fn new(sums: &'a Sums, at: usize, count: usize) -> Self {
+        assert!(at + (count - 1) * 2 * TILE + TILE <= sums.0.len());
+        Self { next: sums.0[at..].as_ptr(), _sums: PhantomData }
+    }
+
+    /// The next row's. To be called as often as there are rows.
     #[inline(always)]
     fn next<S: Isa>(&mut self, isa: S) -> S::I {
-        let sums = isa.load_i32(&self.sums[self.at..]);
-        self.at += 2 * TILE;
+        // SAFETY: a row's vector lies within the sums, which was checked for the last row.
+        let sums = unsafe { isa.load_i32_ptr(self.next) };
+        self.next = self.next.wrapping_add(2 * TILE);
         sums
     }
 }
@@ -304,17 +318,17 @@ struct Corrected<'a, I> {
     tile: TileSums<'a>,
     start: I,
     column_sums: I,
-    zeros: &'a [i32],
-    terms: &'a [i32],
-    row: usize,
+    /// Zero points, and terms to add.
+    rows: Zip<slice::Iter<'a, i32>, slice::Iter<'a, i32>>,
 }
 
 impl<S: Isa> RowSums<S> for Corrected<'_, S::I> {
     #[inline(always)]
     fn next(&mut self, isa: S) -> S::I {
-        let rest = isa.mul_i32(self.column_sums, isa.splat_i32(self.zeros[self.row]));
-        let start = isa.add_i32(isa.sub_i32(self.start, rest), isa.splat_i32(self.terms[self.row]));
-        self.row += 1;
+        // There are as many as rows.
+        let (&zero, &term) = self.rows.next().unwrap_or((&0, &0));
+        let rest = isa.mul_i32(self.column_sums, isa.splat_i32(zero));
+        let start = isa.add_i32(isa.sub_i32(self.start, rest), isa.splat_i32(term));
         isa.add_i32(self.tile.next(isa), start)
     }
 }
