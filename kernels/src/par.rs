@@ -50,6 +50,16 @@ impl Par {
         self.threads
     }
 
+    /// The length of chunks that `len` elements are cut into: a multiple of `unit`, about `most` at most, and as many chunks
+    /// for each thread. Kernels that cut the same number of elements then give each thread the same ones.
+    pub(crate) fn even_chunk(self, len: usize, most: usize, unit: usize) -> usize {
+        let mut chunks = len.div_ceil(most.max(1)).max(1);
+        if chunks > 1 {
+            chunks = chunks.next_multiple_of(self.threads);
+        }
+        len.div_ceil(chunks).max(1).next_multiple_of(unit)
+    }
+
     /// Calls `run` for every tile of `0..tiles`, in any order and on any thread.
     #[inline]
     pub fn for_each_tile(self, tiles: usize, run: impl Fn(usize) + Sync + Send) {
@@ -195,6 +205,21 @@ mod tests {
                     "{threads} threads, {tiles} tiles"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn chunks_are_even() {
+        let rows = [
+            ("one thread", 1, 100, 16, 8, 16),
+            ("few for each thread", 2, 300, 128, 1, 75),
+            ("in units", 2, 300, 128, 16, 80),
+            ("no work", 4, 0, 128, 16, 16),
+            ("more threads than elements", 8, 3, 1, 1, 1),
+            ("units that are longer", 2, 300, 10, 64, 64),
+        ];
+        for (name, threads, len, most, unit, want) in rows {
+            assert_eq!(Par { threads }.even_chunk(len, most, unit), want, "{name}");
         }
     }
 

@@ -29,6 +29,8 @@ struct Report {
     arena_mb: f64,
     /// Missing where the system does not tell.
     peak_rss_mb: Option<f64>,
+    /// What of it came since before the model was loaded.
+    growth_mb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Step>>,
 }
@@ -56,6 +58,7 @@ struct Step {
 /// Those of reading and running, with their exit codes.
 pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
     let progress = terminal::spinner("loading");
+    let resident_before = memory::peak_resident();
     let start = Instant::now();
     let model = session::load(&args.model)?;
     let setup = Setup { signature: args.signature.as_deref(), profile: args.profile, ..Setup::default() };
@@ -73,6 +76,9 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
     let times = measure(&mut session, Duration::from_secs_f64(args.seconds))?;
     let summary = Summary::of(times).ok_or_else(|| Error::runtime("no run was measured"))?;
 
+    let resident = memory::peak_resident();
+    let growth = resident.zip(resident_before).map(|(after, before)| after.saturating_sub(before));
+    let mib = |bytes: u64| bytes as f64 / MIB;
     let report = Report {
         load_ms: millis(load),
         first_ms: millis(first),
@@ -82,7 +88,8 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
         mean_ms: millis(summary.mean),
         runs: summary.runs,
         arena_mb: session.interpreter().arena_bytes() as f64 / MIB,
-        peak_rss_mb: memory::peak_resident().map(|bytes| bytes as f64 / MIB),
+        peak_rss_mb: resident.map(mib),
+        growth_mb: growth.map(mib),
         profile: session.interpreter().profile().map(|after| steps(&after, before.as_ref())),
     };
     if args.json {
@@ -164,8 +171,9 @@ fn write_table(
     row("greatest", stats::readable(summary.max));
     row("runs", summary.runs.to_string());
     row("arena", format!("{:.2} MiB", report.arena_mb));
-    let peak = report.peak_rss_mb.map_or_else(|| "not known here".to_owned(), |mib| format!("{mib:.1} MiB"));
-    row("peak resident memory", peak);
+    let mib = |mib: Option<f64>| mib.map_or_else(|| "not known here".to_owned(), |mib| format!("{mib:.1} MiB"));
+    row("peak resident memory", mib(report.peak_rss_mb));
+    row("of it since before loading", mib(report.growth_mb));
     table.write(out)?;
 
     let Some(steps) = &report.profile else { return Ok(()) };
@@ -253,11 +261,12 @@ mod tests {
             runs: 6,
             arena_mb: 7.0,
             peak_rss_mb: None,
+            growth_mb: None,
             profile: None,
         };
         let line = serde_json::to_string(&report).expect("plain data");
-        for key in ["load_ms", "first_ms", "median_ms", "p90_ms", "min_ms", "runs", "arena_mb", "peak_rss_mb"]
-        {
+        let keys = ["load_ms", "first_ms", "median_ms", "p90_ms", "min_ms", "runs", "arena_mb"];
+        for key in keys.into_iter().chain(["peak_rss_mb", "growth_mb"]) {
             assert!(line.contains(&format!("\"{key}\":")), "{key} in {line}");
         }
     }

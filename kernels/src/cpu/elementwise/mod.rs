@@ -57,5 +57,7 @@ const TILE: usize = 16 * 1024;
 
 /// Splits `0..len` into tiles and runs them on the threads of `par`.
 fn for_each_range(par: Par, len: usize, run: impl Fn(Range<usize>) + Send + Sync) {
-    par.for_each_tile(len.div_ceil(TILE), |tile| run(tile * TILE..len.min((tile + 1) * TILE)));
+    const UNIT: usize = 64;
+    let tile = par.even_chunk(len, TILE, UNIT);
+    par.for_each_tile(len.div_ceil(tile), |index| run(index * tile..len.min((index + 1) * tile)));
 }

@@ -29,7 +29,7 @@ fn for_each_rows<A: Sync, B: Send>(
         return;
     }
     assert_eq!(out.len() % row, 0);
-    let tile = (TILE / row).max(1) * row;
+    let tile = par.even_chunk(out.len(), TILE, row);
     par.chunks_mut(out, tile, |index, out| run(&input[index * tile..][..out.len()], out));
 }
 
@@ -303,7 +303,7 @@ fn rows_in_out(
     }
     assert_eq!(io.len() % row, 0);
     let rows = io.len() / row;
-    let group = (TILE / row).max(1);
+    let group = par.even_chunk(rows, (TILE / row).max(1), 1);
     let ends = Ends(io.src(), io.dst());
     par.for_each_tile(rows.div_ceil(group), move |tile| {
         let ends = ends;

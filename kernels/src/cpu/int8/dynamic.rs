@@ -51,7 +51,7 @@ pub fn quantize_rows(
         }
         return;
     }
-    let per_tile = (TILE / row_len).max(1);
+    let per_tile = par.even_chunk(rows, (TILE / row_len).max(1), 1);
     let (to, scales, zeros) = (SharedMut::new(to), SharedMut::new(scales), SharedMut::new(zeros));
     par.for_each_tile(rows.div_ceil(per_tile), |tile| {
         let first = tile * per_tile;

@@ -93,12 +93,16 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
 /// The rows that a thread gets, in whole tiles: a part of `count`, unless the weights are so large that threads should
 /// rather share them. A thread's rows are those that it quantized or wrote; columns of all rows are read from other cores'
 /// caches, which takes about twice as long as reading weights from the shared one.
-pub(super) fn rows_of_a_thread(layout: &PackLayout, count: usize, par: Par) -> usize {
+///
+/// Of fewer than some `tile`s of rows threads get unequal parts.
+pub(super) fn rows_of_a_thread(layout: &PackLayout, count: usize, tile: usize, par: Par) -> usize {
     const DEARER: usize = 2;
+    const TILES_FOR_A_THREAD: usize = 3;
     let read_and_written = layout.depth + layout.cols;
     let rows_outweigh =
         count.saturating_mul(read_and_written).saturating_mul(DEARER) > layout.depth * layout.cols;
-    let threads = if rows_outweigh { par.threads() } else { 1 };
+    let enough = count >= TILES_FOR_A_THREAD * tile * par.threads();
+    let threads = if rows_outweigh && enough { par.threads() } else { 1 };
     count.div_ceil(threads).next_multiple_of(layout.tile_rows)
 }
 
@@ -186,7 +190,12 @@ impl Cut {
     pub(super) fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
         let count = rows.count();
         if !layout.strips {
-            return Self::Rows(block_rows(layout).min(rows_of_a_thread(layout, count, par)));
+            return Self::Rows(block_rows(layout).min(rows_of_a_thread(
+                layout,
+                count,
+                layout.tile_rows,
+                par,
+            )));
         }
         let windows = rows.windows();
         let strip = windows.and_then(|(window, channels)| layout.strip(window, channels));

@@ -166,7 +166,7 @@ impl CopyPlan {
             ),
         };
         let items = rows * pieces;
-        let per_tile = (TILE_BYTES / row_bytes.max(1)).max(1);
+        let per_tile = par.even_chunk(items, (TILE_BYTES / row_bytes.max(1)).max(1), 1);
         par.for_each_tile(items.div_ceil(per_tile), |tile| {
             copier.items(tile * per_tile..items.min((tile + 1) * per_tile), pieces);
         });

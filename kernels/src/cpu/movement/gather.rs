@@ -19,7 +19,7 @@ pub fn gather_rows(
     if dst.is_empty() {
         return;
     }
-    let per_tile = (TILE_BYTES / row).max(1);
+    let per_tile = par.even_chunk(dst.len() / row, (TILE_BYTES / row).max(1), 1);
     par.chunks_mut(dst, per_tile * row, |tile, chunk| match row {
         1 => gather_fixed::<1>(src, chunk, tile * per_tile, &pick),
         2 => gather_fixed::<2>(src, chunk, tile * per_tile, &pick),

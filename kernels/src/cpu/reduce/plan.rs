@@ -24,7 +24,7 @@ const MANY_ROWS: usize = 512;
 const TILES_PER_THREAD: usize = 2;
 
 /// Element visits that make one tile of work.
-const TILE_VISITS: usize = 32 << 10;
+const TILE_VISITS: usize = 16 << 10;
 
 /// A dimension of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +194,8 @@ pub fn reduce<R: Reduction>(
         let fair = plan.result_len.div_ceil(TILES_PER_THREAD * par.threads());
         let whole = if par.threads() == 1 { plan.result_len } else { fair };
         chunk = chunk.max(whole).next_multiple_of(LANES);
+    } else {
+        chunk = par.even_chunk(plan.result_len, chunk, 1);
     }
     par.chunks_mut(dst, chunk, |tile, dst| {
         cpu.dispatch(Stretch { reduction, plan, src, dst, first: tile * chunk });

@@ -51,7 +51,7 @@ impl Chain {
             ShapeError::check("elements of an output", self.len, output.len())?;
             *to = output.as_mut_ptr();
         }
-        let tile = TILE / self.block * self.block;
+        let tile = par.even_chunk(self.len, TILE, self.block);
         par.for_each_tile(self.len.div_ceil(tile), |t| {
             let range = t * tile..self.len.min((t + 1) * tile);
             // The lengths have been checked, and tiles do not overlap.

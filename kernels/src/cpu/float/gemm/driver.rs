@@ -16,6 +16,8 @@ const CACHED_WEIGHTS: usize = 512 << 10;
 const BLOCKS_PER_THREAD: usize = 4;
 /// Multiplications below which a second thread costs more than it saves: some microseconds, as waking it takes.
 const WORTH_A_THREAD: usize = 384 * 1024;
+/// Tiles of rows for each thread from which on threads share rows: of fewer they get unequal parts.
+const TILES_FOR_A_THREAD: usize = 3;
 /// Most pieces a row can have; sizes the table of addresses on the stack.
 pub(crate) const MAX_TAPS: usize = 64;
 
@@ -80,7 +82,9 @@ impl Blocks {
         let work = rows.saturating_mul(n).saturating_mul(k);
         let threads = par.threads().min(work / WORTH_A_THREAD).max(1);
         let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
-        let cut_weights = threads > 1 && panels >= wanted && weights_outweigh_rows(product);
+        let cut_weights = threads > 1
+            && panels >= wanted
+            && (row_tiles < TILES_FOR_A_THREAD * threads || weights_outweigh_rows(product));
         let row_blocks = if cut_weights { 1 } else { wanted.min(row_tiles) };
         if row_blocks < wanted {
             panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
