@@ -160,6 +160,11 @@ impl<'a, T> SharedMut<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _borrow: core::marker::PhantomData }
     }
 
+    /// The number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The address of the first element, for kernels that write rows of a strided tile.
     pub(crate) fn as_mut_ptr(&self) -> *mut T {
         self.start

@@ -171,7 +171,8 @@ fn write_table(
     row("greatest", stats::readable(summary.max));
     row("runs", summary.runs.to_string());
     row("arena", format!("{:.2} MiB", report.arena_mb));
-    let mib = |mib: Option<f64>| mib.map_or_else(|| "not known here".to_owned(), |mib| format!("{mib:.1} MiB"));
+    let mib =
+        |mib: Option<f64>| mib.map_or_else(|| "not known here".to_owned(), |mib| format!("{mib:.1} MiB"));
     row("peak resident memory", mib(report.peak_rss_mb));
     row("of it since before loading", mib(report.growth_mb));
     table.write(out)?;

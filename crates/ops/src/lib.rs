@@ -35,7 +35,7 @@ pub use ferrolite_model::TensorType;
 pub use io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
 pub use kernel::{Context, Cost, FnKernel, Kernel};
 pub use list::{Item, TensorList, merge as merge_dims};
-pub use lower::{ADDEND, Fused, LowerCx, PackCache};
+pub use lower::{ADDEND, Fused, LowerCx, PackCache, Views};
 pub use node::{ConstSource, InferError, Ints, Node, Operand, OutputShape, OutputShapes, one};
 pub use regions::{NoRegions, Regions};
 pub use registry::Registry;

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ferrolite_kernels::cpu::movement::dense_strides;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::{BuiltinOperator, Bytes};
 
 use crate::error::OpError;
 use crate::node::{ConstSource, Operand};
+use crate::shape::Shape;
 
 /// Where CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED over floats with constant weights find an operand that no file
 /// has: a tensor of the output's shape, added to the products before the activation. The planner puts it there.
@@ -60,6 +62,41 @@ impl fmt::Display for Fused {
     }
 }
 
+/// How the operands of a BATCH_MATMUL over floats lie in memory where transpositions before and behind it are left out: for
+/// each dimension of the operand, as the operator has it, the elements from an index to the next. `None`: the last dimension
+/// is the densest, as always.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Views {
+    /// Of the two inputs.
+    pub inputs: [Option<Vec<usize>>; 2],
+    /// Of the output.
+    pub output: Option<Vec<usize>>,
+}
+
+impl Views {
+    /// How an input lies that is a dense tensor of shape `from`, its dimensions put in the order `perm`; `None` if its matrices
+    /// then have no lines of neighbouring values.
+    #[must_use]
+    pub fn of_input(from: &Shape, perm: &[usize]) -> Option<Vec<usize>> {
+        let dense = dense_strides(from);
+        let strides: Option<Vec<usize>> =
+            perm.iter().map(|&axis| usize::try_from(*dense.get(axis)?).ok()).collect();
+        strides
+            .filter(|strides| strides.len() == from.rank() && matches!(strides[..], [.., _, 1] | [.., 1, _]))
+    }
+
+    /// How an output lies that becomes a dense tensor of shape `to` by putting its dimensions in the order `perm`; `None` if
+    /// its rows then are no neighbouring values.
+    #[must_use]
+    pub fn of_output(to: &Shape, perm: &[usize]) -> Option<Vec<usize>> {
+        let mut strides = vec![0; to.rank()];
+        for (&axis, stride) in perm.iter().zip(dense_strides(to)) {
+            *strides.get_mut(axis)? = usize::try_from(stride).ok()?;
+        }
+        (perm.len() == to.rank() && matches!(strides[..], [.., _, 1])).then_some(strides)
+    }
+}
+
 /// Surroundings of a lowering.
 #[derive(Clone, Copy)]
 pub struct LowerCx<'a> {
@@ -69,6 +106,8 @@ pub struct LowerCx<'a> {
     pub threads: usize,
     /// What is fused behind this operator; only operators with [`crate::Traits::epilogue`] meet it.
     pub activation: Option<Fused>,
+    /// How operands lie, if transpositions are left out; only BATCH_MATMUL meets any.
+    pub views: Option<&'a Views>,
     /// Packed weights of the model.
     pub packs: &'a PackCache,
 }

@@ -155,6 +155,7 @@ impl Order {
             order.vertex[sum] = product;
             let sum = core::mem::take(&mut order.members[sum]);
             order.members[product].extend(sum);
+            order.members[product].sort_unstable();
         }
         order
     }

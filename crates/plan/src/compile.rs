@@ -16,6 +16,7 @@ use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
 use crate::regions::{GraphRegions, Memo};
 use crate::residual::{Residual, residuals};
 use crate::segment::{Place, Segment, Step, StepOperand};
+use crate::views::{Turned, turned};
 
 /// Choices that hold for all segments of an interpreter.
 #[derive(Clone)]
@@ -157,8 +158,13 @@ impl Compiler<'_> {
         } else {
             vec![None; self.graph.nodes.len()]
         };
+        let turned = if fuses {
+            turned(self.graph, self.inferred, &pinned, |n| self.order_of(n))
+        } else {
+            vec![None; self.graph.nodes.len()]
+        };
         let items = if fuses {
-            self.chains(&residuals, &pinned)
+            self.chains(&residuals, &turned, &pinned)
         } else {
             self.inferred.nodes.iter().map(|&n| Item::Node(n)).collect()
         };
@@ -175,8 +181,10 @@ impl Compiler<'_> {
             match units.last_mut() {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
                 _ => {
-                    let nodes = [n].into_iter().chain(residuals[n].map(|r| r.sum)).collect();
-                    units.push(Unit { residual: residuals[n], backend, refusal, ..Unit::of(nodes) });
+                    let around = turned[n].iter().flat_map(|turned| turned.nodes.iter().copied());
+                    let nodes = [n].into_iter().chain(residuals[n].map(|r| r.sum)).chain(around).collect();
+                    let (residual, turned) = (residuals[n], turned[n].clone());
+                    units.push(Unit { residual, turned, backend, refusal, ..Unit::of(nodes) });
                 }
             }
         }
@@ -184,10 +192,34 @@ impl Compiler<'_> {
         self.with_operands(units)
     }
 
+    /// The order in which a TRANSPOSE puts dimensions.
+    fn order_of(&self, n: usize) -> Option<Vec<usize>> {
+        let operands = self.operands(n);
+        let order = operands.get(1)?.as_ref().filter(|order| order.info.dtype == TensorType::Int32)?.value?;
+        let rank = operands[0].as_ref()?.info.shape.rank() as i32;
+        let axes = order.chunks_exact(size_of::<i32>()).map(|bytes| {
+            let axis = i32::from_le_bytes(bytes.try_into().ok()?);
+            usize::try_from(if axis < 0 { axis.checked_add(rank)? } else { axis }).ok()
+        });
+        axes.collect()
+    }
+
     /// The nodes, without those that products take over, with functions of single elements put together.
-    fn chains(&self, residuals: &[Option<Residual>], pinned: &[bool]) -> Vec<Item> {
-        let taken_over: Vec<(usize, usize)> =
-            self.inferred.nodes.iter().filter_map(|&n| residuals[n].map(|r| (n, r.sum))).collect();
+    fn chains(
+        &self,
+        residuals: &[Option<Residual>],
+        turned: &[Option<Turned>],
+        pinned: &[bool],
+    ) -> Vec<Item> {
+        let taken_over: Vec<(usize, usize)> = self
+            .inferred
+            .nodes
+            .iter()
+            .flat_map(|&n| {
+                let around = turned[n].iter().flat_map(|turned| &turned.nodes).copied();
+                residuals[n].map(|r| r.sum).into_iter().chain(around).map(move |other| (n, other))
+            })
+            .collect();
         let elementwise = |n: usize| {
             let node = &self.graph.nodes[n];
             node.spec.chain.filter(|_| node.activation.is_none())?;
@@ -277,6 +309,10 @@ impl Compiler<'_> {
                     unit.inputs.push(Some(residual.addend));
                     unit.outputs = self.graph.nodes[residual.sum].outputs.clone();
                 }
+                if let Some(turned) = &unit.turned {
+                    unit.inputs = turned.inputs.map(Some).to_vec();
+                    unit.outputs = vec![turned.output];
+                }
                 continue;
             }
             let nodes = || unit.nodes.iter().map(|&n| &self.graph.nodes[n]);
@@ -340,6 +376,7 @@ impl Compiler<'_> {
                     cpu: self.options.cpu,
                     threads: self.options.threads,
                     activation: unit.residual.map_or(first.activation, |residual| residual.activation),
+                    views: unit.turned.as_ref().map(|turned| &turned.views),
                     packs: self.packs,
                 };
                 (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?

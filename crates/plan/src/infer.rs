@@ -279,7 +279,8 @@ impl Walk<'_> {
             return Ok(false);
         }
         let packs = PackCache::default();
-        let cx = LowerCx { cpu: self.cpu, threads: 1, activation: node.activation, packs: &packs };
+        let cx =
+            LowerCx { cpu: self.cpu, threads: 1, activation: node.activation, views: None, packs: &packs };
         let arguments: Vec<Argument<'_>> = node
             .inputs
             .iter()

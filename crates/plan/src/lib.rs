@@ -22,6 +22,7 @@ mod rewrite;
 mod segment;
 mod tables;
 mod variables;
+mod views;
 
 pub use compile::{CompileOptions, compile};
 pub use describe::describe;

@@ -8,6 +8,7 @@ use crate::arena::Block;
 use crate::graph::{Content, Graph, GraphNode};
 use crate::infer::Inferred;
 use crate::residual::Residual;
+use crate::views::Turned;
 
 /// Where a tensor lives before the arena is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Home {
 /// Nodes that become one step.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {
-    /// The nodes; several when a backend takes them, two when a product takes an addition over.
+    /// The nodes; several when a backend takes them, or when a product takes others over.
     pub nodes: Vec<usize>,
     /// Tensors read.
     pub inputs: Vec<Option<usize>>,
@@ -31,6 +32,8 @@ pub(crate) struct Unit {
     pub outputs: Vec<usize>,
     /// What a product takes over.
     pub residual: Option<Residual>,
+    /// The transpositions that a matrix product leaves out.
+    pub turned: Option<Turned>,
     /// The functions of single elements that the nodes are, if they are more than one operator's kernel.
     pub chain: Option<Chain>,
     /// The backend's index.
@@ -47,6 +50,7 @@ impl Unit {
             inputs: Vec::new(),
             outputs: Vec::new(),
             residual: None,
+            turned: None,
             chain: None,
             backend: None,
             refusal: None,

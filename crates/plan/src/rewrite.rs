@@ -98,7 +98,7 @@ fn stored_half(graph: &Graph, n: usize) -> Option<(usize, usize)> {
 fn fold_constants(graph: &mut Graph, cpu: Cpu) {
     // Weights packed for a fold are used once; they are not kept.
     let packs = PackCache::default();
-    let cx = LowerCx { cpu, threads: 1, activation: None, packs: &packs };
+    let cx = LowerCx { cpu, threads: 1, activation: None, views: None, packs: &packs };
     for n in 0..graph.nodes.len() {
         let node = &graph.nodes[n];
         // Lists are no bytes that a fold could be given.

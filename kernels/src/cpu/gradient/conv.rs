@@ -139,7 +139,7 @@ impl ConvInputGrad {
             {
                 to.copy_from_slice(&from[group * g.out_group..][..g.out_group]);
             }
-            pack_at_run_time(layout, columns, true, packed, par);
+            pack_at_run_time(layout, columns, g.out_group, true, packed, par);
         }
         input.fill(0.0);
         let (pixels, channels) = (g.pixels(), g.shape.out_channels);

@@ -21,6 +21,7 @@ use super::conv2d::type_name;
 use super::hybrid::{self, HybridColumns, RowProduct};
 use super::integer::{Finish, Place, multiply, scratch_bytes, width};
 use super::requant::{Requant, choose};
+use super::views;
 use super::weights::PackParams;
 use crate::element::Element;
 use crate::error::OpError;
@@ -32,12 +33,12 @@ use crate::shape::Shape;
 
 /// The sizes of the products.
 #[derive(Clone)]
-struct Sizes {
-    shape: MatMulShape,
+pub(super) struct Sizes {
+    pub(super) shape: MatMulShape,
     /// Dimensions of the batch.
     batch: Shape,
     /// For each output matrix the indices of its left and right matrices.
-    pairs: Arc<[(usize, usize)]>,
+    pub(super) pairs: Arc<[(usize, usize)]>,
     /// Number of right matrices.
     rights: usize,
     asymmetric: bool,
@@ -120,7 +121,7 @@ pub(super) fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let sizes = sizes(node)?;
     match (node.dtype(0)?, node.dtype(1)?) {
-        (TensorType::Float32, TensorType::Float32) => lower_float(cx, sizes),
+        (TensorType::Float32, TensorType::Float32) => lower_float(node, cx, sizes),
         (TensorType::Float32, _) => lower_hybrid(node, cx, sizes),
         (TensorType::Int16, TensorType::Int16) => lower_words(node, cx, sizes),
         (TensorType::Int8, _) => lower_integer::<i8>(node, cx, sizes),
@@ -128,9 +129,12 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
     }
 }
 
-fn lower_float(cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<dyn Kernel>, OpError> {
+fn lower_float(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<dyn Kernel>, OpError> {
     let epilogue = Epilogue::new(activation::float(ActivationFunctionType::NONE, cx)?);
-    let product = BatchMatMul::new(cx.cpu, sizes.shape, sizes.pairs.to_vec());
+    let product = match cx.views {
+        Some(views) => views::product(cx.cpu, node, views, &sizes)?,
+        None => BatchMatMul::new(cx.cpu, sizes.shape, &sizes.pairs),
+    };
     let scratch = product.scratch_bytes(Par::new(cx.threads));
     Ok(FnKernel::new(product.name(), move |io, cx| {
         let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);

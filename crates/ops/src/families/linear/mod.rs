@@ -17,6 +17,7 @@ mod integer;
 mod requant;
 mod shuffled;
 mod transpose_conv;
+mod views;
 mod weights;
 
 #[cfg(test)]

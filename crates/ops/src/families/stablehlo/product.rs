@@ -47,7 +47,7 @@ pub(super) struct Product {
 impl Product {
     pub fn new(cpu: Cpu, count: usize, [m, n, k]: [usize; 3]) -> Self {
         let shape = MatMulShape { m, n, k, left_transposed: false, right_transposed: true };
-        let float = BatchMatMul::new(cpu, shape, (0..count).map(|i| (i, i)).collect());
+        let float = BatchMatMul::new(cpu, shape, &(0..count).map(|i| (i, i)).collect::<Vec<_>>());
         Self { count, m, n, k, float }
     }
 

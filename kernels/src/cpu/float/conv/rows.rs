@@ -1,7 +1,7 @@
 //! Convolution windows as the rows of a matrix.
 
 use super::shape::product;
-use crate::cpu::float::gemm::{MAX_ROWS, MAX_TAPS, RowSource};
+use crate::cpu::float::gemm::{MAX_ROWS, MAX_TAPS, RowSource, evenly};
 
 /// How the pieces of a window are found.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -132,6 +132,7 @@ impl Windows {
     }
 
     /// The line of the input, counted over all images, that a filter row of a window lies on.
+    #[inline]
     fn line(&self, window: &Window, corner: [isize; 3], [kz, ky]: [usize; 2]) -> Option<usize> {
         let on = |axis: usize, tap: usize| {
             let at = corner[axis] + (tap * self.dilation[axis]) as isize;
@@ -232,24 +233,27 @@ impl<T: Copy> ConvRows<'_, T> {
             Access::Lines => (1, w.kernel[2] * w.depth),
             _ => (w.kernel[2], w.depth),
         };
-        let x = corner[2] as usize;
-        let last = (rows.len() - 1) * w.stride[2];
+        // From a window to the next, and from a tap to the next, in values.
+        let (step, tap_step) = (w.stride[2] * w.in_channels, w.dilation[2] * w.in_channels);
+        let reach = taps.saturating_sub(1) * tap_step + (rows.len() - 1) * step + piece_len;
+        let (line_len, x) = (w.input[2] * w.in_channels, corner[2] as usize * w.in_channels);
         let mut pieces = pieces.chunks_exact_mut(height);
-        for filter_row in w.filter_rows() {
-            let line = w.line(window, corner, filter_row);
-            for (tap, pieces) in (0..taps).zip(&mut pieces) {
-                let pieces = &mut pieces[rows.clone()];
-                let Some(line) = line else {
-                    pieces.fill(self.padding[..piece_len].as_ptr());
-                    continue;
-                };
-                let pixel = line * w.input[2] + x + tap * w.dilation[2];
-                // The last piece is in bounds, so all are.
-                let _ = self.pixel(pixel + last, piece_len);
-                let mut from = self.pixel(pixel, piece_len).as_ptr();
-                for piece in pieces {
-                    *piece = from;
-                    from = from.wrapping_add(w.stride[2] * w.in_channels);
+        for kz in 0..w.kernel[0] {
+            for ky in 0..w.kernel[1] {
+                let line = w.line(window, corner, [kz, ky]);
+                // The last value of the last piece is within the input, so all are.
+                let run = line.map(|line| self.input[line * line_len + x..][..reach].as_ptr());
+                for (tap, pieces) in (0..taps).zip(&mut pieces) {
+                    let pieces = &mut pieces[rows.clone()];
+                    let Some(run) = run else {
+                        pieces.fill(self.padding[..piece_len].as_ptr());
+                        continue;
+                    };
+                    let mut from = run.wrapping_add(tap * tap_step);
+                    for piece in pieces {
+                        *piece = from;
+                        from = from.wrapping_add(step);
+                    }
                 }
             }
         }
@@ -348,14 +352,16 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         }
     }
 
-    fn output(&self, row: usize) -> usize {
+    fn outputs(&self, first: usize, starts: &mut [usize]) {
         let w = &self.windows;
         if w.out_step == [1; 3] {
-            return row * w.out_channels;
+            return evenly(first, w.out_channels, starts);
         }
-        let Window { image, at } = w.window(row);
-        let [z, y, x]: [usize; 3] =
-            core::array::from_fn(|axis| w.out_first[axis] + at[axis] * w.out_step[axis]);
-        (((image * w.output[0] + z) * w.output[1] + y) * w.output[2] + x) * w.out_channels
+        for (row, start) in starts.iter_mut().enumerate() {
+            let Window { image, at } = w.window(first + row);
+            let [z, y, x]: [usize; 3] =
+                core::array::from_fn(|axis| w.out_first[axis] + at[axis] * w.out_step[axis]);
+            *start = (((image * w.output[0] + z) * w.output[1] + y) * w.output[2] + x) * w.out_channels;
+        }
     }
 }

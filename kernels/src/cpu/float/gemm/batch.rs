@@ -1,9 +1,9 @@
 //! Products of two run-time matrices, and batches of them.
 
 use super::direct::{self, Direct};
-use super::driver::{Product, product};
 use super::pack::{Layout, Panels, pack_at_run_time};
 use super::rows::{MAX_ROWS, RowSource, Strided, Transposed};
+use super::{Product, product_into, span};
 use crate::cpu::float::epilogue::{Activation, Epilogue};
 use crate::error::ShapeError;
 use crate::isa::Cpu;
@@ -24,24 +24,68 @@ pub struct MatMulShape {
     pub right_transposed: bool,
 }
 
-/// `out[i] = left[i] * right[i]` for a batch of row-major matrices, none of them constant.
+impl MatMulShape {
+    /// Number and length of the lines of a left and of a right matrix.
+    fn lines(&self) -> [[usize; 2]; 2] {
+        let Self { m, n, k, left_transposed, right_transposed } = *self;
+        [if left_transposed { [k, m] } else { [m, k] }, if right_transposed { [n, k] } else { [k, n] }]
+    }
+}
+
+/// `out[i] = left[i] * right[i]` for a batch of matrices, none of them constant.
 #[derive(Clone, Debug)]
 pub struct BatchMatMul {
     cpu: Cpu,
     shape: MatMulShape,
-    /// For each output matrix the indices of its left and right matrices.
-    pairs: Vec<(usize, usize)>,
-    lefts: usize,
-    rights: usize,
+    /// Values from a line of a matrix to the next: of left, right and output matrices.
+    steps: [usize; 3],
+    /// For each product where its left, right and output matrix begin.
+    starts: Vec<[usize; 3]>,
+    /// Values of each operand that the products reach.
+    reach: [usize; 3],
 }
 
 impl BatchMatMul {
     /// A product for each pair of (left, right) matrix indices, in the order of the output; a matrix may be used
-    /// more than once, which is how batches are broadcast.
-    pub fn new(cpu: Cpu, shape: MatMulShape, pairs: Vec<(usize, usize)>) -> Self {
-        let lefts = pairs.iter().map(|&(left, _)| left + 1).max().unwrap_or(0);
-        let rights = pairs.iter().map(|&(_, right)| right + 1).max().unwrap_or(0);
-        Self { cpu, shape, pairs, lefts, rights }
+    /// more than once, which is how batches are broadcast. Matrices lie one after another.
+    pub fn new(cpu: Cpu, shape: MatMulShape, pairs: &[(usize, usize)]) -> Self {
+        let MatMulShape { m, n, k, .. } = shape;
+        let starts = pairs.iter().enumerate().map(|(i, &(l, r))| [l * m * k, r * k * n, i * m * n]).collect();
+        let [left, right] = shape.lines();
+        Self::of(cpu, shape, [left[1], right[1], n], starts)
+    }
+
+    /// Products of matrices among others, for instance of tensors that another order of dimensions would put one after
+    /// another. Lines, which are rows, or columns of a transposed matrix, are neighbouring values; `steps` are the values from
+    /// a line to the next and `starts` where each product's matrices begin, both for left, right and output.
+    ///
+    /// # Errors
+    /// If output rows overlap.
+    pub fn among(
+        cpu: Cpu,
+        shape: MatMulShape,
+        steps: [usize; 3],
+        starts: Vec<[usize; 3]>,
+    ) -> Result<Self, ShapeError> {
+        let rows = starts.iter().flat_map(|&[.., start]| (0..shape.m).map(move |row| start + row * steps[2]));
+        let mut rows: Vec<usize> = rows.collect();
+        rows.sort_unstable();
+        for pair in rows.windows(2) {
+            ShapeError::check_at_least("distance of output rows", shape.n, pair[1] - pair[0])?;
+        }
+        Ok(Self::of(cpu, shape, steps, starts))
+    }
+
+    fn of(cpu: Cpu, shape: MatMulShape, steps: [usize; 3], starts: Vec<[usize; 3]>) -> Self {
+        let [left, right] = shape.lines();
+        let sizes = [left, right, [shape.m, shape.n]];
+        let reach = core::array::from_fn(|operand| {
+            let [lines, len] = sizes[operand];
+            let start = starts.iter().map(|starts| starts[operand]).max();
+            let whole = if len == 0 { 0 } else { span(lines, len, steps[operand]) };
+            start.map_or(0, |start| start.saturating_add(whole))
+        });
+        Self { cpu, shape, steps, starts, reach }
     }
 
     /// The kernel's name.
@@ -66,7 +110,7 @@ impl BatchMatMul {
         if self.shape.left_transposed { MAX_ROWS * self.shape.k } else { 0 }
     }
 
-    /// Computes all products. `left`, `right` and `out` hold their matrices one after another.
+    /// Computes all products.
     ///
     /// # Errors
     /// If a slice is too short, or a residual not as long as `out`.
@@ -79,65 +123,56 @@ impl BatchMatMul {
         epilogue: &Epilogue<'_>,
         par: Par,
     ) -> Result<(), ShapeError> {
-        let MatMulShape { m, n, k, .. } = self.shape;
-        ShapeError::check_at_least("left matrices", self.lefts * m * k, left.len())?;
-        ShapeError::check_at_least("right matrices", self.rights * k * n, right.len())?;
-        ShapeError::check("output matrices", self.pairs.len() * m * n, out.len())?;
+        ShapeError::check_at_least("left matrices", self.reach[0], left.len())?;
+        ShapeError::check_at_least("right matrices", self.reach[1], right.len())?;
+        ShapeError::check_at_least("output matrices", self.reach[2], out.len())?;
         ShapeError::check_at_least("scratch bytes", self.scratch_bytes(par), size_of_val(scratch))?;
         if let Some(residual) = epilogue.residual {
             ShapeError::check("residual", out.len(), residual.len())?;
         }
         // Enough matrices: each goes to one thread. Otherwise all threads share one after another.
         let (across, within) =
-            if self.pairs.len() >= par.threads() { (par, Par::serial()) } else { (Par::serial(), par) };
+            if self.starts.len() >= par.threads() { (par, Par::serial()) } else { (Par::serial(), par) };
         let per_matrix = within.scratch_len(self.gather_len()) + self.packed_len();
-        let out = SharedMut::new(out);
-        across.for_each_tile_with(self.pairs.len(), scratch, per_matrix, |index, scratch| {
-            let (l, r) = self.pairs[index];
-            // SAFETY: each output matrix belongs to one tile.
-            let out = unsafe { out.range(index * m * n, m * n) };
-            let epilogue = Epilogue {
-                activation: epilogue.activation,
-                residual: epilogue.residual.map(|all| &all[index * m * n..][..m * n]),
-            };
-            self.one(
-                &left[l * m * k..][..m * k],
-                &right[r * k * n..][..k * n],
-                out,
-                scratch,
-                epilogue,
-                within,
-            );
+        let out = &SharedMut::new(out);
+        across.for_each_tile_with(self.starts.len(), scratch, per_matrix, |index, scratch| {
+            let [l, r, start] = self.starts[index];
+            self.one(&left[l..], &right[r..], out, start, scratch, epilogue, within);
         });
         Ok(())
     }
 
-    /// One product of checked sizes.
+    /// One product of checked sizes; nobody else writes its part of `out`.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a matrix product")]
     fn one(
         &self,
         left: &[f32],
         right: &[f32],
-        out: &mut [f32],
+        out: &SharedMut<'_, f32>,
+        out_start: usize,
         scratch: &mut [f32],
-        epilogue: Epilogue<'_>,
+        epilogue: &Epilogue<'_>,
         par: Par,
     ) {
         let MatMulShape { m, n, k, left_transposed, right_transposed } = self.shape;
+        let [lda, ldb, ldc] = self.steps;
         let plain = matches!(epilogue.activation, Activation::None) && epilogue.residual.is_none();
         if plain && !right_transposed && direct::fits(n, k) {
-            let left_steps = if left_transposed { [1, m] } else { [k, 1] };
-            return Direct { left, left_steps, right, m, n, k }.run(self.cpu, out, par);
+            let left_steps = if left_transposed { [1, lda] } else { [lda, 1] };
+            let product =
+                Direct { left, left_steps, right, right_step: ldb, out_start, out_step: ldc, m, n, k };
+            return product.run(self.cpu, out, par);
         }
         let (packed, gathered) = scratch.split_at_mut(self.packed_len());
-        pack_at_run_time(self.layout(), right, right_transposed, packed, par);
+        pack_at_run_time(self.layout(), right, ldb, right_transposed, packed, par);
         let source: &dyn RowSource<f32> = if left_transposed {
-            &Transposed { a: left, lda: m, ldc: n, k }
+            &Transposed { a: left, lda, ldc, k }
         } else {
-            &Strided { a: left, lda: k, ldc: n, k }
+            &Strided { a: left, lda, ldc, k }
         };
         let weights = Panels { layout: self.layout(), data: packed };
-        let done =
-            product(self.cpu, &Product { source, rows: m, weights, column: 0, epilogue }, out, gathered, par);
+        let product = Product { source, rows: m, weights, column: out_start, epilogue: *epilogue };
+        let done = product_into(self.cpu, &product, out, gathered, par);
         debug_assert_eq!(done, Ok(()), "sizes were checked by the caller");
     }
 }

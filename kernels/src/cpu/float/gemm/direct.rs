@@ -1,5 +1,6 @@
 //! Products of matrices that fit the first cache, read where they lie: packing one would cost as much as multiplying.
 
+use super::span;
 use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::{Par, SharedMut};
 
@@ -10,12 +11,17 @@ const BLOCK: usize = 64;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 64 * 1024;
 
-/// A product `[m, k] * [k, n]`; the right matrix and the result are row-major.
+/// A product `[m, k] * [k, n]`; rows of the right matrix and of the result are neighbouring values.
 pub(super) struct Direct<'a> {
     pub left: &'a [f32],
     /// Floats from a row of the left matrix to the next, and from a value of a row to the next.
     pub left_steps: [usize; 2],
     pub right: &'a [f32],
+    /// Floats from a row of the right matrix to the next.
+    pub right_step: usize,
+    /// Where the result begins, and floats from its row to the next.
+    pub out_start: usize,
+    pub out_step: usize,
     pub m: usize,
     pub n: usize,
     pub k: usize,
@@ -30,17 +36,16 @@ impl Direct<'_> {
     /// Writes the product. Each sum is one chain over the depth, as in a packed product.
     ///
     /// # Panics
-    /// If a slice does not have the size of its matrix.
-    pub fn run(&self, cpu: Cpu, out: &mut [f32], par: Par) {
-        let &Self { left, left_steps: [row, value], right, m, n, k } = self;
-        assert!(right.len() == k * n && out.len() == m * n);
+    /// If a slice has no room for its matrix.
+    pub fn run(&self, cpu: Cpu, out: &SharedMut<'_, f32>, par: Par) {
+        let &Self { left, left_steps: [row, value], right, right_step, out_start, out_step, m, n, k } = self;
         if m == 0 || n == 0 {
             return;
         }
+        assert!(right.len() >= span(k, n, right_step));
         assert!(k == 0 || left.len() > (m - 1) * row + (k - 1) * value);
+        out.check(out_start, span(m, n, out_step));
         let par = if m * n * k < WORTH_A_THREAD { Par::serial() } else { par };
-        let out = SharedMut::new(out);
-        let out = &out;
         par.for_each_tile(m.div_ceil(BLOCK), |block| {
             let rows = block * BLOCK..m.min((block + 1) * BLOCK);
             cpu.dispatch(Rows { product: self, rows, out: out.as_mut_ptr() });
@@ -48,7 +53,7 @@ impl Direct<'_> {
     }
 }
 
-/// Some rows of a product whose sizes were checked; `out` is the whole result, of which nobody else writes these rows.
+/// Some rows of a product whose sizes were checked; nobody else writes these rows of it to `out`.
 struct Rows<'a> {
     product: &'a Direct<'a>,
     rows: core::ops::Range<usize>,
@@ -114,7 +119,8 @@ impl Rows<'_> {
         column: usize,
         columns: usize,
     ) {
-        let &Direct { left, left_steps: [row_step, value_step], right, n, k, .. } = self.product;
+        let &Direct { left, left_steps: [row_step, value_step], right, right_step, k, .. } = self.product;
+        let (out, out_step) = (self.out.wrapping_add(self.product.out_start), self.product.out_step);
         let last = columns - (V - 1) * S::LANES;
         let mut sums = [[isa.zero(); V]; M];
         let mut from = left.as_ptr().wrapping_add(row * row_step);
@@ -136,11 +142,11 @@ impl Rows<'_> {
                 }
             }
             from = from.wrapping_add(value_step);
-            weights = weights.wrapping_add(n);
+            weights = weights.wrapping_add(right_step);
         }
         for (m, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
-                let at = self.out.wrapping_add((row + m) * n + column + v * S::LANES);
+                let at = out.wrapping_add((row + m) * out_step + column + v * S::LANES);
                 // SAFETY: `columns` values of a row of the result.
                 unsafe {
                     if PART && v + 1 == V {

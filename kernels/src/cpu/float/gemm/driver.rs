@@ -43,6 +43,17 @@ pub(crate) fn product(
     scratch: &mut [f32],
     par: Par,
 ) -> Result<(), ShapeError> {
+    product_into(cpu, product, &SharedMut::new(out), scratch, par)
+}
+
+/// As [`product()`], into a part of an output that others write other parts of.
+pub(crate) fn product_into(
+    cpu: Cpu,
+    product: &Product<'_>,
+    out: &SharedMut<'_, f32>,
+    scratch: &mut [f32],
+    par: Par,
+) -> Result<(), ShapeError> {
     let source = product.source;
     if let Some(residual) = product.epilogue.residual {
         ShapeError::check("residual", out.len(), residual.len())?;
@@ -54,10 +65,9 @@ pub(crate) fn product(
         return Ok(());
     }
     let blocks = Blocks::new(cpu, product, par);
-    let out = SharedMut::new(out);
     let par = if blocks.order.tiles() == 1 { Par::serial() } else { par };
     par.for_each_tile_with(blocks.order.tiles(), scratch, source.scratch_len(), |block, scratch| {
-        cpu.dispatch(Block { product, blocks: &blocks, block, out: &out, scratch });
+        cpu.dispatch(Block { product, blocks: &blocks, block, out, scratch });
     });
     Ok(())
 }
@@ -138,10 +148,13 @@ impl Kernel for Block<'_> {
             let height = micro::height_for::<S>(end - row);
             let rows = height.min(end - row);
             source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
-            for (m, start) in starts[..height].iter_mut().enumerate() {
-                *start = source.output(row + m.min(rows - 1)) + product.column;
+            source.outputs(row, &mut starts[..rows]);
+            for start in &mut starts[..rows] {
+                *start += product.column;
                 out.check(*start, weights.n());
             }
+            let last = starts[rows - 1];
+            starts[rows..height].fill(last);
             for panel in panels.clone() {
                 let (column, columns, _) = weights.layout.columns(panel);
                 let tile = Tile {

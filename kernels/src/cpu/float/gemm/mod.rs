@@ -16,11 +16,12 @@ mod rows;
 mod tests;
 
 pub use batch::{BatchMatMul, MatMulShape};
+use driver::product_into;
 pub(crate) use driver::{MAX_TAPS, Product, product};
 pub use pack::PackedF32;
 
 pub(crate) use pack::{Layout, Panels, pack_at_run_time};
-pub(crate) use rows::{MAX_ROWS, RowSource, Strided};
+pub(crate) use rows::{MAX_ROWS, RowSource, Strided, evenly};
 
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;

@@ -1,5 +1,6 @@
 //! The right matrix, packed once into the order the micro-kernels read.
 
+use super::span;
 use std::sync::Arc;
 
 use crate::aligned::AlignedBuf;
@@ -49,7 +50,7 @@ impl PackedF32 {
     ) -> Self {
         Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
             let rows = weights.part(first * k..(first + columns) * k).widened();
-            turn_columns(cpu, &rows, columns, k, width, packed);
+            turn_columns(cpu, &rows, k, columns, k, width, packed);
         })
     }
 
@@ -216,31 +217,47 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Packs a matrix that is only known at run time: `b[k][n]`, or `b[n][k]` when `transposed`, without a bias.
-pub(crate) fn pack_at_run_time(layout: Layout, b: &[f32], transposed: bool, packed: &mut [f32], par: Par) {
-    let (n, k) = (layout.n, layout.k);
+/// Packs a matrix that is only known at run time: `b[k][n]`, or `b[n][k]` when `transposed`, its lines `step` apart, without a
+/// bias.
+pub(crate) fn pack_at_run_time(
+    layout: Layout,
+    b: &[f32],
+    step: usize,
+    transposed: bool,
+    packed: &mut [f32],
+    par: Par,
+) {
+    let k = layout.k;
     par.chunks_mut(&mut packed[..layout.len()], layout.whole_panel(), |panel, packed| {
         let (first, columns, width) = layout.columns(panel);
         let (bias, packed) = packed.split_at_mut(width);
         bias.fill(0.0);
         if transposed {
-            turn_columns(layout.cpu, &b[first * k..][..columns * k], columns, k, width, packed);
+            turn_columns(layout.cpu, &b[first * step..], step, columns, k, width, packed);
         }
         for (at, row) in packed.chunks_exact_mut(width).enumerate() {
             if !transposed {
-                row[..columns].copy_from_slice(&b[at * n + first..][..columns]);
+                row[..columns].copy_from_slice(&b[at * step + first..][..columns]);
             }
             row[columns..].fill(0.0);
         }
     });
 }
 
-/// Writes `packed[at][column] = from[column][at]` for columns of `k` values and packed rows of `width`.
-fn turn_columns(cpu: Cpu, from: &[f32], columns: usize, k: usize, width: usize, packed: &mut [f32]) {
-    assert!(columns <= width && from.len() >= columns * k && packed.len() >= k * width);
+/// Writes `packed[at][column] = from[column][at]` for columns of `k` values, `step` apart, and packed rows of `width`.
+fn turn_columns(
+    cpu: Cpu,
+    from: &[f32],
+    step: usize,
+    columns: usize,
+    k: usize,
+    width: usize,
+    packed: &mut [f32],
+) {
+    assert!(columns <= width && from.len() >= span(columns, k, step) && packed.len() >= k * width);
     let stride = |values: usize| values * size_of::<f32>();
     let (from, to) = (from.as_ptr().cast(), packed.as_mut_ptr().cast());
     // SAFETY: both sides were checked to hold `columns * k` values at their strides, and a shared and an exclusive borrow
     // do not overlap.
-    unsafe { transpose_cells(cpu, from, stride(k), to, stride(width), columns, k) }
+    unsafe { transpose_cells(cpu, from, stride(step), to, stride(width), columns, k) }
 }

@@ -24,8 +24,8 @@ pub(crate) trait RowSource<T>: Sync {
     /// source and the scratch buffer are borrowed.
     fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]);
 
-    /// Where the output row `row` starts. Distinct rows have disjoint outputs.
-    fn output(&self, row: usize) -> usize;
+    /// Where the output rows from `first` on start. Distinct rows have disjoint outputs.
+    fn outputs(&self, first: usize, starts: &mut [usize]);
 }
 
 /// The rows of a matrix in memory.
@@ -44,13 +44,28 @@ impl<T: Sync> RowSource<T> for Strided<'_, T> {
         self.k
     }
     fn locate(&self, first: usize, rows: usize, height: usize, _: &mut [T], pieces: &mut [*const T]) {
-        for (row, piece) in pieces[..height].iter_mut().enumerate() {
-            let start = (first + row.min(rows - 1)) * self.lda;
-            *piece = self.a[start..start + self.k].as_ptr();
+        let (pieces, repeated) = pieces[..height].split_at_mut(rows);
+        let start = first * self.lda;
+        // The last row is within the matrix, so all are.
+        let last = self.a[start + (rows - 1) * self.lda..][..self.k].as_ptr();
+        let mut from = self.a[start..].as_ptr();
+        for piece in pieces {
+            *piece = from;
+            from = from.wrapping_add(self.lda);
         }
+        repeated.fill(last);
     }
-    fn output(&self, row: usize) -> usize {
-        row * self.ldc
+    fn outputs(&self, first: usize, starts: &mut [usize]) {
+        evenly(first, self.ldc, starts);
+    }
+}
+
+/// The starts of rows `step` apart, from row `first` on.
+pub(crate) fn evenly(first: usize, step: usize, starts: &mut [usize]) {
+    let mut next = first * step;
+    for start in starts {
+        *start = next;
+        next += step;
     }
 }
 
@@ -91,7 +106,7 @@ impl RowSource<f32> for Transposed<'_> {
             *piece = scratch[start..start + self.k].as_ptr();
         }
     }
-    fn output(&self, row: usize) -> usize {
-        row * self.ldc
+    fn outputs(&self, first: usize, starts: &mut [usize]) {
+        evenly(first, self.ldc, starts);
     }
 }

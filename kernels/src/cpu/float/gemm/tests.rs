@@ -105,7 +105,7 @@ fn batches_broadcast_and_transpose() {
                     want.extend(reference::gemm([m, n, k], a, b, None));
                 }
                 let want = finish(&want, Some(&residual), Activation::RELU);
-                let kernel = BatchMatMul::new(cpu, shape, pairs);
+                let kernel = BatchMatMul::new(cpu, shape, &pairs);
                 let epilogue = Epilogue { activation: Activation::RELU, residual: Some(&residual) };
                 let compute = |par| {
                     let mut scratch = vec![f32::NAN; kernel.scratch_bytes(par) / 4];
@@ -120,6 +120,52 @@ fn batches_broadcast_and_transpose() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Heads of attention as they lie in a tensor whose order of dimensions is another.
+#[test]
+fn matrices_among_others_are_the_bits_of_those_by_themselves() {
+    const HEADS: usize = 3;
+    // Lines of all heads side by side, and each head's own.
+    let apart = |data: &[f32], lines: usize, len: usize| -> Vec<f32> {
+        let at = |i: usize| (i / (lines * len), i / len % lines, i % len);
+        (0..data.len()).map(at).map(|(head, line, x)| data[(line * HEADS + head) * len + x]).collect()
+    };
+    for cpu in Cpu::all() {
+        for (left_transposed, right_transposed) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            for [m, n, k] in [[15, 33, 9], [128, 64, 128], [1, 20, 6], [30, 300, 64], [3, 2, 1]] {
+                let shape = MatMulShape { m, n, k, left_transposed, right_transposed };
+                let (left, right) = (noise(HEADS * m * k, 1), noise(HEADS * n * k, 2));
+                let run = |kernel: &BatchMatMul, left: &[f32], right: &[f32], par| {
+                    let mut scratch = vec![f32::NAN; kernel.scratch_bytes(par) / 4];
+                    let mut out = vec![f32::NAN; HEADS * m * n];
+                    let epilogue = Epilogue { activation: Activation::None, residual: None };
+                    kernel.run(left, right, &mut out, &mut scratch, &epilogue, par).unwrap();
+                    out
+                };
+                let [[left_lines, left_len], [right_lines, right_len]] = [
+                    if left_transposed { [k, m] } else { [m, k] },
+                    if right_transposed { [n, k] } else { [k, n] },
+                ];
+                let pairs: Vec<_> = (0..HEADS).map(|head| (head, head)).collect();
+                let own = BatchMatMul::new(cpu, shape, &pairs);
+                let lefts = apart(&left, left_lines, left_len);
+                let want = run(&own, &lefts, &apart(&right, right_lines, right_len), Par::serial());
+                let starts = (0..HEADS).map(|head| [head * left_len, head * right_len, head * n]);
+                let steps = [left_len, right_len, n].map(|len| HEADS * len);
+                let among = BatchMatMul::among(cpu, shape, steps, starts.collect()).unwrap();
+                for threads in [1, 2, 4] {
+                    let got = apart(&run(&among, &left, &right, Par::new(threads)), m, n);
+                    assert_eq!(got, want, "{} {shape:?}, {threads} threads", cpu.name());
+                }
+            }
+        }
+    }
+    let shape = MatMulShape { m: 2, n: 4, k: 1, left_transposed: false, right_transposed: false };
+    let overlapping = BatchMatMul::among(Cpu::detect(), shape, [1, 4, 4], vec![[0, 0, 0], [0, 0, 2]]);
+    assert!(overlapping.is_err(), "output rows overlap");
 }
 
 #[test]
@@ -139,7 +185,7 @@ fn products_read_in_place_are_the_bits_of_packed_ones() {
             for [m, n, k] in sizes {
                 let (left, right) = (noise(m * k, 1), noise(n * k, 2));
                 let shape = MatMulShape { m, n, k, left_transposed, right_transposed: false };
-                let kernel = BatchMatMul::new(cpu, shape, vec![(0, 0)]);
+                let kernel = BatchMatMul::new(cpu, shape, &[(0, 0)]);
                 // A residual has the product packed.
                 let zeros = vec![0.0; m * n];
                 let compute = |residual, par| {
