@@ -33,7 +33,8 @@ impl Net {
 
     fn op(&mut self, code: B, inputs: &[usize], shape: [usize; 4], options: impl Into<Options>) -> usize {
         let output = self.tensor(shape);
-        self.builder.add_operator(0, Operator::new(code, inputs.iter().copied().map(Some), [output], options));
+        self.builder
+            .add_operator(0, Operator::new(code, inputs.iter().copied().map(Some), [output], options));
         output
     }
 
