@@ -29,6 +29,15 @@ impl<T: bytemuck::Pod> AlignedBuf<T> {
     }
 }
 
+impl<T: bytemuck::Pod> Clone for AlignedBuf<T> {
+    /// The copy starts on a line too.
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
 impl<T: bytemuck::Pod> core::ops::Deref for AlignedBuf<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
@@ -69,6 +78,9 @@ mod tests {
             assert!(len == 0 || buf.as_ptr().addr().is_multiple_of(64));
             buf.iter_mut().for_each(|v| *v = 1.0);
             assert!(buf.iter().all(|&v| v == 1.0));
+            let copy = buf.clone();
+            assert!(len == 0 || copy.as_ptr().addr().is_multiple_of(64));
+            assert_eq!(copy[..], buf[..]);
         }
     }
 }

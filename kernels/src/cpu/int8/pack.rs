@@ -5,6 +5,7 @@ use super::amx;
 use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
 use super::rows::Window;
 use super::strips::{Reach, Strip};
+use crate::aligned::AlignedBuf;
 use crate::cpu::movement::{transpose, transpose_cells};
 use crate::isa::{Cpu, Isa, IsaNarrow};
 use crate::par::{Par, SharedMut};
@@ -348,7 +349,8 @@ pub struct PackedRef<'a> {
 pub struct PackedWeights {
     layout: PackLayout,
     zero: i32,
-    data: Vec<i8>,
+    /// A row of a tile, and every vector, is a whole line.
+    data: AlignedBuf<i8>,
     sums: Vec<i32>,
 }
 
@@ -366,7 +368,7 @@ impl PackedWeights {
     /// # Panics
     /// If the matrix has another shape or is larger than its tensor.
     pub fn with_layout(layout: PackLayout, matrix: Matrix<'_>) -> Self {
-        let (mut data, mut sums) = (vec![0; layout.data_len()], vec![0; layout.sums_len()]);
+        let (mut data, mut sums) = (AlignedBuf::zeros(layout.data_len()), vec![0; layout.sums_len()]);
         let zero = layout.pack(matrix, &mut data, &mut sums).zero;
         Self { layout, zero, data, sums }
     }
