@@ -53,7 +53,7 @@ pub fn products_f32(
     vectors: Vectors<'_, f32>,
     emit: impl FnMut(usize, usize, f32),
 ) {
-    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
+    check(weights.len(), rows, vectors.len);
     cpu.dispatch(ProductsF32 { weights, rows, vectors, emit });
 }
 
@@ -133,7 +133,11 @@ impl<F: FnMut(usize, usize, f32)> ProductsF32<'_, F> {
     }
 }
 
-/// Calls `emit(vector, row, product)` for the product of every row of 8-bit `weights` with every vector.
+/// Rows of 8-bit weights whose products are handed over together.
+pub(super) const ROWS_TOGETHER: usize = 16;
+
+/// Calls `emit(vector, row, products)` for the products of every row of 8-bit `weights` with every vector: those of some
+/// rows from `row` on at a time.
 ///
 /// The vectors hold quantized values with their zero point already taken off, which is why they have 16 bits. Sums
 /// wrap around 32 bits.
@@ -145,9 +149,18 @@ pub fn products_i8(
     weights: &[i8],
     rows: usize,
     vectors: Vectors<'_, i16>,
-    emit: impl FnMut(usize, usize, i32),
+    emit: impl FnMut(usize, usize, &[i32]),
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(vnni) = cpu.vnni() {
+        check(weights.len(), rows, vectors.len);
+        return super::dense_vnni::products(vnni, weights, rows, vectors, emit);
+    }
     products_int(cpu, weights, rows, vectors, emit);
+}
+
+fn check(weights: usize, rows: usize, len: usize) {
+    assert!(weights >= rows * len, "weights hold fewer than {rows} rows of {len}");
 }
 
 /// [`products_i8`] for weights of any type that 16 bits hold.
@@ -159,9 +172,9 @@ pub fn products_int<W: Copy + Into<i16>>(
     weights: &[W],
     rows: usize,
     vectors: Vectors<'_, i16>,
-    emit: impl FnMut(usize, usize, i32),
+    emit: impl FnMut(usize, usize, &[i32]),
 ) {
-    assert!(weights.len() >= rows * vectors.len, "weights hold fewer than {rows} rows of {}", vectors.len);
+    check(weights.len(), rows, vectors.len);
     cpu.dispatch(ProductsInt { weights, rows, vectors, emit });
 }
 
@@ -172,22 +185,25 @@ struct ProductsInt<'a, W, F> {
     emit: F,
 }
 
-impl<W: Copy + Into<i16>, F: FnMut(usize, usize, i32)> Kernel for ProductsInt<'_, W, F> {
+impl<W: Copy + Into<i16>, F: FnMut(usize, usize, &[i32])> Kernel for ProductsInt<'_, W, F> {
     type Output = ();
 
     /// The loop is plain: compiled for the instruction set, it becomes that set's widening multiply-add of pairs.
     #[inline(always)]
     fn run<S: Isa>(mut self, _: S) {
         let len = self.vectors.len;
-        for row in 0..self.rows {
-            let w = &self.weights[row * len..][..len];
+        for first in (0..self.rows).step_by(ROWS_TOGETHER) {
+            let count = ROWS_TOGETHER.min(self.rows - first);
             for v in 0..self.vectors.count {
                 let x = self.vectors.get(v);
-                let mut sum = 0i32;
-                for (&w, &x) in w.iter().zip(x) {
-                    sum = sum.wrapping_add(i32::from(w.into()) * i32::from(x));
+                let mut sums = [0i32; ROWS_TOGETHER];
+                for (row, sum) in (first..).zip(&mut sums[..count]) {
+                    let w = &self.weights[row * len..][..len];
+                    for (&w, &x) in w.iter().zip(x) {
+                        *sum = sum.wrapping_add(i32::from(w.into()) * i32::from(x));
+                    }
                 }
-                (self.emit)(v, row, sum);
+                (self.emit)(v, first, &sums[..count]);
             }
         }
     }
@@ -206,9 +222,15 @@ mod tests {
     fn products_equal_plain_loops() {
         let mut wrong = Vec::new();
         for cpu in Cpu::all() {
-            for (rows, len, count, gap) in
-                [(0, 3, 1, 0), (1, 0, 2, 0), (3, 1, 1, 0), (4, 8, 2, 3), (9, 17, 3, 0), (5, 33, 5, 7)]
-            {
+            for (rows, len, count, gap) in [
+                (0, 3, 1, 0),
+                (1, 0, 2, 0),
+                (3, 1, 1, 0),
+                (4, 8, 2, 3),
+                (9, 17, 3, 0),
+                (5, 33, 5, 7),
+                (37, 100, 2, 1),
+            ] {
                 let stride = len + gap;
                 let weights: Vec<i8> = (0..rows * len).map(number).collect();
                 let data: Vec<i8> = (0..count * stride).map(|i| number(i + 5)).collect();
@@ -224,7 +246,9 @@ mod tests {
                 let wide: Vec<i16> = data.iter().map(|&x| i16::from(x)).collect();
                 let mut got = vec![i32::MIN; rows * count];
                 let vectors = Vectors { data: &wide, len, stride, count };
-                products_i8(cpu, &weights, rows, vectors, |v, r, p| got[v * rows + r] = p);
+                products_i8(cpu, &weights, rows, vectors, |v, r, p| {
+                    got[v * rows + r..][..p.len()].copy_from_slice(p);
+                });
                 let floats: Vec<f32> = data.iter().map(|&x| f32::from(x)).collect();
                 let float_weights: Vec<f32> = weights.iter().map(|&x| f32::from(x)).collect();
                 let mut got_f32 = vec![f32::NAN; rows * count];

@@ -76,8 +76,11 @@ impl<'a> Operand<'a> {
             }
             Matrix::I8 { values, scale } => {
                 let vectors = Vectors::dense(self.quantized, self.float.len, self.float.count);
-                products_i8(cpu, values, rows, vectors, |i, row, sum| {
-                    out[i * out_stride + row] += sum as f32 * (scale * self.scales[i]);
+                products_i8(cpu, values, rows, vectors, |i, row, sums| {
+                    let (scale, out) = (scale * self.scales[i], &mut out[i * out_stride + row..]);
+                    for (out, &sum) in out.iter_mut().zip(sums) {
+                        *out += sum as f32 * scale;
+                    }
                 });
             }
             Matrix::Diagonal(weights) => {

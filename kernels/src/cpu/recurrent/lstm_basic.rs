@@ -128,11 +128,13 @@ impl BasicLstmU8<'_> {
             *wide = i16::from(x) - ZERO_POINT;
         }
         let vectors = Vectors::dense(&*wide, columns, self.size.batch);
-        products_int(cpu, self.weights, rows, vectors, |b, row, sum| {
+        products_int(cpu, self.weights, rows, vectors, |b, first, sums| {
             let total: i32 = vectors.get(b).iter().map(|&x| i32::from(x)).sum();
-            let sum =
-                sum.wrapping_sub(self.weights_zero_point.wrapping_mul(total)).wrapping_add(self.bias[row]);
-            gates[b * rows + row] = saturate_i16(scale(self.factor, sum));
+            let correction = self.weights_zero_point.wrapping_mul(total);
+            for (row, &sum) in (first..).zip(sums) {
+                let sum = sum.wrapping_sub(correction).wrapping_add(self.bias[row]);
+                gates[b * rows + row] = saturate_i16(scale(self.factor, sum));
+            }
         });
         for b in 0..self.size.batch {
             let gates = &gates[b * rows..][..rows];

@@ -234,10 +234,12 @@ impl IntLstm<'_> {
         }
         let vectors = Vectors::dense(spare, cells, batch);
         let IntMatrix { weights, factor } = projection.matrix;
-        products_i8(cpu, weights, outputs, vectors, |b, row, sum| {
-            let bias = projection.bias.map_or(0, |bias| bias[row]);
-            hidden[b * outputs + row] =
-                saturate_i8(factor.apply(sum.wrapping_add(bias)) + self.output_zero_point);
+        products_i8(cpu, weights, outputs, vectors, |b, first, sums| {
+            for (row, &sum) in (first..).zip(sums) {
+                let bias = projection.bias.map_or(0, |bias| bias[row]);
+                hidden[b * outputs + row] =
+                    saturate_i8(factor.apply(sum.wrapping_add(bias)) + self.output_zero_point);
+            }
         });
         if projection.clip > 0 {
             for h in hidden {
@@ -263,14 +265,17 @@ impl IntGate<'_> {
         let gate = &mut gate[..x.count * cells];
         let bias = if self.norm.is_some() { &[] } else { self.bias };
         let IntMatrix { weights, factor } = self.input;
-        products_i8(cpu, weights, cells, x, |b, row, sum| {
-            let sum = sum.wrapping_add(bias.get(row).copied().unwrap_or(0));
-            gate[b * cells + row] = saturate_i16(factor.apply(sum));
+        products_i8(cpu, weights, cells, x, |b, first, sums| {
+            for (row, &sum) in (first..).zip(sums) {
+                let sum = sum.wrapping_add(bias.get(row).copied().unwrap_or(0));
+                gate[b * cells + row] = saturate_i16(factor.apply(sum));
+            }
         });
         let IntMatrix { weights, factor } = self.recurrent;
-        products_i8(cpu, weights, cells, h, |b, row, sum| {
-            let gate = &mut gate[b * cells + row];
-            *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
+        products_i8(cpu, weights, cells, h, |b, first, sums| {
+            for (gate, &sum) in gate[b * cells + first..].iter_mut().zip(sums) {
+                *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
+            }
         });
         if let Some((weights, factor)) = self.peephole {
             for b in 0..x.count {

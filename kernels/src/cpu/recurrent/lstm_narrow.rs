@@ -146,9 +146,11 @@ impl NarrowMatrix<'_> {
     /// Calls `emit(row, value)` for each product, in the gate's scale.
     fn products(&self, cpu: Cpu, x: &[i16], rows: usize, mut emit: impl FnMut(usize, i32)) {
         let zero_point = i32::from(self.zero_point);
-        products_i8(cpu, self.weights, rows, Vectors::dense(x, x.len(), 1), |_, row, sum| {
-            let narrow = i32::from(saturate_i8(self.factor.apply(sum) + zero_point));
-            emit(row, self.gate_factor.apply(narrow - zero_point));
+        products_i8(cpu, self.weights, rows, Vectors::dense(x, x.len(), 1), |_, first, sums| {
+            for (row, &sum) in (first..).zip(sums) {
+                let narrow = i32::from(saturate_i8(self.factor.apply(sum) + zero_point));
+                emit(row, self.gate_factor.apply(narrow - zero_point));
+            }
         });
     }
 }

@@ -5,6 +5,8 @@
 
 mod activation;
 mod dense;
+#[cfg(target_arch = "x86_64")]
+mod dense_vnni;
 pub mod fixed;
 mod linear;
 mod lstm;

@@ -134,8 +134,10 @@ impl IntSvdf<'_> {
             *to = i16::from(x) - self.input_zero_point as i16;
         }
         let vectors = Vectors::dense(&*wide, inputs, batch);
-        products_i8(cpu, self.features, filters, vectors, |b, row, sum| {
-            sums[b * filters + row] = self.state_factor.apply(sum);
+        products_i8(cpu, self.features, filters, vectors, |b, row, products| {
+            for (sum, &product) in sums[b * filters + row..].iter_mut().zip(products) {
+                *sum = self.state_factor.apply(product);
+            }
         });
         push(state, memory, sums.iter().map(|&s| saturate_i16(s)));
         for (i, sum) in sums.iter_mut().enumerate() {

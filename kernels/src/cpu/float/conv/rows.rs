@@ -84,15 +84,18 @@ impl Windows {
     pub(crate) fn hanging_len(&self) -> usize {
         let [depth, height, width] = self.count;
         let begin = |x: usize| self.start[2] + (x * self.stride[2]) as isize;
-        let whole = (0..width).filter(|&x| self.whole_windows(begin(x)) > 0).count();
+        let whole = (0..width).filter(|&x| self.whole_windows(begin(x), 1) > 0).count();
         product(&[depth, height, width - whole, self.window_len()])
     }
 
-    /// How many windows from column `x` of the input on, one after another, do not hang over an edge.
-    fn whole_windows(&self, x: isize) -> usize {
+    /// How many of `most` windows (one at least) from column `x` of the input on, one after another, hang over no edge.
+    fn whole_windows(&self, x: isize, most: usize) -> usize {
         let span = (self.kernel[2].saturating_sub(1)) * self.dilation[2] + 1;
-        let room = usize::try_from(x).ok().and_then(|x| self.input[2].checked_sub(x + span));
-        room.map_or(0, |room| room / self.stride[2].max(1) + 1)
+        match usize::try_from(x).ok().and_then(|x| self.input[2].checked_sub(x + span)) {
+            None => 0,
+            Some(room) if (most - 1) * self.stride[2] <= room => most,
+            Some(room) => room / self.stride[2].max(1) + 1,
+        }
     }
 
     /// The rows of the filter, plane by plane.
@@ -121,9 +124,12 @@ impl Windows {
     /// The window of a row.
     fn window(&self, row: usize) -> Window {
         let [depth, height, width] = self.count;
-        let (line, x) = (row / width, row % width);
-        let (plane, y) = (line / height, line % height);
-        Window { image: plane / depth, at: [plane % depth, y, x] }
+        // No division for the first plane and the first image, which most tensors have alone.
+        let split = |at: usize, len: usize| if at < len { (0, at) } else { (at / len, at % len) };
+        let (line, x) = split(row, width);
+        let (plane, y) = split(line, height);
+        let (image, z) = split(plane, depth);
+        Window { image, at: [z, y, x] }
     }
 
     /// The first input pixel under a window, which may be padding.
@@ -336,7 +342,7 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         while row < rows {
             let corner = w.corner(&window);
             let ahead = (rows - row).min(w.count[2] - window.at[2]);
-            let whole = if w.access == Access::Copies { 0 } else { w.whole_windows(corner[2]).min(ahead) };
+            let whole = if w.access == Access::Copies { 0 } else { w.whole_windows(corner[2], ahead) };
             if whole > 0 {
                 self.locate_neighbours(&window, corner, row..row + whole, height, pieces);
             } else {

@@ -38,6 +38,8 @@ fn lines<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize>(
     let collide = strip.op.shape.in_channels.is_multiple_of(512);
     if width >= PIXELS && !collide {
         pixels::<S, SIZE, STEP, LINES, PIXELS>(isa, strip, line);
+    } else if width >= 5 && !collide {
+        pixels::<S, SIZE, STEP, LINES, 5>(isa, strip, line);
     } else if width >= 3 {
         pixels::<S, SIZE, STEP, LINES, 3>(isa, strip, line);
     } else {
@@ -69,17 +71,17 @@ fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, cons
         let y = usize::try_from(top + r as isize).ok().filter(|&y| y < shape.input[1]);
         *input = y.map(|y| &strip.input[y * line_len..][..line_len]);
     }
+    let zeros = strip.op.zeros.as_ptr();
+    let mut under = [[zeros; MAX_COLUMNS]; MAX_ROWS];
     let mut x = 0;
     while x < out_width {
         let first = x.min(out_width - M);
         let left = strip.left(first);
-        let mut under = [[strip.op.zeros.as_ptr(); MAX_COLUMNS]; MAX_ROWS];
         for (input, under) in input.iter().zip(&mut under) {
             let Some(input) = input else { continue };
             for (c, under) in under[..(M - 1) * STEP + SIZE].iter_mut().enumerate() {
-                if let Some(column) = usize::try_from(left + c as isize).ok().filter(|&c| c < in_width) {
-                    *under = input[column * shape.in_channels..].as_ptr();
-                }
+                let column = usize::try_from(left + c as isize).ok().filter(|&c| c < in_width);
+                *under = column.map_or(zeros, |column| input[column * shape.in_channels..].as_ptr());
             }
         }
         for block in strip.blocks.clone() {
