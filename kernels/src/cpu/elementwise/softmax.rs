@@ -351,21 +351,43 @@ impl QuantizedSoftmax {
     /// # Panics
     /// If the lengths differ or are not a multiple of the row.
     pub fn run<A: Narrow, B: Narrow>(&self, par: Par, table: &ExpTable, input: &[A], out: &mut [B]) {
+        const TOGETHER: usize = 4;
         for_each_rows(par, input, out, self.row, |input, out| {
-            for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
-                let top = input.iter().map(|x| x.widen()).max().unwrap_or(0);
-                let entry = |x: A| table[(top - x.widen()) as u8 as usize];
-                let sum = input.iter().fold(0.0f32, |sum, &x| sum + entry(x));
-                let factor = 1.0 / (sum * self.scale);
-                for (o, &x) in out.iter_mut().zip(input) {
-                    let steps = entry(x) * factor;
-                    *o = B::saturate(match self.rounding {
-                        Rounding::Nearest => round_positive(steps).saturating_add(self.zero_point),
-                        Rounding::AddHalf => (steps + 0.5) as i32,
-                    });
+            let groups = input.chunks(TOGETHER * self.row).zip(out.chunks_mut(TOGETHER * self.row));
+            for (input, out) in groups {
+                if input.len() == TOGETHER * self.row {
+                    self.rows::<A, B, TOGETHER>(table, input, out);
+                    continue;
+                }
+                for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
+                    self.rows::<A, B, 1>(table, input, out);
                 }
             }
         });
+    }
+
+    /// `R` rows. Each sum is one chain of additions, which several rows' keep from being waited for.
+    fn rows<A: Narrow, B: Narrow, const R: usize>(&self, table: &ExpTable, input: &[A], out: &mut [B]) {
+        let row = self.row;
+        let rows: [&[A]; R] = core::array::from_fn(|r| &input[r * row..][..row]);
+        let tops = rows.map(|row| row.iter().map(|x| x.widen()).max().unwrap_or(0));
+        let entry = |top: i32, x: A| table[(top - x.widen()) as u8 as usize];
+        let mut sums = [0f32; R];
+        for i in 0..row {
+            for ((sum, row), &top) in sums.iter_mut().zip(&rows).zip(&tops) {
+                *sum += entry(top, row[i]);
+            }
+        }
+        for (((out, row), top), sum) in out.chunks_exact_mut(row).zip(rows).zip(tops).zip(sums) {
+            let factor = 1.0 / (sum * self.scale);
+            for (o, &x) in out.iter_mut().zip(row) {
+                let steps = entry(top, x) * factor;
+                *o = B::saturate(match self.rounding {
+                    Rounding::Nearest => round_positive(steps).saturating_add(self.zero_point),
+                    Rounding::AddHalf => (steps + 0.5) as i32,
+                });
+            }
+        }
     }
 }
 
