@@ -388,8 +388,9 @@ impl SquaredDifference {
     /// All bytes in the common scale, for either input: two of three multipliers less for each element.
     #[must_use]
     pub fn tables(self) -> [[i32; 256]; 2] {
-        let scaled: [[i32; 2]; 256] =
-            core::array::from_fn(|byte| self.inputs.apply(i32::from(byte as u8 as i8), i32::from(byte as u8 as i8)));
+        let scaled: [[i32; 2]; 256] = core::array::from_fn(|byte| {
+            self.inputs.apply(i32::from(byte as u8 as i8), i32::from(byte as u8 as i8))
+        });
         [0, 1].map(|input| scaled.map(|both| both[input]))
     }
 

@@ -12,7 +12,7 @@ use half::{bf16, f16};
 
 use super::arithmetic::refuse_divisor;
 use super::{
-    Lowered, Real, Source, binary_kernel, binary_kernel_with, elements, hot_binary_kernel, infer_broadcast, input_affine,
+    Lowered, Real, Source, binary_kernel, binary_kernel_with, elements, infer_broadcast, input_affine,
     kernel_name, output_affine, real_binary_kernel, refuse, scales_too_far_apart, source, truncate_i32,
     unexpected, wrong_size,
 };
