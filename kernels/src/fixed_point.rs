@@ -43,7 +43,11 @@ impl Multiplier {
     #[inline(always)]
     pub fn apply(self, x: i32) -> i32 {
         let (left, right) = if self.exponent > 0 { (self.exponent as u32, 0) } else { (0, -self.exponent) };
-        rounding_shift_right(high_mul(x.wrapping_shl(left), self.fraction), right)
+        // `rounding_shift_right` of `high_mul`, in 64 bits throughout and without branches: loops become vector code.
+        let high = (i64::from(x.wrapping_shl(left)) * i64::from(self.fraction) + (1 << 30)) >> 31;
+        let high = high.min(i64::from(i32::MAX));
+        let (half, below_zero) = ((1i64 << right) >> 1, (high >> 63) & i64::from(right > 0));
+        ((high + half + below_zero) >> right) as i32
     }
 
     /// `x` times the factor, rounded once with halves up, as the reference's matrix products do.
@@ -168,6 +172,13 @@ mod tests {
         fn products_are_near(x in -1_000_000i32..1_000_000, factor in 1e-4f64..8.0) {
             let got = Multiplier::new(factor).unwrap().apply(x);
             prop_assert!((f64::from(got) - f64::from(x) * factor).abs() <= 1.01);
+        }
+
+        #[test]
+        fn products_round_twice(x: i32, fraction: i32, exponent in -31i32..16) {
+            let (left, right) = if exponent > 0 { (exponent as u32, 0) } else { (0, -exponent) };
+            let want = rounding_shift_right(high_mul(x.wrapping_shl(left), fraction), right);
+            prop_assert_eq!(Multiplier { fraction, exponent }.apply(x), want);
         }
 
         #[test]

@@ -137,7 +137,7 @@ impl<T: ByteLanes, F: ByteFunction> Kernel for Tile<'_, T, F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::quantized::{AddShift, Affine, Limits, MulFloat};
+    use super::super::quantized::{AddShift, Affine, Limits, MulFloat, SquaredDifference};
     use super::*;
 
     /// All pairs of bytes: a column times a row.
@@ -188,6 +188,9 @@ mod tests {
             let (a, b, out) = (affine(a, za), affine(b, zb), affine(out, zo));
             if let Some(mul) = MulFloat::new(a, b, out, limits) {
                 all_pairs::<i8>(&format!("product, {name}"), mul, |x, y| mul.apply(x, y));
+            }
+            if let Some(square) = SquaredDifference::new(a, b, out) {
+                all_pairs::<i8>(&format!("squared difference, {name}"), square, |x, y| square.apply(x, y));
             }
             for subtract in [false, true] {
                 if let Some(add) = AddShift::new(a, b, out, subtract, limits) {

@@ -8,7 +8,7 @@ use bytemuck::Pod;
 
 use super::bytes::ByteFunction;
 use crate::fixed_point::{Multiplier, high_mul, high_mul_i16, reciprocal, rounding_shift_right};
-use crate::isa::Isa;
+use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 
 /// The scale and zero point of a quantized tensor: `real = scale (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -381,30 +381,29 @@ impl SquaredDifference {
     /// One element.
     #[inline(always)]
     pub fn apply<T: Narrow>(self, a: T, b: T) -> T {
-        let [a, b] = self.inputs.apply(a.widen(), b.widen());
-        self.square(a, b)
+        self.square(a.widen(), b.widen())
     }
 
-    /// All bytes in the common scale, for either input: two of three multipliers less for each element.
-    #[must_use]
-    pub fn tables(self) -> [[i32; 256]; 2] {
-        let scaled: [[i32; 2]; 256] = core::array::from_fn(|byte| {
-            self.inputs.apply(i32::from(byte as u8 as i8), i32::from(byte as u8 as i8))
-        });
-        [0, 1].map(|input| scaled.map(|both| both[input]))
-    }
-
-    /// One element out of [`SquaredDifference::tables`].
-    #[inline(always)]
-    pub fn apply_tables(self, tables: &[[i32; 256]; 2], a: i8, b: i8) -> i8 {
-        self.square(tables[0][usize::from(a as u8)], tables[1][usize::from(b as u8)])
-    }
-
-    /// The square of a difference in the common scale.
     #[inline(always)]
     fn square<T: Narrow>(self, a: i32, b: i32) -> T {
+        let [a, b] = self.inputs.apply(a, b);
         let difference = a.wrapping_sub(b);
         T::saturate(self.output.apply(difference.wrapping_mul(difference)).wrapping_add(self.zero_point))
+    }
+}
+
+impl ByteFunction for SquaredDifference {
+    #[inline(always)]
+    fn lanes<S: Isa>(self, isa: S, a: S::I, b: S::I) -> S::I {
+        // Products of 64 bits, which no instruction set has under a common name: a loop of fixed length becomes vector code.
+        let mut lanes = [[0; MAX_LANES]; 2];
+        isa.store_i32(a, &mut lanes[0]);
+        isa.store_i32(b, &mut lanes[1]);
+        let mut out = [0; MAX_LANES];
+        for i in 0..S::LANES {
+            out[i] = i32::from(self.square::<i8>(lanes[0][i], lanes[1][i]));
+        }
+        isa.load_i32(&out)
     }
 }
 
@@ -585,10 +584,6 @@ mod tests {
         all_pairs("fixed product", out, |a, b| fixed.apply(a, b), |x, y| x * y, 0.5001);
         let square = SquaredDifference::new(A, B, out).unwrap();
         all_pairs("squared difference", out, |a, b| square.apply(a, b), |x, y| (x - y) * (x - y), 0.6);
-        let tables = square.tables();
-        for (a, b) in (i8::MIN..=i8::MAX).flat_map(|a| (i8::MIN..=i8::MAX).map(move |b| (a, b))) {
-            assert_eq!(square.apply_tables(&tables, a, b), square.apply(a, b), "{a} and {b}");
-        }
         let div = DivFixed::new(A, B, out, limits).unwrap();
         // Not for dividends next to zero, see `DivFixed::apply`.
         let real = |x: f64, y: f64| if x.abs() < 0.2 { f64::NAN } else { x / y };

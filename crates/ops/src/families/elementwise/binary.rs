@@ -12,9 +12,9 @@ use half::{bf16, f16};
 
 use super::arithmetic::refuse_divisor;
 use super::{
-    Lowered, Real, Source, binary_kernel, binary_kernel_with, elements, infer_broadcast, input_affine,
-    kernel_name, output_affine, real_binary_kernel, refuse, scales_too_far_apart, source, truncate_i32,
-    unexpected, wrong_size,
+    Lowered, Real, Source, binary_kernel, bytes_kernel, elements, infer_broadcast, input_affine, kernel_name,
+    output_affine, real_binary_kernel, refuse, scales_too_far_apart, source, truncate_i32, unexpected,
+    wrong_size,
 };
 use crate::chain::{self, Elementwise};
 use crate::element::{Bool, Element};
@@ -117,12 +117,7 @@ fn lower_squared_difference(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
             let f =
                 SquaredDifference::new(input_affine(node, 0)?, input_affine(node, 1)?, output_affine(node)?)
                     .ok_or_else(scales_too_far_apart)?;
-            let (cpu, tables) = (cx.cpu, f.tables());
-            let name = kernel_name("i8_squared_difference", cx);
-            binary_kernel_with::<i8>(name, node, move |par, plan, sources, out| {
-                let tables = &tables;
-                binary_in_place(cpu, par, plan, sources, out, |a, b| f.apply_tables(tables, a, b));
-            })
+            bytes_kernel::<i8>("i8_squared_difference", node, cx, f)
         }
         _ => Err(unexpected(node)),
     }

@@ -272,7 +272,7 @@ fn binary_kernel_for<T: Element>(
 }
 
 /// A kernel of two operands of the output's type, computed by `run`.
-pub(super) fn binary_kernel_with<T: Element>(
+fn binary_kernel_with<T: Element>(
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
     run: impl Fn(Par, &Broadcast<2>, (Source<'_, T>, Source<'_, T>), &mut [T]) + Send + Sync + 'static,
