@@ -6,7 +6,7 @@
 //! - [`unary`] maps one operand, with closures that the compiler vectorizes or with the functions of [`math`];
 //! - [`lut`] maps through tables, which is how all 8-bit functions run, [`sigmoid16`] is the 16-bit sigmoid;
 //! - [`quantized`] holds the fixed-point and float-scale arithmetic of quantized tensors;
-//! - [`softmax`] works on rows.
+//! - [`softmax`] and [`softmax_bytes`] work on rows.
 
 pub mod binary;
 pub mod broadcast;
@@ -20,6 +20,7 @@ pub mod quantized;
 pub mod select;
 pub mod sigmoid16;
 pub mod softmax;
+pub mod softmax_bytes;
 pub mod unary;
 
 use core::ops::Range;

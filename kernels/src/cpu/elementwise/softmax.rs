@@ -17,7 +17,7 @@ use crate::par::Par;
 const TILE: usize = 16 * 1024;
 
 /// Calls `run` for groups of whole rows: their input and output.
-fn for_each_rows<A: Sync, B: Send>(
+pub(super) fn for_each_rows<A: Sync, B: Send>(
     par: Par,
     input: &[A],
     out: &mut [B],
@@ -323,81 +323,6 @@ pub fn exp_table(scale: f32, beta: f32) -> ExpTable {
     core::array::from_fn(|d| (factor * d as f32).exp())
 }
 
-/// How a probability in output steps becomes an integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rounding {
-    /// Halves away from zero.
-    Nearest,
-    /// Add one half and cut; the zero point is not looked at.
-    AddHalf,
-}
-
-/// Softmax of 8-bit rows: sums in `f32` of table entries, in order.
-#[derive(Clone, Copy, Debug)]
-pub struct QuantizedSoftmax {
-    /// Elements of a row.
-    pub row: usize,
-    /// The output's scale.
-    pub scale: f32,
-    /// The output's zero point.
-    pub zero_point: i32,
-    /// How probabilities are rounded.
-    pub rounding: Rounding,
-}
-
-impl QuantizedSoftmax {
-    /// Computes all rows.
-    ///
-    /// # Panics
-    /// If the lengths differ or are not a multiple of the row.
-    pub fn run<A: Narrow, B: Narrow>(&self, par: Par, table: &ExpTable, input: &[A], out: &mut [B]) {
-        const TOGETHER: usize = 4;
-        for_each_rows(par, input, out, self.row, |input, out| {
-            let groups = input.chunks(TOGETHER * self.row).zip(out.chunks_mut(TOGETHER * self.row));
-            for (input, out) in groups {
-                if input.len() == TOGETHER * self.row {
-                    self.rows::<A, B, TOGETHER>(table, input, out);
-                    continue;
-                }
-                for (input, out) in input.chunks_exact(self.row).zip(out.chunks_exact_mut(self.row)) {
-                    self.rows::<A, B, 1>(table, input, out);
-                }
-            }
-        });
-    }
-
-    /// `R` rows. Each sum is one chain of additions, which several rows' keep from being waited for.
-    fn rows<A: Narrow, B: Narrow, const R: usize>(&self, table: &ExpTable, input: &[A], out: &mut [B]) {
-        let row = self.row;
-        let rows: [&[A]; R] = core::array::from_fn(|r| &input[r * row..][..row]);
-        let tops = rows.map(|row| row.iter().map(|x| x.widen()).max().unwrap_or(0));
-        let entry = |top: i32, x: A| table[(top - x.widen()) as u8 as usize];
-        let mut sums = [0f32; R];
-        for i in 0..row {
-            for ((sum, row), &top) in sums.iter_mut().zip(&rows).zip(&tops) {
-                *sum += entry(top, row[i]);
-            }
-        }
-        for (((out, row), top), sum) in out.chunks_exact_mut(row).zip(rows).zip(tops).zip(sums) {
-            let factor = 1.0 / (sum * self.scale);
-            for (o, &x) in out.iter_mut().zip(row) {
-                let steps = entry(top, x) * factor;
-                *o = B::saturate(match self.rounding {
-                    Rounding::Nearest => round_positive(steps).saturating_add(self.zero_point),
-                    Rounding::AddHalf => (steps + 0.5) as i32,
-                });
-            }
-        }
-    }
-}
-
-/// `x.round() as i32` for `x` that is not negative, without the call that rounding halves away from zero is.
-#[inline(always)]
-fn round_positive(x: f32) -> i32 {
-    let whole = x as i32;
-    whole.saturating_add(i32::from(x - whole as f32 >= 0.5))
-}
-
 /// Logarithm of the softmax of 8-bit rows: sums in `f32` of table entries, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantizedLogSoftmax {
@@ -520,15 +445,6 @@ impl SoftmaxI16 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn positive_numbers_round_like_all() {
-        let rows = [0.0, 0.499_999_97, 0.5, 1.5, 2.5, 8_388_607.5, 3e9, f32::INFINITY, f32::NAN, 254.5, 0.25];
-        for x in rows {
-            assert_eq!(round_positive(x), x.round() as i32, "{x}");
-        }
-    }
-    use crate::cpu::elementwise::quantized::Affine;
-
     fn rows(count: usize, row: usize) -> Vec<f32> {
         (0..count * row).map(|i| ((i * 7919) % 1000) as f32 * 0.02 - 10.0).collect()
     }
@@ -647,28 +563,6 @@ mod tests {
                         (f64::from(y) - 128.0 - want).abs() <= 0.63,
                         "{v} unsigned: {y}, want 128 + {want}"
                     );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn quantized_rows_sum_to_one() {
-        let scale = 0.1f32;
-        let input: Vec<i8> = (0..40).map(|i| (i * 37 % 251 - 125) as i8).collect();
-        let table = exp_table(scale, 1.0);
-        let out_q = Affine { scale: 1.0 / 256.0, zero_point: -128 };
-        for row in [1, 4, 10, 40] {
-            let op =
-                QuantizedSoftmax { row, scale: out_q.scale, zero_point: -128, rounding: Rounding::Nearest };
-            let mut out = vec![0i8; 40];
-            op.run(Par::new(2), &table, &input, &mut out);
-            for (x, p) in input.chunks(row).zip(out.chunks(row)) {
-                let top = f64::from(*x.iter().max().unwrap());
-                let sum: f64 = x.iter().map(|&v| ((f64::from(v) - top) * 0.1).exp()).sum();
-                for (&x, &p) in x.iter().zip(p) {
-                    let want = (256.0 * ((f64::from(x) - top) * 0.1).exp() / sum - 128.0).min(127.0);
-                    assert!((f64::from(p) - want).abs() <= 0.51, "{x}: {p}, want {want}");
                 }
             }
         }

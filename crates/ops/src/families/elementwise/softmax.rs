@@ -2,9 +2,9 @@
 
 use ferrolite_kernels::cpu::elementwise::quantized::Narrow;
 use ferrolite_kernels::cpu::elementwise::softmax::{
-    QuantizedL2, QuantizedLogSoftmax, QuantizedSoftmax, Rounding, SoftmaxI16, exp_table, l2_normalize,
-    log_softmax, softmax,
+    QuantizedL2, QuantizedLogSoftmax, SoftmaxI16, exp_table, l2_normalize, log_softmax, softmax,
 };
+use ferrolite_kernels::cpu::elementwise::softmax_bytes::{QuantizedSoftmax, Rounding};
 use ferrolite_kernels::fixed_point::Multiplier;
 use ferrolite_kernels::inout::InOut;
 use ferrolite_model::options::{ActivationFunctionType, L2NormOptionsT, SoftmaxOptionsT};
@@ -91,13 +91,17 @@ fn lower_softmax(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         })
         .scratch(4 * node.shape(0)?.num_elements()?),
         (TensorType::UInt8, TensorType::UInt8) => {
-            softmax_8bit::<u8, u8>("u8_softmax", node, beta, Rounding::AddHalf)?
+            softmax_8bit::<u8, u8>("u8_softmax", node, cx, beta, Rounding::AddHalf)?
         }
-        (TensorType::UInt8, _) => softmax_8bit::<u8, i16>("u8_softmax_i16", node, beta, Rounding::Nearest)?,
+        (TensorType::UInt8, _) => {
+            softmax_8bit::<u8, i16>("u8_softmax_i16", node, cx, beta, Rounding::Nearest)?
+        }
         (TensorType::Int8, TensorType::Int8) => {
-            softmax_8bit::<i8, i8>("i8_softmax", node, beta, Rounding::Nearest)?
+            softmax_8bit::<i8, i8>("i8_softmax", node, cx, beta, Rounding::Nearest)?
         }
-        (TensorType::Int8, _) => softmax_8bit::<i8, i16>("i8_softmax_i16", node, beta, Rounding::Nearest)?,
+        (TensorType::Int8, _) => {
+            softmax_8bit::<i8, i16>("i8_softmax_i16", node, cx, beta, Rounding::Nearest)?
+        }
         (TensorType::Int16, _) => softmax_i16(node, beta)?,
         _ => return Err(unexpected(node)),
     };
@@ -106,8 +110,9 @@ fn lower_softmax(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
 
 /// 8-bit rows through a table of exponentials.
 fn softmax_8bit<A: Narrow + Element, B: Narrow + Element>(
-    name: &'static str,
+    name: &str,
     node: &Node<'_>,
+    cx: &LowerCx<'_>,
     beta: f32,
     rounding: Rounding,
 ) -> Result<FnKernel, OpError> {
@@ -118,9 +123,9 @@ fn softmax_8bit<A: Narrow + Element, B: Narrow + Element>(
         zero_point: output.zero_point,
         rounding,
     };
-    let table = exp_table(input.scale, beta);
-    Ok(FnKernel::new(name, move |io, context| {
-        on_rows::<A, B>(io, |input, out| kernel.run(context.par(), &table, input, out))
+    let (table, cpu) = (exp_table(input.scale, beta), cx.cpu);
+    Ok(FnKernel::new(kernel_name(name, cx), move |io, context| {
+        on_rows::<A, B>(io, |input, out| kernel.run(cpu, context.par(), &table, input, out))
     })
     .scratch(node.input(0)?.info.byte_len()?))
 }
