@@ -46,7 +46,7 @@ impl Multiplier {
         // `rounding_shift_right` of `high_mul`, in 64 bits throughout and without branches: loops become vector code.
         let high = (i64::from(x.wrapping_shl(left)) * i64::from(self.fraction) + (1 << 30)) >> 31;
         let high = high.min(i64::from(i32::MAX));
-        let (half, below_zero) = ((1i64 << right) >> 1, (high >> 63) & i64::from(right > 0));
+        let (half, below_zero) = ((1i64 << right) >> 1, (high >> 63) * i64::from(right > 0));
         ((high + half + below_zero) >> right) as i32
     }
 
