@@ -103,6 +103,7 @@ impl QuantizedSoftmax {
             *of = &input[r * row..][..row];
             *top = of.iter().fold(A::MIN, |top, x| top.max(x.widen()));
         }
+        #[expect(clippy::needless_range_loop, reason = "rows are walked side by side")]
         for i in 0..row {
             for r in 0..R {
                 sums[r] += entry(table, tops[r], rows[r][i]);
