@@ -99,12 +99,9 @@ pub fn rounding_shift_right(x: i32, shift: i32) -> i32 {
 #[must_use]
 #[inline(always)]
 pub fn high_mul_i16(a: i16, b: i16) -> i16 {
-    if a == i16::MIN && b == i16::MIN {
-        return i16::MAX;
-    }
-    let product = i32::from(a) * i32::from(b);
-    let nudge = if product >= 0 { 1 << 14 } else { 1 - (1 << 14) };
-    ((product + nudge) / (1 << 15)) as i16
+    // Without branches, as `high_mul`.
+    let high = (i32::from(a) * i32::from(b) + (1 << 14)) >> 15;
+    high.min(i32::from(i16::MAX)) as i16
 }
 
 /// `1 / (1 + a)` for `a` in [0, 1), argument and result with 31 bits behind the point.

@@ -5,6 +5,7 @@
 
 pub use crate::fixed_point::Multiplier;
 use crate::fixed_point::{high_mul, high_mul_i16, rounding_shift_right};
+use crate::isa::{Cpu, Isa, Kernel};
 
 /// `x * 2^shift`, saturated.
 #[inline(always)]
@@ -48,14 +49,12 @@ fn exp_of_last_quarter(a: i16) -> i16 {
 
 /// exp(a) in Q0.15 for `a <= 0` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`.
 ///
-/// The argument is split into a part in [-1/4, 0) and multiples of 1/4, whose exponentials are factors from a table.
+/// The argument is split into a part in [-1/4, 0) and multiples of 1/4, whose exponentials are factors from a table. All is
+/// computed and then chosen from, so that loops become vector code; so it is in the functions below.
 #[inline(always)]
 fn exp_of_negative<const INTEGER_BITS: i32>(a: i16) -> i16 {
     /// exp(-2^e) in Q0.15 for e = -2 to 4.
     const FACTORS: [i16; 7] = [25520, 19875, 12055, 4435, 600, 11, 0];
-    if a == 0 {
-        return i16::MAX;
-    }
     let fraction_bits = 15 - INTEGER_BITS;
     // In formats with less than two fractional bits a quarter could not be told; the callers' formats have eight and more.
     let quarter = 1i16 << (fraction_bits - 2);
@@ -68,10 +67,12 @@ fn exp_of_negative<const INTEGER_BITS: i32>(a: i16) -> i16 {
             result = high_mul_i16(result, factor);
         }
     }
-    if INTEGER_BITS > 5 && i32::from(a) < -(1 << (20 - INTEGER_BITS)) {
-        return 0;
+    let vanishes = INTEGER_BITS > 5 && i32::from(a) < -(1 << (20 - INTEGER_BITS));
+    match a {
+        0 => i16::MAX,
+        _ if vanishes => 0,
+        _ => result,
     }
-    result
 }
 
 /// The solution `x` of `x (1 + a) / 2 = 1`, in Q2.13, for `a` in Q0.15: three steps of Newton's method.
@@ -93,51 +94,79 @@ fn twice_reciprocal_of_one_plus(a: i16) -> i16 {
 #[must_use]
 #[inline(always)]
 pub fn sigmoid_q3(x: i16) -> i16 {
-    if x == 0 {
-        return 1 << 14;
-    }
     let negative_magnitude = if x > 0 { -x } else { x };
     let reciprocal = twice_reciprocal_of_one_plus(exp_of_negative::<3>(negative_magnitude));
     // Read with one integer bit less, twice the reciprocal is the reciprocal.
     let upper = saturating_shift_left(reciprocal, 1);
-    if x > 0 { upper } else { i16::MAX.wrapping_sub(upper) }
+    match x {
+        0 => 1 << 14,
+        1.. => upper,
+        _ => i16::MAX.wrapping_sub(upper),
+    }
+}
+
+/// [`sigmoid_q3`] of each value.
+pub fn sigmoid_q3_all(cpu: Cpu, values: &mut [i16]) {
+    struct All<'a>(&'a mut [i16]);
+    impl Kernel for All<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, _: S) {
+            for value in self.0 {
+                *value = sigmoid_q3(*value);
+            }
+        }
+    }
+    cpu.dispatch(All(values));
 }
 
 /// tanh of `x` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`, result in Q0.15.
 #[inline(always)]
 fn tanh<const INTEGER_BITS: i32, const DOUBLED_BITS: i32>(x: i16) -> i16 {
     const ONE: i16 = 1 << 13;
-    if x == 0 {
-        return 0;
-    }
     let negative_magnitude = if x > 0 { -x } else { x };
     // tanh(x) = (1 - e) / (1 + e) with e = exp(-2 |x|); doubling is reading with one integer bit more.
     let e = exp_of_negative::<DOUBLED_BITS>(negative_magnitude);
     let magnitude = saturating_shift_left(twice_reciprocal_of_one_plus(e).wrapping_sub(ONE), 2);
-    if x > 0 { magnitude } else { magnitude.wrapping_neg() }
+    match x {
+        0 => 0,
+        1.. => magnitude,
+        _ => magnitude.wrapping_neg(),
+    }
+}
+
+/// tanh of `x` in Q3.12, result in Q0.15.
+#[must_use]
+pub fn tanh_q3(x: i16) -> i16 {
+    tanh::<3, 4>(x)
 }
 
 /// tanh of each of `xs`, which have `integer_bits` (0 to 6) bits before the binary point, into Q0.15.
 ///
 /// `false`, and `out` untouched, for another number of bits.
 #[must_use]
-pub fn tanh_all(integer_bits: i32, xs: &[i16], out: &mut [i16]) -> bool {
-    fn all(xs: &[i16], out: &mut [i16], f: impl Fn(i16) -> i16) -> bool {
-        for (out, &x) in out.iter_mut().zip(xs) {
-            *out = f(x);
+pub fn tanh_all(cpu: Cpu, integer_bits: i32, xs: &[i16], out: &mut [i16]) -> bool {
+    struct All<'a, const BITS: i32, const DOUBLED: i32>(&'a [i16], &'a mut [i16]);
+    impl<const BITS: i32, const DOUBLED: i32> Kernel for All<'_, BITS, DOUBLED> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, _: S) {
+            for (out, &x) in self.1.iter_mut().zip(self.0) {
+                *out = tanh::<BITS, DOUBLED>(x);
+            }
         }
-        true
     }
     match integer_bits {
-        0 => all(xs, out, tanh::<0, 1>),
-        1 => all(xs, out, tanh::<1, 2>),
-        2 => all(xs, out, tanh::<2, 3>),
-        3 => all(xs, out, tanh::<3, 4>),
-        4 => all(xs, out, tanh::<4, 5>),
-        5 => all(xs, out, tanh::<5, 6>),
-        6 => all(xs, out, tanh::<6, 7>),
-        _ => false,
+        0 => cpu.dispatch(All::<0, 1>(xs, out)),
+        1 => cpu.dispatch(All::<1, 2>(xs, out)),
+        2 => cpu.dispatch(All::<2, 3>(xs, out)),
+        3 => cpu.dispatch(All::<3, 4>(xs, out)),
+        4 => cpu.dispatch(All::<4, 5>(xs, out)),
+        5 => cpu.dispatch(All::<5, 6>(xs, out)),
+        6 => cpu.dispatch(All::<6, 7>(xs, out)),
+        _ => return false,
     }
+    true
 }
 
 /// `1 / sqrt(x)` as a multiplier, for `x >= 0`; 0 counts as 1.
@@ -189,16 +218,29 @@ mod tests {
             let sigmoid = f64::from(sigmoid_q3(x)) / 32768.0;
             assert!((sigmoid - 1.0 / (1.0 + (-real).exp())).abs() < 4e-4, "sigmoid({real}) = {sigmoid}");
         }
+        let xs: Vec<i16> = (i16::MIN + 1..=i16::MAX).collect();
         for bits in 0..=6 {
-            for x in i16::MIN + 1..=i16::MAX {
-                let real = f64::from(x) / f64::from(1 << (15 - bits));
-                let mut out = [0];
-                assert!(tanh_all(bits, &[x], &mut out));
-                let tanh = f64::from(out[0]) / 32768.0;
-                assert!((tanh - real.tanh()).abs() < 2e-3, "tanh({real}) = {tanh}");
+            let mut first = Vec::new();
+            for cpu in Cpu::all() {
+                let mut out = vec![0; xs.len()];
+                assert!(tanh_all(cpu, bits, &xs, &mut out));
+                if first.is_empty() {
+                    for (&x, &got) in xs.iter().zip(&out) {
+                        let real = f64::from(x) / f64::from(1 << (15 - bits));
+                        let tanh = f64::from(got) / 32768.0;
+                        assert!((tanh - real.tanh()).abs() < 2e-3, "tanh({real}) = {tanh}");
+                    }
+                    first.clone_from(&out);
+                }
+                assert_eq!(out, first, "{bits} bits, {}", cpu.name());
             }
         }
-        assert!(!tanh_all(7, &[1], &mut [0]));
+        assert!(!tanh_all(Cpu::detect(), 7, &[1], &mut [0]));
+        for cpu in Cpu::all() {
+            let mut values = xs.clone();
+            sigmoid_q3_all(cpu, &mut values);
+            assert!(xs.iter().zip(values).all(|(&x, got)| got == sigmoid_q3(x)), "{}", cpu.name());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::activation::Activation;
 use super::dense::{Vectors, products_f32, products_int};
-use super::fixed::{saturate_i16, sigmoid_q3, tanh_all};
+use super::fixed::{saturate_i16, sigmoid_q3, tanh_q3};
 use crate::fixed_point::{Multiplier, high_mul, high_mul_i16, rounding_shift_right};
 use crate::isa::Cpu;
 
@@ -140,13 +140,13 @@ impl BasicLstmU8<'_> {
             let gates = &gates[b * rows..][..rows];
             for i in 0..n {
                 let [input, offered, forget, out] = [0, 1, 2, 3].map(|g| gates[g * n + i]);
-                let added = high_mul_i16(sigmoid_q3(input), tanh_one(offered));
+                let added = high_mul_i16(sigmoid_q3(input), tanh_q3(offered));
                 let added = rounding_shift_right(i32::from(added), STATE_BITS);
                 let kept = high_mul_i16(sigmoid_q3(forget), cell[b * n + i]);
                 let state = saturate_i16(added + i32::from(kept));
                 cell[b * n + i] = state;
                 let seen = saturate_i16(i32::from(state) << (STATE_BITS - 3));
-                let value = high_mul_i16(sigmoid_q3(out), tanh_one(seen));
+                let value = high_mul_i16(sigmoid_q3(out), tanh_q3(seen));
                 let value = rounding_shift_right(i32::from(value), 8).clamp(-128, 127);
                 output[b * n + i] = (value + i32::from(ZERO_POINT)) as u8;
             }
@@ -159,12 +159,4 @@ fn scale(factor: Multiplier, x: i32) -> i32 {
     let (left, right) = (factor.exponent.max(0), (-factor.exponent).max(0));
     let product = high_mul(x.wrapping_shl(left as u32), factor.fraction);
     ((i64::from(product) + ((1i64 << right) >> 1)) >> right) as i32
-}
-
-/// tanh of a number with 12 fractional bits.
-fn tanh_one(x: i16) -> i16 {
-    let mut out = [0];
-    let known = tanh_all(3, &[x], &mut out);
-    debug_assert!(known);
-    out[0]
 }

@@ -4,7 +4,7 @@
 //! normalization), activated gates have 15. The cell's scale is a power of two.
 
 use super::dense::{Vectors, products_i8};
-use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16, sigmoid_q3, tanh_all};
+use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16, sigmoid_q3_all, tanh_all};
 use super::lstm::{LstmSize, LstmState};
 use super::sequence::{OutputRows, Sequence};
 use crate::fixed_point::{Multiplier, rounding_shift_right};
@@ -194,12 +194,12 @@ impl IntLstm<'_> {
         let h = Vectors::dense(&*work.hidden, outputs, batch);
         let [forget, cell, out, input] = &mut work.gates;
         self.forget.run(cpu, cells, x, h, cell_state, peephole, forget);
-        sigmoid_all(forget);
+        sigmoid_q3_all(cpu, forget);
         self.cell.run(cpu, cells, x, h, cell_state, peephole, cell);
-        tanh_in_place(GATE_INTEGER_BITS, cell, work.gated);
+        tanh_in_place(cpu, GATE_INTEGER_BITS, cell, work.gated);
         if let Some(gate) = &self.input {
             gate.run(cpu, cells, x, h, cell_state, peephole, input);
-            sigmoid_all(input);
+            sigmoid_q3_all(cpu, input);
         } else {
             for (i, &f) in input.iter_mut().zip(&**forget) {
                 *i = i16::MAX.wrapping_sub(f);
@@ -207,8 +207,8 @@ impl IntLstm<'_> {
         }
         update_cells(cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
         self.output.run(cpu, cells, x, h, cell_state, peephole, out);
-        sigmoid_all(out);
-        let known = tanh_all(15 + self.cell_exponent, cell_state, work.gated);
+        sigmoid_q3_all(cpu, out);
+        let known = tanh_all(cpu, 15 + self.cell_exponent, cell_state, work.gated);
         assert!(known, "the cell's scale is out of range");
         self.project(cpu, batch, work, hidden);
     }
@@ -335,14 +335,8 @@ pub(super) fn update_cells(
     }
 }
 
-fn sigmoid_all(values: &mut [i16]) {
-    for v in values {
-        *v = sigmoid_q3(*v);
-    }
-}
-
-fn tanh_in_place(integer_bits: i32, values: &mut [i16], buffer: &mut [i16]) {
+fn tanh_in_place(cpu: Cpu, integer_bits: i32, values: &mut [i16], buffer: &mut [i16]) {
     buffer[..values.len()].copy_from_slice(values);
-    let known = tanh_all(integer_bits, buffer, values);
+    let known = tanh_all(cpu, integer_bits, buffer, values);
     debug_assert!(known);
 }
