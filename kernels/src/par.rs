@@ -4,7 +4,7 @@ mod bands;
 #[cfg(feature = "threads")]
 mod shares;
 
-pub(crate) use bands::Bands;
+pub(crate) use bands::{Bands, threads_share_rows};
 
 /// How many threads a kernel may use.
 ///

@@ -10,7 +10,8 @@ use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::{BuiltinOperator, Bytes};
 
 use crate::error::OpError;
-use crate::node::{ConstSource, Operand};
+use crate::families::turning::permutation;
+use crate::node::{ConstSource, Node, Operand};
 use crate::shape::Shape;
 
 /// Where CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED over floats with constant weights find an operand that no file
@@ -74,6 +75,12 @@ pub struct Views {
 }
 
 impl Views {
+    /// The order in which a TRANSPOSE puts the dimensions of its input; `None` while it is not known.
+    #[must_use]
+    pub fn order(transpose: &Node<'_>) -> Option<Vec<usize>> {
+        permutation(transpose).ok()
+    }
+
     /// How an input lies that is a dense tensor of shape `from`, its dimensions put in the order `perm`; `None` if its matrices
     /// then have no lines of neighbouring values.
     #[must_use]

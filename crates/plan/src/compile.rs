@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
-use ferrolite_ops::{ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, chain_kernel, is_sized};
+use ferrolite_ops::{
+    ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, Views, chain_kernel, is_sized,
+};
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
@@ -194,14 +196,8 @@ impl Compiler<'_> {
 
     /// The order in which a TRANSPOSE puts dimensions.
     fn order_of(&self, n: usize) -> Option<Vec<usize>> {
-        let operands = self.operands(n);
-        let order = operands.get(1)?.as_ref().filter(|order| order.info.dtype == TensorType::Int32)?.value?;
-        let rank = operands[0].as_ref()?.info.shape.rank() as i32;
-        let axes = order.chunks_exact(size_of::<i32>()).map(|bytes| {
-            let axis = i32::from_le_bytes(bytes.try_into().ok()?);
-            usize::try_from(if axis < 0 { axis.checked_add(rank)? } else { axis }).ok()
-        });
-        axes.collect()
+        let (operands, outputs) = (self.operands(n), self.outputs(n));
+        Views::order(&self.backend_node(n, &operands, &outputs).node)
     }
 
     /// The nodes, without those that products take over, with functions of single elements put together.

@@ -21,6 +21,7 @@ mod residual;
 mod rewrite;
 mod segment;
 mod tables;
+mod uses;
 mod variables;
 mod views;
 

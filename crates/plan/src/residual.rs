@@ -7,6 +7,7 @@ use ferrolite_ops::{ADDEND, Fused};
 use crate::graph::{Content, Graph};
 use crate::infer::Inferred;
 use crate::rewrite::has_fused_activation;
+use crate::uses::Uses;
 
 /// An addition that a product takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,7 @@ pub(crate) struct Residual {
 /// For each node of the graph the addition that it takes over, if it is a product that can: of two products that meet
 /// in a sum it is the later one. Shapes are known by now, so nothing is broadcast here.
 pub(crate) fn residuals(graph: &Graph, inferred: &Inferred, pinned: &[bool]) -> Vec<Option<Residual>> {
-    let mut readers = vec![0usize; graph.tensors.len()];
-    for &t in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs) {
-        readers[t] += 1;
-    }
-    let mut writer: Vec<Option<usize>> = vec![None; graph.tensors.len()];
+    let Uses { writer, readers, .. } = Uses::new(graph, inferred);
     let mut found = vec![None; graph.nodes.len()];
     for &n in &inferred.nodes {
         let node = &graph.nodes[n];
@@ -47,9 +44,6 @@ pub(crate) fn residuals(graph: &Graph, inferred: &Inferred, pinned: &[bool]) -> 
             if let Some((p, residual)) = later(a, b).or_else(|| later(b, a)) {
                 found[p] = Some(residual);
             }
-        }
-        for &t in &node.outputs {
-            writer[t] = Some(n);
         }
     }
     found

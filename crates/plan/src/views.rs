@@ -5,6 +5,7 @@ use ferrolite_ops::{Shape, Views};
 
 use crate::graph::{Content, Graph};
 use crate::infer::Inferred;
+use crate::uses::Uses;
 
 /// The transpositions around a product.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub(crate) fn turned(
     pinned: &[bool],
     order_of: impl Fn(usize) -> Option<Vec<usize>>,
 ) -> Vec<Option<Turned>> {
-    let finder = Finder::new(graph, inferred, pinned);
+    let finder = Finder { graph, inferred, pinned, uses: Uses::new(graph, inferred) };
     let mut found = vec![None; graph.nodes.len()];
     for &n in &inferred.nodes {
         found[n] = finder.around(n, &order_of);
@@ -39,26 +40,10 @@ struct Finder<'a> {
     graph: &'a Graph,
     inferred: &'a Inferred,
     pinned: &'a [bool],
-    /// For every tensor the node of the segment that writes it.
-    writer: Vec<Option<usize>>,
-    /// For every tensor a node of the segment that reads it, and how many read it anywhere.
-    readers: Vec<(Option<usize>, usize)>,
+    uses: Uses,
 }
 
-impl<'a> Finder<'a> {
-    fn new(graph: &'a Graph, inferred: &'a Inferred, pinned: &'a [bool]) -> Self {
-        let mut writer = vec![None; graph.tensors.len()];
-        let mut readers = vec![(None, 0); graph.tensors.len()];
-        for &t in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs) {
-            readers[t].1 += 1;
-        }
-        for &n in &inferred.nodes {
-            graph.nodes[n].inputs.iter().flatten().for_each(|&t| readers[t].0 = Some(n));
-            graph.nodes[n].outputs.iter().for_each(|&t| writer[t] = Some(n));
-        }
-        Self { graph, inferred, pinned, writer, readers }
-    }
-
+impl Finder<'_> {
     fn around(&self, n: usize, order_of: &impl Fn(usize) -> Option<Vec<usize>>) -> Option<Turned> {
         let node = &self.graph.nodes[n];
         let (&[Some(a), Some(b)], &[output]) = (node.inputs.as_slice(), node.outputs.as_slice()) else {
@@ -71,7 +56,7 @@ impl<'a> Finder<'a> {
         let mut turned = Turned { nodes: Vec::new(), inputs: [a, b], output, views: Views::default() };
         for (i, t) in [a, b].into_iter().enumerate() {
             let before =
-                self.writer[t].filter(|&w| self.is(w, BuiltinOperator::TRANSPOSE) && self.between(t));
+                self.uses.writer[t].filter(|&w| self.is(w, BuiltinOperator::TRANSPOSE) && self.between(t));
             let Some(before) = before else { continue };
             let from = self.graph.nodes[before].inputs.first().copied().flatten();
             let view = from.and_then(|from| Views::of_input(self.shape(from)?, &order_of(before)?));
@@ -81,7 +66,7 @@ impl<'a> Finder<'a> {
                 turned.views.inputs[i] = Some(view);
             }
         }
-        let behind = self.readers[output].0.filter(|&r| {
+        let behind = self.uses.reader[output].filter(|&r| {
             self.between(output)
                 && self.is(r, BuiltinOperator::TRANSPOSE)
                 && self.graph.nodes[r].inputs.first() == Some(&Some(output))
@@ -104,7 +89,7 @@ impl<'a> Finder<'a> {
 
     /// Whether the tensor has one reader and no other use.
     fn between(&self, t: usize) -> bool {
-        self.readers[t].1 == 1 && !self.pinned[t]
+        self.uses.readers[t] == 1 && !self.pinned[t]
     }
 
     /// The planned shape of a tensor of floats that is no variable and has elements.

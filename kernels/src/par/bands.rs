@@ -39,9 +39,40 @@ impl Bands {
     }
 }
 
+/// Whether threads should share the rows of a product, given tiles of rows, what a row has to read and write, and what the
+/// weights have, in elements. Rows are mostly those that the thread wrote; columns of all rows come from other cores' caches,
+/// and as kernels before and after go along rows, so do the parts of the output. That is dearer than reading weights from the
+/// shared cache, unless they are many. Of few tiles of rows threads would get unequal parts.
+pub(crate) fn threads_share_rows(
+    rows: usize,
+    tiles: usize,
+    row_len: usize,
+    weights: usize,
+    threads: usize,
+) -> bool {
+    const DEARER: usize = 2;
+    const TILES_FOR_A_THREAD: usize = 3;
+    tiles >= TILES_FOR_A_THREAD * threads && weights <= rows.saturating_mul(row_len).saturating_mul(DEARER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_shared_unless_weights_are_many_or_rows_are_few() {
+        // 14 x 14 pixels of 512 channels, 7 x 7 of 1024, a sentence of 128, a single row.
+        for (name, rows, k, n, want) in [
+            ("an image", 196, 512, 512, true),
+            ("a small image", 49, 1024, 1024, false),
+            ("few pixels, few weights", 49, 96, 576, false),
+            ("a sentence", 128, 256, 1024, true),
+            ("many weights", 196, 512, 1 << 16, false),
+            ("a row", 1, 1280, 1000, false),
+        ] {
+            assert_eq!(threads_share_rows(rows, rows.div_ceil(14), k + n, n * k, 2), want, "{name}");
+        }
+    }
 
     #[test]
     fn every_band_gets_every_visit() {

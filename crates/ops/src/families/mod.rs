@@ -35,7 +35,7 @@ mod suppression;
 #[cfg(test)]
 mod testing;
 mod text;
-mod turning;
+pub(crate) mod turning;
 mod variables;
 
 use crate::spec::OpSpec;

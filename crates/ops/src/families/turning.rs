@@ -34,7 +34,7 @@ pub const SPECS: &[OpSpec] = &[
 ];
 
 /// The axes of the input in the order of the output.
-fn permutation(node: &Node<'_>) -> Result<Vec<usize>, InferError> {
+pub(crate) fn permutation(node: &Node<'_>) -> Result<Vec<usize>, InferError> {
     let shape = node.shape(0)?;
     let wanted = node.ints(1)?;
     let axes: Vec<usize> = wanted.iter().map(|&a| resolve_axis(a, shape.rank())).collect::<Result<_, _>>()?;

@@ -12,7 +12,7 @@ use super::pack::{PackLayout, PackedRef};
 use super::rows::{RawPlace, RawRows, Rows, Window};
 use super::store::{SPARE, Store};
 use super::strips::Strip;
-use crate::par::Par;
+use crate::par::{Par, threads_share_rows};
 
 /// Zero points of the activations, in the numbers that the activation tensor stores.
 #[derive(Copy, Clone, Debug)]
@@ -90,20 +90,12 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
     (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
 
-/// The rows that a thread gets, in whole tiles: a part of `count`, unless the weights are so large that threads should
-/// rather share them. A thread's rows are those that it quantized or wrote; columns of all rows are read from other cores'
-/// caches, which takes about twice as long as reading weights from the shared one.
-///
-/// Of fewer than some `tile`s of rows threads get unequal parts.
+/// The rows that a thread gets of `count`, in whole tiles of the layout: a part, or all if threads rather share the weights.
+/// `tile` rows are the least that are multiplied together.
 pub(super) fn rows_of_a_thread(layout: &PackLayout, count: usize, tile: usize, par: Par) -> usize {
-    const DEARER: usize = 2;
-    const TILES_FOR_A_THREAD: usize = 3;
-    let read_and_written = layout.depth + layout.cols;
-    let rows_outweigh =
-        count.saturating_mul(read_and_written).saturating_mul(DEARER) > layout.depth * layout.cols;
-    let enough = count >= TILES_FOR_A_THREAD * tile * par.threads();
-    let threads = if rows_outweigh && enough { par.threads() } else { 1 };
-    count.div_ceil(threads).next_multiple_of(layout.tile_rows)
+    let (row_len, weights) = (layout.depth + layout.cols, layout.depth * layout.cols);
+    let shared = threads_share_rows(count, count.div_ceil(tile), row_len, weights, par.threads());
+    count.div_ceil(if shared { par.threads() } else { 1 }).next_multiple_of(layout.tile_rows)
 }
 
 /// Bytes of scratch that one thread of [`gemm`] needs.

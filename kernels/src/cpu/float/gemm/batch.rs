@@ -60,19 +60,14 @@ impl BatchMatMul {
     /// a line to the next and `starts` where each product's matrices begin, both for left, right and output.
     ///
     /// # Errors
-    /// If output rows overlap.
+    /// If output rows overlap or go on from one row of a matrix into the next.
     pub fn among(
         cpu: Cpu,
         shape: MatMulShape,
         steps: [usize; 3],
         starts: Vec<[usize; 3]>,
     ) -> Result<Self, ShapeError> {
-        let rows = starts.iter().flat_map(|&[.., start]| (0..shape.m).map(move |row| start + row * steps[2]));
-        let mut rows: Vec<usize> = rows.collect();
-        rows.sort_unstable();
-        for pair in rows.windows(2) {
-            ShapeError::check_at_least("distance of output rows", shape.n, pair[1] - pair[0])?;
-        }
+        check_disjoint([shape.m, shape.n], steps[2], starts.iter().map(|&[.., start]| start))?;
         Ok(Self::of(cpu, shape, steps, starts))
     }
 
@@ -175,4 +170,27 @@ impl BatchMatMul {
         let done = product_into(self.cpu, &product, out, gathered, par);
         debug_assert_eq!(done, Ok(()), "sizes were checked by the caller");
     }
+}
+
+/// Checks that the rows of matrices of `[m, n]`, their rows `step` apart, do not overlap: matrices begin in different places
+/// between two rows, `n` apart, or `m` rows apart.
+fn check_disjoint(
+    [m, n]: [usize; 2],
+    step: usize,
+    starts: impl Iterator<Item = usize>,
+) -> Result<(), ShapeError> {
+    ShapeError::check_at_least("distance of output rows", n.max(1), step)?;
+    let mut places: Vec<[usize; 2]> = starts.map(|start| [start % step, start / step]).collect();
+    places.sort_unstable();
+    for pair in places.windows(2) {
+        let [[column, row], [next_column, next_row]] = [pair[0], pair[1]];
+        if column == next_column {
+            ShapeError::check_at_least("output rows from a matrix to the next", m, next_row - row)?;
+        } else {
+            ShapeError::check_at_least("output columns from a matrix to the next", n, next_column - column)?;
+        }
+    }
+    // The last columns would go on in the next row.
+    let last = places.last().map_or(0, |&[column, _]| column);
+    ShapeError::check_at_least("distance of output rows", last.saturating_add(n), step)
 }

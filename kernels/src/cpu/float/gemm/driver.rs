@@ -8,7 +8,7 @@ use super::rows::{MAX_ROWS, RowSource};
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;
 use crate::isa::{Cpu, Isa, Kernel};
-use crate::par::{Bands, Par, SharedMut};
+use crate::par::{Bands, Par, SharedMut, threads_share_rows};
 
 /// Bytes of packed weights that stay in the second-level cache while rows pass by.
 const CACHED_WEIGHTS: usize = 512 << 10;
@@ -16,8 +16,6 @@ const CACHED_WEIGHTS: usize = 512 << 10;
 const BLOCKS_PER_THREAD: usize = 4;
 /// Multiplications below which a second thread costs more than it saves: some microseconds, as waking it takes.
 const WORTH_A_THREAD: usize = 384 * 1024;
-/// Tiles of rows for each thread from which on threads share rows: of fewer they get unequal parts.
-const TILES_FOR_A_THREAD: usize = 3;
 /// Most pieces a row can have; sizes the table of addresses on the stack.
 pub(crate) const MAX_TAPS: usize = 64;
 
@@ -92,9 +90,10 @@ impl Blocks {
         let work = rows.saturating_mul(n).saturating_mul(k);
         let threads = par.threads().min(work / WORTH_A_THREAD).max(1);
         let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
-        let cut_weights = threads > 1
-            && panels >= wanted
-            && (row_tiles < TILES_FOR_A_THREAD * threads || weights_outweigh_rows(product));
+        // A window's pixels are shared with its neighbours.
+        let row_len = (k / product.source.taps().max(1)).saturating_add(n);
+        let share_rows = threads_share_rows(rows, row_tiles, row_len, n.saturating_mul(k), threads);
+        let cut_weights = threads > 1 && panels >= wanted && !share_rows;
         let row_blocks = if cut_weights { 1 } else { wanted.min(row_tiles) };
         if row_blocks < wanted {
             panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
@@ -111,17 +110,6 @@ impl Blocks {
         let first = panel_block * self.panels_per_block;
         (row(row_block)..row(row_block + 1), first..(first + self.panels_per_block).min(panels))
     }
-}
-
-/// Whether threads should share the columns of a product instead of its rows. Then each reads a part of the weights alone,
-/// but all of the rows, most of which lie in other cores' caches; and as kernels before and after go along rows, so do the
-/// parts of the output. That is dearer than reading a weight from the shared cache.
-fn weights_outweigh_rows(product: &Product<'_>) -> bool {
-    const DEARER: usize = 2;
-    let (n, k) = (product.weights.n(), product.weights.k());
-    // A window's pixels are shared with its neighbours.
-    let read = k / product.source.taps().max(1);
-    n.saturating_mul(k) > product.rows.saturating_mul(read.saturating_add(n)).saturating_mul(DEARER)
 }
 
 /// One block of a product.

@@ -164,8 +164,19 @@ fn matrices_among_others_are_the_bits_of_those_by_themselves() {
         }
     }
     let shape = MatMulShape { m: 2, n: 4, k: 1, left_transposed: false, right_transposed: false };
-    let overlapping = BatchMatMul::among(Cpu::detect(), shape, [1, 4, 4], vec![[0, 0, 0], [0, 0, 2]]);
-    assert!(overlapping.is_err(), "output rows overlap");
+    for (name, step, second, fits) in [
+        ("one after another", 4, 8, true),
+        ("side by side", 8, 4, true),
+        ("overlapping columns", 8, 2, false),
+        ("into the next row", 8, 5, false),
+        ("overlapping rows", 4, 4, false),
+        ("rows that overlap", 3, 100, false),
+        ("no distance", 0, 100, false),
+    ] {
+        let starts = vec![[0, 0, 0], [0, 0, second]];
+        let product = BatchMatMul::among(Cpu::detect(), shape, [1, 4, step], starts);
+        assert_eq!(product.is_ok(), fits, "{name}");
+    }
 }
 
 #[test]
