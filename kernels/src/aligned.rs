@@ -1,7 +1,7 @@
 //! Memory for packed weights: whole cache lines, so that vector loads never straddle two.
 
 /// A cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// What memory is asked for in: fresh memory comes zeroed from the system, untouched, only for alignments up to this.
 type Unit = u128;

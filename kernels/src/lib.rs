@@ -12,6 +12,7 @@ pub mod fixed_point;
 pub mod float8;
 pub mod inout;
 pub mod isa;
+pub mod packing;
 pub mod par;
 pub mod reference;
 pub mod scratch;

@@ -2,6 +2,7 @@
 
 use super::dynamic::OFFSET;
 use crate::isa::{Cpu, Isa, Kernel};
+use crate::packing::{Lines, Packing};
 use crate::par::Par;
 
 /// Outputs computed by one task.
@@ -9,10 +10,10 @@ const TILE: usize = 64;
 
 /// Weights `[units, depth]` with one scale for each block of a row.
 pub struct BlockWeights {
-    values: Vec<i8>,
+    values: Lines<i8>,
     scales: Vec<f32>,
     /// The sum of each block's weights times its scale, over a row: what a zero point of the activations adds.
-    sums: Vec<f32>,
+    sums: Lines<f32>,
     bias: Vec<f32>,
     depth: usize,
     block: usize,
@@ -29,18 +30,32 @@ pub struct BlockRows<'a> {
 }
 
 impl BlockWeights {
-    /// `values` row after row, `scales` block after block; `bias` has one element for each row, or none.
+    /// `values` row after row, asked for only if their packing does not lie ready; `scales` block after block; `bias` has one
+    /// element for each row, or none.
     ///
     /// # Panics
-    /// If `block` does not divide `depth` or is 0.
+    /// If `block` does not divide `depth` or is 0, or there are not as many values as the scales' blocks have.
     #[must_use]
-    pub fn new(values: &[i8], scales: Vec<f32>, bias: Vec<f32>, depth: usize, block: usize) -> Self {
+    pub fn new<'v>(
+        packing: Packing<'_>,
+        values: impl Fn() -> &'v [i8],
+        scales: Vec<f32>,
+        bias: Vec<f32>,
+        depth: usize,
+        block: usize,
+    ) -> Self {
         assert!(block > 0 && depth.is_multiple_of(block), "blocks of {block} in rows of {depth}");
-        let blocks = depth / block;
-        let block_sums = values.chunks_exact(block).map(|b| b.iter().map(|&w| i32::from(w)).sum::<i32>());
-        let scaled: Vec<f32> = block_sums.zip(&scales).map(|(sum, scale)| sum as f32 * scale).collect();
-        let sums = scaled.chunks_exact(blocks.max(1)).map(|row| row.iter().sum()).collect();
-        Self { values: values.to_vec(), scales, sums, bias, depth, block }
+        let blocks = (depth / block).max(1);
+        let stored = packing.lines(scales.len() * block, |to| to.copy_from_slice(values()));
+        let sums = packing.lines(scales.len() / blocks, |to| {
+            let rows = values().chunks_exact((blocks * block).max(1)).zip(scales.chunks_exact(blocks));
+            for (sum, (row, scales)) in to.iter_mut().zip(rows) {
+                let of_block = |block: &[i8]| block.iter().map(|&w| i32::from(w)).sum::<i32>() as f32;
+                *sum =
+                    row.chunks_exact(block).zip(scales).map(|(block, scale)| of_block(block) * scale).sum();
+            }
+        });
+        Self { values: stored, scales, sums, bias, depth, block }
     }
 
     /// Number of rows.
@@ -110,7 +125,7 @@ mod tests {
         let (stored, stored_zeros) = (x.map(|x| (x + OFFSET) as u8), zeros.map(|zero| zero + OFFSET));
         for cpu in Cpu::all() {
             for bias in [vec![], vec![1.0f32, -1.0]] {
-                let weights = BlockWeights::new(&values, scales.clone(), bias.clone(), 4, 2);
+                let weights = BlockWeights::new(cpu.into(), || &values, scales.clone(), bias.clone(), 4, 2);
                 let rows = BlockRows { data: &stored, scales: &row_scales, zeros: &stored_zeros };
                 let mut got = [0.0; 4];
                 multiply_blocks(cpu, &weights, &rows, (-50.0, 50.0), &mut got, Par::new(2));

@@ -15,6 +15,7 @@ use super::store::{SPARE, Store};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Avx512Vnni;
 use crate::isa::{Cpu, Isa, IsaNarrow, MAX_LANES};
+use crate::packing::{Lines, Packing};
 use crate::par::Par;
 
 /// Filters in the order of the tiles: block of lanes, pair of filter rows, filter column, lane, row of the pair.
@@ -26,7 +27,7 @@ pub struct PackedDepthwise {
     multiplier: usize,
     outputs: usize,
     /// Pairs of 16-bit numbers.
-    data: Vec<i32>,
+    data: Lines<i32>,
     /// The same for dot products of bytes, where the CPU has them.
     #[cfg(target_arch = "x86_64")]
     quads: Option<QuadFilters>,
@@ -38,31 +39,34 @@ impl PackedDepthwise {
     ///
     /// # Panics
     /// If the filter is shorter than its shape says.
-    pub fn new(
-        cpu: Cpu,
+    pub fn new<'p>(
+        packing: impl Into<Packing<'p>>,
         filter: Bytes<'_>,
         zeros: &[i32],
         kernel: [usize; 2],
         channels: usize,
         multiplier: usize,
     ) -> Self {
+        let packing = packing.into();
+        let cpu = packing.cpu();
         let lanes = cpu.lanes();
         let outputs = channels * multiplier;
         let pairs = kernel[0].div_ceil(2);
-        let mut data = vec![0; outputs.next_multiple_of(lanes) * pairs * kernel[1]];
-        for c in 0..outputs {
-            let zero = zeros[if zeros.len() == 1 { 0 } else { c }] - filter.offset();
-            let weight = |ky: usize, kx: usize| match ky < kernel[0] {
-                true => i32::from(filter.get((ky * kernel[1] + kx) * outputs + c)) - zero,
-                false => 0,
-            };
-            for pair in 0..pairs {
-                for kx in 0..kernel[1] {
-                    let at = (((c / lanes) * pairs + pair) * kernel[1] + kx) * lanes + c % lanes;
-                    data[at] = weight(2 * pair, kx) & 0xffff | weight(2 * pair + 1, kx) << 16;
+        let data = packing.lines(outputs.next_multiple_of(lanes) * pairs * kernel[1], |data| {
+            for c in 0..outputs {
+                let zero = zeros[if zeros.len() == 1 { 0 } else { c }] - filter.offset();
+                let weight = |ky: usize, kx: usize| match ky < kernel[0] {
+                    true => i32::from(filter.get((ky * kernel[1] + kx) * outputs + c)) - zero,
+                    false => 0,
+                };
+                for pair in 0..pairs {
+                    for kx in 0..kernel[1] {
+                        let at = (((c / lanes) * pairs + pair) * kernel[1] + kx) * lanes + c % lanes;
+                        data[at] = weight(2 * pair, kx) & 0xffff | weight(2 * pair + 1, kx) << 16;
+                    }
                 }
             }
-        }
+        });
         #[cfg(target_arch = "x86_64")]
         let quads = {
             // All zero points are the same, or zero where there are several.
@@ -70,7 +74,7 @@ impl PackedDepthwise {
             let uniform = zeros.iter().all(|&z| z == zeros[0]);
             let zero = i8::try_from(zero).ok().filter(|_| uniform && multiplier == 1 && cpu.vnni().is_some());
             let weight = |ky: usize, kx: usize, c: usize| filter.get((ky * kernel[1] + kx) * outputs + c);
-            zero.map(|zero| QuadFilters::new(kernel, channels, zero, weight))
+            zero.map(|zero| QuadFilters::new(packing, kernel, channels, zero, weight))
         };
         Self {
             cpu,

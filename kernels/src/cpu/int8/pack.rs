@@ -5,9 +5,10 @@ use super::amx;
 use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
 use super::rows::Window;
 use super::strips::{Reach, Strip};
-use crate::aligned::AlignedBuf;
+use crate::aligned::LINE;
 use crate::cpu::movement::{transpose, transpose_cells};
 use crate::isa::{Cpu, Isa, IsaNarrow};
+use crate::packing::{Lines, Packing};
 use crate::par::{Par, SharedMut};
 
 /// Weights as they lie in a tensor of bytes.
@@ -350,8 +351,8 @@ pub struct PackedWeights {
     layout: PackLayout,
     zero: i32,
     /// A row of a tile, and every vector, is a whole line.
-    data: AlignedBuf<i8>,
-    sums: Vec<i32>,
+    data: Lines<i8>,
+    sums: Lines<i32>,
 }
 
 impl PackedWeights {
@@ -368,9 +369,35 @@ impl PackedWeights {
     /// # Panics
     /// If the matrix has another shape or is larger than its tensor.
     pub fn with_layout(layout: PackLayout, matrix: Matrix<'_>) -> Self {
-        let (mut data, mut sums) = (AlignedBuf::zeros(layout.data_len()), vec![0; layout.sums_len()]);
-        let zero = layout.pack(matrix, &mut data, &mut sums).zero;
-        Self { layout, zero, data, sums }
+        let zero = matrix.zero - matrix.bytes.offset();
+        Self::lazily(layout.cpu.into(), layout, zero, || matrix)
+    }
+
+    /// Packs a matrix that is asked for only if its packing does not lie ready; `zero` is the zero point of its weights as
+    /// signed numbers.
+    ///
+    /// # Panics
+    /// If the matrix has another shape or zero point or is larger than its tensor, or the packing is for another CPU.
+    pub fn lazily<'m>(
+        packing: Packing<'_>,
+        layout: PackLayout,
+        zero: i32,
+        matrix: impl FnOnce() -> Matrix<'m>,
+    ) -> Self {
+        assert_eq!(packing.cpu().name(), layout.cpu.name(), "the layout is for another CPU");
+        let sums_at = layout.data_len().next_multiple_of(LINE);
+        let len = sums_at + layout.sums_len() * size_of::<i32>();
+        let lines = packing.lines::<u8>(len, |bytes| {
+            if bytes.is_empty() {
+                return;
+            }
+            let (data, sums) = bytes.split_at_mut(sums_at);
+            let packed =
+                layout.pack(matrix(), bytemuck::cast_slice_mut(data), bytemuck::cast_slice_mut(sums));
+            assert_eq!(packed.zero, zero, "the matrix has another zero point");
+        });
+        let data = lines.part(0..layout.data_len());
+        Self { layout, zero, data, sums: lines.part(sums_at..len) }
     }
 
     /// The layout.

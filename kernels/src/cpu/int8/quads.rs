@@ -9,6 +9,7 @@ use core::arch::x86_64::*;
 use super::rows::{Activation, Window};
 use super::store::{RowSums, Store};
 use crate::isa::{Avx512Vnni, Isa, IsaNarrow};
+use crate::packing::{Lines, Packing};
 
 /// Channels of a block.
 const LANES: usize = 16;
@@ -20,16 +21,17 @@ const ROWS: usize = 4;
 pub(super) struct QuadFilters {
     kernel: [usize; 2],
     channels: usize,
-    weights: Vec<i8>,
+    weights: Lines<i8>,
     /// The zero point of the weights on each tap, 0 behind the last filter row; of one block. Empty if it is zero.
     zeros: Vec<i8>,
     /// Sum of each channel's weights less their zero points.
-    sums: Vec<i32>,
+    sums: Lines<i32>,
 }
 
 impl QuadFilters {
     /// Packs filters of one channel each; `weight(row, column, channel)` are signed weights whose zero point is `zero`.
     pub(super) fn new(
+        packing: Packing<'_>,
         kernel: [usize; 2],
         channels: usize,
         zero: i8,
@@ -39,23 +41,26 @@ impl QuadFilters {
         let at = |ky: usize, kx: usize, lane: usize| {
             ((ky / ROWS * kernel[1] + kx) * LANES + lane) * ROWS + ky % ROWS
         };
-        let mut weights = vec![0; channels.div_ceil(LANES) * block];
-        let mut zeros = vec![0; if zero == 0 { 0 } else { block }];
-        let mut sums = vec![0; channels.next_multiple_of(LANES)];
-        for (c, sum) in sums.iter_mut().enumerate() {
-            for ky in 0..kernel[0] {
-                for kx in 0..kernel[1] {
-                    if c < channels {
-                        let w = weight(ky, kx, c);
-                        weights[c / LANES * block + at(ky, kx, c % LANES)] = w;
-                        *sum += i32::from(w) - i32::from(zero);
-                    }
-                    if zero != 0 {
-                        zeros[at(ky, kx, c % LANES)] = zero;
-                    }
+        let taps = || (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)));
+        let weights = packing.lines(channels.div_ceil(LANES) * block, |weights| {
+            for c in 0..channels {
+                for (ky, kx) in taps() {
+                    weights[c / LANES * block + at(ky, kx, c % LANES)] = weight(ky, kx, c);
                 }
             }
+        });
+        let mut zeros = vec![0; if zero == 0 { 0 } else { block }];
+        if zero != 0 {
+            for (ky, kx) in taps() {
+                (0..LANES).for_each(|lane| zeros[at(ky, kx, lane)] = zero);
+            }
         }
+        // Lanes without a channel are those of zeros.
+        let sums = packing.lines(channels.next_multiple_of(LANES), |sums| {
+            for (c, sum) in sums[..channels].iter_mut().enumerate() {
+                *sum = taps().map(|(ky, kx)| i32::from(weight(ky, kx, c)) - i32::from(zero)).sum();
+            }
+        });
         Self { kernel, channels, weights, zeros, sums }
     }
 

@@ -4,7 +4,7 @@ use super::Window3d;
 use crate::cpu::float::epilogue::{Activation, Epilogue};
 use crate::cpu::float::gemm::{PackedF32, gemm_f32};
 use crate::error::ShapeError;
-use crate::isa::Cpu;
+use crate::packing::Packing;
 use crate::par::{Par, SharedMut};
 
 /// Gathered values that make one tile of work.
@@ -26,15 +26,15 @@ impl Conv3d {
     ///
     /// # Errors
     /// If filter or bias have other lengths.
-    pub fn pack(
-        cpu: Cpu,
+    pub fn pack<'p>(
+        packing: impl Into<Packing<'p>>,
         window: &Window3d,
         channels: usize,
         outputs: usize,
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<PackedF32, ShapeError> {
-        PackedF32::from_transposed(cpu, outputs, window.taps() * channels, filter, bias)
+        PackedF32::from_transposed(packing, outputs, window.taps() * channels, filter, bias)
     }
 
     /// The convolution of volumes of `channels` channels.
@@ -111,14 +111,14 @@ impl TransposeConv3d {
     ///
     /// # Errors
     /// If the filter has another length.
-    pub fn pack(
-        cpu: Cpu,
+    pub fn pack<'p>(
+        packing: impl Into<Packing<'p>>,
         window: &Window3d,
         channels: usize,
         outputs: usize,
         filter: &[f32],
     ) -> Result<PackedF32, ShapeError> {
-        PackedF32::new(cpu, window.taps() * outputs, channels, filter, None)
+        PackedF32::new(packing, window.taps() * outputs, channels, filter, None)
     }
 
     /// The gradient that gives `outputs` channels.
@@ -222,6 +222,7 @@ fn fill(out: &mut [f32], bias: Option<&[f32]>, activation: Activation) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Cpu;
 
     const WINDOWS: [(&str, Window3d); 3] = [
         (

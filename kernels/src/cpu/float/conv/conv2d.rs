@@ -9,7 +9,7 @@ use crate::cpu::float::epilogue::Epilogue;
 use crate::cpu::float::gemm::{PackedF32, Product, RowSource, Strided, product as multiply};
 use crate::cpu::float::stored::StoredFloats;
 use crate::error::ShapeError;
-use crate::isa::Cpu;
+use crate::packing::Packing;
 use crate::par::Par;
 
 /// Filter and bias packed for one instruction set; independent of the image size, cheap to clone and to share.
@@ -25,16 +25,16 @@ impl ConvWeightsF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values, or channels do not divide into groups.
-    pub fn new<'a>(
-        cpu: Cpu,
+    pub fn new<'a, 'p>(
+        packing: impl Into<Packing<'p>>,
         shape: &ConvShape,
         filter: impl Into<StoredFloats<'a>>,
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
-        let filter = filter.into();
+        let (packing, filter) = (packing.into(), filter.into());
         Self::pack(shape, filter.len(), bias, |channels, k, bias| {
             let filter = filter.part(channels.start * k..channels.end * k);
-            PackedF32::from_rows(cpu, channels.len(), k, bias, filter)
+            PackedF32::from_rows(packing, channels.len(), k, bias, filter)
         })
     }
 
@@ -42,15 +42,16 @@ impl ConvWeightsF32 {
     ///
     /// # Errors
     /// As [`ConvWeightsF32::new`].
-    pub fn from_channels_last(
-        cpu: Cpu,
+    pub fn from_channels_last<'p>(
+        packing: impl Into<Packing<'p>>,
         shape: &ConvShape,
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
+        let packing = packing.into();
         Self::pack(shape, filter.len(), bias, |channels, k, bias| {
             let weight = |channel, at| filter[at * shape.out_channels + channels.start + channel];
-            PackedF32::with(cpu, channels.len(), k, bias, weight)
+            PackedF32::with(packing, channels.len(), k, bias, weight)
         })
     }
 

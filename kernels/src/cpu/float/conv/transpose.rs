@@ -11,7 +11,7 @@ use super::shape::product;
 use crate::cpu::float::epilogue::Epilogue;
 use crate::cpu::float::gemm::{PackedF32, Product, product as multiply};
 use crate::error::ShapeError;
-use crate::isa::Cpu;
+use crate::packing::Packing;
 use crate::par::Par;
 
 /// Sizes of a transposed convolution of `[batch, depth, height, width, in_channels]`; two-dimensional ones have
@@ -59,12 +59,13 @@ impl TransposeConvWeightsF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values, or a stride is zero.
-    pub fn new(
-        cpu: Cpu,
+    pub fn new<'p>(
+        packing: impl Into<Packing<'p>>,
         shape: &TransposeConvShape,
         filter: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
+        let packing = packing.into();
         let TransposeConvShape { kernel, stride, in_channels, out_channels, .. } = *shape;
         ShapeError::check("filter", product(&[out_channels, product(&kernel), in_channels]), filter.len())?;
         ShapeError::check("bias", out_channels, bias.map_or(out_channels, <[f32]>::len))?;
@@ -74,7 +75,7 @@ impl TransposeConvWeightsF32 {
         let phase = |first: [usize; 3]| {
             let count: [usize; 3] =
                 core::array::from_fn(|axis| taps(kernel[axis], stride[axis], first[axis]));
-            PackedF32::with(cpu, out_channels, product(&count) * in_channels, bias, |channel, k| {
+            PackedF32::with(packing, out_channels, product(&count) * in_channels, bias, |channel, k| {
                 let (tap, c) = (k / in_channels, k % in_channels);
                 let at = [tap / count[2] / count[1], tap / count[2] % count[1], tap % count[2]];
                 // The last tap of the phase comes first.

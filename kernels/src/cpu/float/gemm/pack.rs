@@ -1,13 +1,11 @@
 //! The right matrix, packed once into the order the micro-kernels read.
 
 use super::span;
-use std::sync::Arc;
-
-use crate::aligned::AlignedBuf;
 use crate::cpu::float::stored::StoredFloats;
 use crate::cpu::movement::transpose_cells;
 use crate::error::ShapeError;
 use crate::isa::Cpu;
+use crate::packing::{Lines, Packing};
 use crate::par::Par;
 
 /// A right matrix with its bias, packed for one instruction set; cheap to clone and to share.
@@ -19,7 +17,7 @@ pub struct PackedF32 {
     cpu: Cpu,
     n: usize,
     k: usize,
-    data: Arc<AlignedBuf<f32>>,
+    data: Lines<f32>,
 }
 
 impl PackedF32 {
@@ -27,8 +25,8 @@ impl PackedF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values.
-    pub fn new<'a>(
-        cpu: Cpu,
+    pub fn new<'a, 'p>(
+        packing: impl Into<Packing<'p>>,
         n: usize,
         k: usize,
         weights: impl Into<StoredFloats<'a>>,
@@ -37,18 +35,19 @@ impl PackedF32 {
         let weights = weights.into();
         ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
         ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
-        Ok(Self::from_rows(cpu, n, k, bias, weights))
+        Ok(Self::from_rows(packing.into(), n, k, bias, weights))
     }
 
     /// Packs `weights[n][k]` of checked size.
     pub(crate) fn from_rows(
-        cpu: Cpu,
+        packing: Packing<'_>,
         n: usize,
         k: usize,
         bias: Option<&[f32]>,
         weights: StoredFloats<'_>,
     ) -> Self {
-        Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+        let cpu = packing.cpu();
+        Self::fill(packing, n, k, bias, |first, columns, width, packed| {
             let rows = weights.part(first * k..(first + columns) * k).widened();
             turn_columns(cpu, &rows, k, columns, k, width, packed);
         })
@@ -58,8 +57,8 @@ impl PackedF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values.
-    pub fn from_transposed(
-        cpu: Cpu,
+    pub fn from_transposed<'p>(
+        packing: impl Into<Packing<'p>>,
         n: usize,
         k: usize,
         weights: &[f32],
@@ -67,7 +66,7 @@ impl PackedF32 {
     ) -> Result<Self, ShapeError> {
         ShapeError::check("weights", n.saturating_mul(k), weights.len())?;
         ShapeError::check("bias", n, bias.map_or(n, <[f32]>::len))?;
-        Ok(Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+        Ok(Self::fill(packing.into(), n, k, bias, |first, columns, width, packed| {
             for (row, weights) in packed.chunks_exact_mut(width).zip(weights.chunks_exact(n)) {
                 row[..columns].copy_from_slice(&weights[first..first + columns]);
             }
@@ -76,13 +75,13 @@ impl PackedF32 {
 
     /// Packs the weights that `weight(n, k)` gives.
     pub(crate) fn with(
-        cpu: Cpu,
+        packing: Packing<'_>,
         n: usize,
         k: usize,
         bias: Option<&[f32]>,
         weight: impl Fn(usize, usize) -> f32 + Sync + Send,
     ) -> Self {
-        Self::fill(cpu, n, k, bias, |first, columns, width, packed| {
+        Self::fill(packing, n, k, bias, |first, columns, width, packed| {
             for (k, row) in packed.chunks_exact_mut(width).enumerate() {
                 for (column, value) in row[..columns].iter_mut().enumerate() {
                     *value = weight(first + column, k);
@@ -94,23 +93,25 @@ impl PackedF32 {
     /// Packs the biases, and has the weights of each panel packed: its first column, the number of columns, the
     /// values from `k` to `k`, and where they go.
     fn fill(
-        cpu: Cpu,
+        packing: Packing<'_>,
         n: usize,
         k: usize,
         bias: Option<&[f32]>,
         panel_weights: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send,
     ) -> Self {
+        let cpu = packing.cpu();
         let layout = Layout::new(cpu, n, k);
-        let mut data = AlignedBuf::zeros(layout.len());
-        let par = Par::for_packing(size_of_val(&data[..]));
-        par.chunks_mut(&mut data, layout.whole_panel(), |panel, packed| {
-            let (first, columns, width) = layout.columns(panel);
-            if let Some(bias) = bias {
-                packed[..columns].copy_from_slice(&bias[first..first + columns]);
-            }
-            panel_weights(first, columns, width, &mut packed[width..]);
+        let data = packing.lines(layout.len(), |data| {
+            let par = Par::for_packing(size_of_val(data));
+            par.chunks_mut(data, layout.whole_panel(), |panel, packed| {
+                let (first, columns, width) = layout.columns(panel);
+                if let Some(bias) = bias {
+                    packed[..columns].copy_from_slice(&bias[first..first + columns]);
+                }
+                panel_weights(first, columns, width, &mut packed[width..]);
+            });
         });
-        Self { cpu, n, k, data: Arc::new(data) }
+        Self { cpu, n, k, data }
     }
 
     /// The instruction set it is packed for.

@@ -1,10 +1,9 @@
 //! Depthwise filters packed by vectors of channels.
 
-use std::sync::Arc;
-
-use crate::aligned::AlignedBuf;
+use crate::cpu::float::stored::StoredFloats;
 use crate::error::ShapeError;
 use crate::isa::Cpu;
+use crate::packing::{Lines, Packing};
 
 /// Depthwise filter and bias packed for one instruction set; independent of the image size, cheap to clone and to
 /// share.
@@ -18,7 +17,7 @@ pub struct DepthwiseWeightsF32 {
     kernel: [usize; 2],
     channels: usize,
     lanes: usize,
-    data: Arc<AlignedBuf<f32>>,
+    data: Lines<f32>,
 }
 
 impl DepthwiseWeightsF32 {
@@ -27,30 +26,32 @@ impl DepthwiseWeightsF32 {
     ///
     /// # Errors
     /// If a slice does not have that many values.
-    pub fn new(
-        cpu: Cpu,
+    pub fn new<'a, 'p>(
+        packing: impl Into<Packing<'p>>,
         kernel: [usize; 2],
         channels: usize,
-        filter: &[f32],
+        filter: impl Into<StoredFloats<'a>>,
         bias: Option<&[f32]>,
     ) -> Result<Self, ShapeError> {
+        let (packing, filter) = (packing.into(), filter.into());
         ShapeError::check("filter", super::product(&[kernel[0], kernel[1], channels]), filter.len())?;
         ShapeError::check("bias", channels, bias.map_or(channels, <[f32]>::len))?;
+        let cpu = packing.cpu();
         let lanes = cpu.lanes();
         let taps = kernel[0] * kernel[1];
-        let mut packed = Self { cpu, kernel, channels, lanes, data: Arc::new(AlignedBuf::zeros(0)) };
-        let mut data = AlignedBuf::zeros(packed.blocks() * (taps + 1) * lanes);
-        for (index, block) in data.chunks_exact_mut((taps + 1) * lanes).enumerate() {
-            let (first, n) = packed.block_channels(index);
-            for (tap, row) in block.chunks_exact_mut(lanes).enumerate() {
-                let from = if tap < taps { Some(&filter[tap * channels..]) } else { bias };
-                if let Some(from) = from {
-                    row[..n].copy_from_slice(&from[first..first + n]);
+        let data = packing.lines(channels.div_ceil(lanes) * (taps + 1) * lanes, |data| {
+            let filter = filter.widened();
+            for (index, block) in data.chunks_exact_mut((taps + 1) * lanes).enumerate() {
+                let (first, n) = block_channels(channels, lanes, index);
+                for (tap, row) in block.chunks_exact_mut(lanes).enumerate() {
+                    let from = if tap < taps { Some(&filter[tap * channels..]) } else { bias };
+                    if let Some(from) = from {
+                        row[..n].copy_from_slice(&from[first..first + n]);
+                    }
                 }
             }
-        }
-        packed.data = Arc::new(data);
-        Ok(packed)
+        });
+        Ok(Self { cpu, kernel, channels, lanes, data })
     }
 
     /// The instruction set it is packed for.
@@ -83,7 +84,7 @@ impl DepthwiseWeightsF32 {
     /// First channel and number of channels of a block.
     #[inline(always)]
     pub(super) fn block_channels(&self, block: usize) -> (usize, usize) {
-        ((block * self.lanes).min(self.channels.saturating_sub(self.lanes)), self.channels.min(self.lanes))
+        block_channels(self.channels, self.lanes, block)
     }
 
     /// A vector per tap, then the bias.
@@ -92,4 +93,10 @@ impl DepthwiseWeightsF32 {
         let len = (self.kernel[0] * self.kernel[1] + 1) * self.lanes;
         &self.data[block * len..][..len]
     }
+}
+
+/// First channel and number of channels of a block of `lanes` out of `channels`.
+#[inline(always)]
+fn block_channels(channels: usize, lanes: usize, block: usize) -> (usize, usize) {
+    ((block * lanes).min(channels.saturating_sub(lanes)), channels.min(lanes))
 }
