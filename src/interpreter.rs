@@ -9,6 +9,8 @@ use crate::meta::TensorMeta;
 use crate::model::Model;
 use crate::signature::{Signature, SignatureRunner};
 use crate::view::TensorView;
+#[cfg(feature = "std")]
+use crate::weight_cache::{CacheFile, WeightCacheStatus};
 use crate::{Error, ErrorKind, Result, quantized};
 
 /// A plan of a model's main subgraph with memory of its own, and the variables that all its signatures share.
@@ -16,6 +18,8 @@ pub struct Interpreter {
     model: Model,
     pub(crate) executor: Executor,
     main: Entry,
+    #[cfg(feature = "std")]
+    cache: Option<CacheFile>,
 }
 
 /// A subgraph as callers enter it.
@@ -114,16 +118,57 @@ impl Interpreter {
         InterpreterBuilder::new(model)
     }
 
-    pub(crate) fn new(model: Model, options: Options) -> Result<Self> {
+    pub(crate) fn new(
+        model: Model,
+        options: Options,
+        #[cfg(feature = "std")] cache: Option<CacheFile>,
+    ) -> Result<Self> {
         let main = Entry::new(&model, 0)?;
         let mut executor = Executor::new(model.shared().clone(), options)?;
+        #[cfg(feature = "std")]
+        if let Some(cache) = &cache {
+            executor.open_packs(cache.content());
+        }
         executor.open(main.subgraph)?;
         match executor.allocate(main.subgraph) {
             // The shapes of a file that leaves dimensions open are examples, which need not fit together.
             Err(e) if main.is_open() && matches!(e.kind(), ErrorKind::BadModel | ErrorKind::Unsupported) => {}
             planned => planned?,
         }
-        Ok(Self { model, executor, main })
+        let interpreter = Self {
+            model,
+            executor,
+            main,
+            #[cfg(feature = "std")]
+            cache,
+        };
+        #[cfg(feature = "std")]
+        let interpreter = {
+            let mut interpreter = interpreter;
+            interpreter.save_weight_cache();
+            interpreter
+        };
+        Ok(interpreter)
+    }
+
+    /// What the cache of packed weights was good for so far; `None` without one
+    /// ([`weight_cache`](InterpreterBuilder::weight_cache)).
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn weight_cache_status(&self) -> Option<WeightCacheStatus> {
+        let packs = self.executor.options().pack_file.as_deref();
+        self.cache.as_ref().zip(packs).map(|(cache, packs)| cache.status(packs))
+    }
+
+    /// Writes the cache of packed weights again if it lacks weights that are packed by now. [`InterpreterBuilder::build`] does so
+    /// for those of the first subgraph; others are packed when their signature first runs, or when shapes depend on data.
+    /// [`Interpreter::weight_cache_status`] says what became of it; without a cache nothing happens.
+    #[cfg(feature = "std")]
+    pub fn save_weight_cache(&mut self) {
+        let packs = self.executor.options().pack_file.as_deref();
+        if let Some((cache, packs)) = self.cache.as_mut().zip(packs) {
+            self.executor.install(|| cache.save(packs));
+        }
     }
 
     /// The model.

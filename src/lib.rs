@@ -32,6 +32,8 @@ mod signature;
 #[cfg(feature = "flex")]
 mod training;
 mod view;
+#[cfg(feature = "std")]
+mod weight_cache;
 
 /// TensorFlow checkpoints, and weights as safetensors and JSON.
 #[cfg(feature = "flex")]
@@ -53,6 +55,8 @@ pub use model::{Model, SignatureInfo};
 pub use operators::{OperatorInfo, operators};
 pub use signature::{Signature, SignatureRunner};
 pub use view::TensorView;
+#[cfg(feature = "std")]
+pub use weight_cache::{WeightCacheRejection, WeightCacheStatus};
 
 /// A result with the library's error.
 pub type Result<T> = core::result::Result<T, Error>;

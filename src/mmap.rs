@@ -31,6 +31,20 @@ impl Storage for Mapped {
     }
 }
 
+/// Maps a file into memory.
+///
+/// # Safety
+/// No process may change or truncate the file while what is returned lives.
+pub(crate) unsafe fn map(path: &Path) -> std::io::Result<Bytes> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the caller promises that the file stays as it is.
+    let map = unsafe { memmap2::Mmap::map(&file) }?;
+    Ok(Bytes::from_storage(Mapped(map)))
+}
+
 impl Model {
     /// Maps a file into memory and verifies it: weights are read from disk when they are first used, and those that have
     /// been packed take no memory as they lie in the file.
@@ -45,9 +59,7 @@ impl Model {
         let io = |e: std::io::Error| {
             Error::new(ErrorKind::Io, format!("cannot map the model {}: {e}", path.display()))
         };
-        let file = File::open(path).map_err(io)?;
         // SAFETY: the caller promises that the file stays as it is.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Self::from_bytes(Bytes::from_storage(Mapped(map)))
+        Self::from_bytes(unsafe { map(path) }.map_err(io)?)
     }
 }

@@ -33,9 +33,10 @@ impl Par {
         if cfg!(feature = "threads") && threads > 1 { Self { threads } } else { Self::serial() }
     }
 
-    /// The threads of the team that the caller has entered, for packing weights of `bytes` bytes; few bytes are packed
-    /// sooner than another thread is awake.
-    pub(crate) fn for_packing(bytes: usize) -> Self {
+    /// The threads of the team that the caller has entered, for packing or digesting weights of `bytes` bytes; with few
+    /// it is done sooner than another thread is awake.
+    #[must_use]
+    pub fn for_packing(bytes: usize) -> Self {
         const WORTH_WAKING: usize = 64 << 10;
         #[cfg(feature = "threads")]
         if bytes >= WORTH_WAKING {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 success, 1 results beyond tolerance, 2 bad usage, 3 a bad or unsupported model, 4 a failure while running.\n\n\
-    Model files are mapped into memory: do not change them while a command runs.";
+    Model files and weight caches are mapped into memory: do not change them while a command runs.";
 
 /// Run, measure, look into and compare TensorFlow Lite (LiteRT) models. Without a command: a demo that reads
 /// handwritten digits.
@@ -54,6 +54,10 @@ pub struct Execution {
     /// Instruction set of the CPU's kernels, such as portable or avx2 [default: the widest of this machine]
     #[arg(long, value_name = "ISA")]
     pub isa: Option<String>,
+    /// Keep packed weights in this file, so that the model loads sooner the next time; one that is missing or belongs to another
+    /// model, CPU or version is written
+    #[arg(long, value_name = "FILE")]
+    pub weight_cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -226,6 +230,8 @@ mod tests {
                 "run m.tflite --inputs a.npz --outputs b.npz --signature s --threads 2 --accelerator gpu --seed 7",
                 true,
             ),
+            ("bench m.tflite --weight-cache c.bin", true),
+            ("run m.tflite --weight-cache", false),
             ("run m.tflite --threads 0", false),
             ("run", false),
             ("bench m.tflite --seconds 0.5 --warmup 2 --profile --json --isa portable", true),

@@ -1,6 +1,7 @@
 //! `ferrolite bench`: how long loading and running take.
 
 use crate::args::BenchArgs;
+use crate::cache::CacheReport;
 use crate::error::Error;
 use crate::memory;
 use crate::session::{self, Session, Setup};
@@ -31,6 +32,8 @@ struct Report {
     peak_rss_mb: Option<f64>,
     /// What of it came since before the model was loaded.
     growth_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_cache: Option<CacheReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Step>>,
 }
@@ -90,6 +93,7 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
         arena_mb: session.interpreter().arena_bytes() as f64 / MIB,
         peak_rss_mb: resident.map(mib),
         growth_mb: growth.map(mib),
+        weight_cache: session.weight_cache(),
         profile: session.interpreter().profile().map(|after| steps(&after, before.as_ref())),
     };
     if args.json {
@@ -163,6 +167,9 @@ fn write_table(
     let mut table = Table::new(&[("measured", Align::Left), ("", Align::Right)]);
     let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
     row("load", stats::readable(load));
+    if let Some(cache) = &report.weight_cache {
+        row("weight cache", cache.to_string());
+    }
     row("first run", stats::readable(first));
     row("median", stats::readable(summary.median));
     row("90 % within", stats::readable(summary.p90));
@@ -263,6 +270,7 @@ mod tests {
             arena_mb: 7.0,
             peak_rss_mb: None,
             growth_mb: None,
+            weight_cache: None,
             profile: None,
         };
         let line = serde_json::to_string(&report).expect("plain data");

@@ -68,10 +68,14 @@ pub fn run(args: &CompareArgs, out: &mut dyn Write) -> Result<(), Error> {
         return Err(Error::usage(format!("{} has no array for input '{key}'", args.inputs.display())));
     }
     session.invoke()?;
+    let cache = session.weight_cache();
     progress.finish_and_clear();
 
     let subjects = subjects(&model, &session, &references, args.tolerance)?;
     let failed = write_table(&subjects, Style::for_stdout(), out)?;
+    if let Some(cache) = cache {
+        writeln!(out, "weight cache {cache}")?;
+    }
     let compared = |port: &&session::Port| !subjects.iter().any(|subject| port.names.contains(&subject.name));
     if !intermediate {
         for port in session.outputs().iter().filter(compared) {

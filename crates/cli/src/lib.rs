@@ -12,6 +12,7 @@
 
 mod args;
 mod bench;
+mod cache;
 mod compare;
 mod demo;
 mod error;

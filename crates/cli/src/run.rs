@@ -39,6 +39,9 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
         (0..session.outputs().len()).map(|i| session.output(i)).collect::<Result<_, _>>()?;
     write_outputs(session.outputs(), &outputs, out)?;
     writeln!(out, "\nran in {}", stats::readable(time))?;
+    if let Some(cache) = session.weight_cache() {
+        writeln!(out, "weight cache {cache}")?;
+    }
     if let Some(path) = &args.outputs {
         npz::write(
             path,

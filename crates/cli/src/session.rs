@@ -1,6 +1,7 @@
 //! A model made ready to run: its interpreter, and its inputs and outputs by name.
 
 use crate::args::{Accelerator, Execution};
+use crate::cache::CacheReport;
 use crate::error::Error;
 use crate::fill;
 use crate::npz::{Array, Arrays};
@@ -126,6 +127,12 @@ impl Session {
     /// The interpreter, for what no input or output is needed for.
     pub fn interpreter(&self) -> &Interpreter {
         &self.interpreter
+    }
+
+    /// What became of the cache of packed weights, if there is to be one; with what has been packed since loading.
+    pub fn weight_cache(&mut self) -> Option<CacheReport> {
+        self.interpreter.save_weight_cache();
+        self.interpreter.weight_cache_status().map(CacheReport::from)
     }
 
     /// Sets the inputs that `arrays` names, resizing those of another shape, and the others to random values.
@@ -330,6 +337,10 @@ pub fn builder(model: &Model, execution: &Execution) -> Result<InterpreterBuilde
     }
     if let Some(isa) = &execution.isa {
         builder = builder.cpu(cpu_named(isa)?);
+    }
+    if let Some(path) = &execution.weight_cache {
+        // SAFETY: as for the model file: that nobody changes it while a command runs is asked of whoever runs it.
+        builder = unsafe { builder.weight_cache_mapped(path) };
     }
     if execution.accelerator == Accelerator::Gpu {
         builder = on_gpu(builder)?;

@@ -1,17 +1,14 @@
 //! What lowering may use: the CPU's kernels, the thread count, a fused activation, and the store of packed weights.
 
-use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrolite_kernels::cpu::movement::dense_strides;
 use ferrolite_kernels::isa::Cpu;
-use ferrolite_model::{BuiltinOperator, Bytes};
+use ferrolite_model::BuiltinOperator;
 
-use crate::error::OpError;
 use crate::families::turning::permutation;
-use crate::node::{ConstSource, Node, Operand};
+use crate::node::Node;
+use crate::packs::PackCache;
 use crate::shape::Shape;
 
 /// Where CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED over floats with constant weights find an operand that no file
@@ -117,71 +114,4 @@ pub struct LowerCx<'a> {
     pub views: Option<&'a Views>,
     /// Packed weights of the model.
     pub packs: &'a PackCache,
-}
-
-/// What tells one packing of constants from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PackKey {
-    layout: &'static str,
-    params: Vec<u64>,
-    sources: Vec<ConstSource>,
-}
-
-/// Weights in the layouts that kernels want, packed once and shared by all interpreters of a model.
-#[derive(Default)]
-pub struct PackCache {
-    entries: Mutex<HashMap<PackKey, Arc<dyn Any + Send + Sync>>>,
-    /// What constants that were packed are a part of.
-    file: Bytes,
-}
-
-impl PackCache {
-    /// A cache that tells the owner of `file` which parts of it have been packed, and so are not needed for now.
-    #[must_use]
-    pub fn releasing(file: Bytes) -> Self {
-        Self { entries: Mutex::default(), file }
-    }
-
-    /// The packing `layout` (with further `params`) of the given constant operands, made by `make` when it is asked for first.
-    ///
-    /// Operands that do not come from the model file alone are packed anew each time.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn get_or_pack<T: Any + Send + Sync>(
-        &self,
-        layout: &'static str,
-        params: &[u64],
-        operands: &[Option<&Operand<'_>>],
-        make: impl FnOnce() -> Result<T, OpError>,
-    ) -> Result<Arc<T>, OpError> {
-        let sources: Option<Vec<ConstSource>> = operands.iter().flatten().map(|o| o.source).collect();
-        let Some(sources) = sources else {
-            return make().map(Arc::new);
-        };
-        let key = PackKey { layout, params: params.to_vec(), sources };
-        // Holding the lock while packing keeps two interpreters that start at once from packing twice.
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = entries.get(&key).and_then(|e| e.clone().downcast::<T>().ok()) {
-            return Ok(found);
-        }
-        let packed = Arc::new(make()?);
-        entries.insert(key, packed.clone());
-        for bytes in operands.iter().flatten().filter_map(|o| o.value.or(o.half)) {
-            self.file.release(bytes);
-        }
-        Ok(packed)
-    }
-
-    /// Number of packings held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether nothing is packed yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::par::Par;
+use ferrolite_model::Bytes;
 use ferrolite_model::options::CallOnceOptionsT;
-use ferrolite_ops::{Context, OpError, OpErrorKind, Resources, Shape, TensorValue};
+use ferrolite_ops::{Context, OpError, OpErrorKind, PackFile, PackIdentity, Resources, Shape, TensorValue};
 use ferrolite_plan::{Content, Error, ErrorKind, describe};
 
 use crate::cancel::CancelToken;
@@ -54,6 +55,18 @@ impl Executor {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Gives the engine a file of packed weights for its model and CPU, opened by all threads, before it plans anything.
+    pub fn open_packs(&mut self, content: Result<Option<Bytes>, String>) {
+        let Self { shared, options, pool, .. } = self;
+        let open = || PackFile::open(content, PackIdentity::new(shared.digest(), options.cpu));
+        options.pack_file = Some(Arc::new(pool.install(open)));
+    }
+
+    /// Runs `work` where it finds the engine's threads.
+    pub fn install<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.pool.install(work)
     }
 
     /// The token that stops runs of this engine.

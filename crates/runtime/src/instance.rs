@@ -98,7 +98,8 @@ impl Instance {
         self.times.clear();
         self.spare.clear();
         let known = Known { slots: &self.slots, contents: false };
-        let segment = compile(&self.graph, 0, &known, shared.packs(), &options.compile_options())?;
+        let packs = shared.packs().with_file(options.pack_file.clone());
+        let segment = compile(&self.graph, 0, &known, &packs, &options.compile_options())?;
         self.arena.resize(self.arena.as_slice().len().max(segment.arena_bytes));
         prepare(&self.graph, &segment, &mut self.slots)?;
         self.prepared = true;
@@ -173,7 +174,8 @@ impl Instance {
     /// Plans from node `start` on for what the slots hold.
     fn plan(&mut self, start: usize, shared: &SharedModel, options: &Options) -> Result<Segment, Error> {
         let known = Known { slots: &self.slots, contents: true };
-        let segment = compile(&self.graph, start, &known, shared.packs(), &options.compile_options())?;
+        let packs = shared.packs().with_file(options.pack_file.clone());
+        let segment = compile(&self.graph, start, &known, &packs, &options.compile_options())?;
         if segment.end == start && start < self.graph.nodes.len() {
             let node = &self.graph.nodes[start];
             let e = Error::new(

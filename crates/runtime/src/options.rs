@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_ops::PackFile;
 use ferrolite_plan::backend::Backend;
 use ferrolite_plan::{CompileOptions, Fusion};
 
@@ -21,6 +22,8 @@ pub struct Options {
     pub backends: Vec<Arc<dyn Backend>>,
     /// Limits on what a model may ask for.
     pub limits: Limits,
+    /// Where packed weights are found and kept.
+    pub pack_file: Option<Arc<PackFile>>,
 }
 
 /// Limits on what a model may ask for.
@@ -54,6 +57,7 @@ impl Default for Options {
             profile: false,
             backends: Vec::new(),
             limits: Limits::default(),
+            pack_file: None,
         }
     }
 }

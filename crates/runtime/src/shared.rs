@@ -1,11 +1,11 @@
 //! What all interpreters of one model share: the verified file, the rewritten graphs, the packed weights.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::{Model, OpCode};
-use ferrolite_ops::{PackCache, Registry};
+use ferrolite_ops::{ModelDigest, PackCache, Registry};
 use ferrolite_plan::{Error, Fusion, Graph, rewrite, unsupported_operators};
 
 /// A model ready for interpreters, immutable from outside and shareable between threads.
@@ -13,6 +13,7 @@ pub struct SharedModel {
     model: Arc<Model>,
     registry: Arc<Registry>,
     packs: PackCache,
+    digest: OnceLock<ModelDigest>,
     graphs: Mutex<HashMap<GraphKey, Arc<Graph>>>,
 }
 
@@ -30,6 +31,7 @@ impl SharedModel {
             packs: PackCache::releasing(model.source().clone()),
             model: Arc::new(model),
             registry: Arc::new(registry),
+            digest: OnceLock::new(),
             graphs: Mutex::default(),
         }
     }
@@ -50,6 +52,12 @@ impl SharedModel {
     #[must_use]
     pub fn packs(&self) -> &PackCache {
         &self.packs
+    }
+
+    /// What tells the model file from others; computed once.
+    #[must_use]
+    pub fn digest(&self) -> ModelDigest {
+        *self.digest.get_or_init(|| ModelDigest::of(self.model.source()))
     }
 
     /// Operators that are not supported, with how often they occur.

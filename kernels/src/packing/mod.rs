@@ -11,6 +11,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, Range};
 use core::ptr::NonNull;
 use std::any::Any;
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use bytemuck::Pod;
@@ -69,11 +70,27 @@ impl<T: Pod> Lines<T> {
 }
 
 impl Lines<u8> {
+    /// `len` bytes that `fill` reads from somewhere.
+    ///
+    /// # Errors
+    /// If there is not that much memory.
+    pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, TryReserveError> {
+        // Tried first: making a buffer that does not fit ends the program.
+        Vec::<u8>::new().try_reserve_exact(len.saturating_add(2 * LINE))?;
+        Ok(Self::made(len, fill))
+    }
+
     /// The bytes of an owner that lends them; `None` if they do not begin on a cache line.
     #[must_use]
     pub fn lent(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Option<Self> {
         let lines = Self::within(owner, AsRef::as_ref);
         (lines.len == 0 || lines.first.addr().get().is_multiple_of(LINE)).then_some(lines)
+    }
+}
+
+impl AsRef<[u8]> for Lines<u8> {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 

@@ -4,6 +4,7 @@ mod batches;
 mod plot;
 
 use crate::args::TrainArgs;
+use crate::cache::CacheReport;
 use crate::error::Error;
 use crate::npz;
 use crate::session;
@@ -54,8 +55,12 @@ pub fn run(args: &TrainArgs, out: &mut dyn Write) -> Result<(), Error> {
         }
     }
     let losses = train(args, &mut interpreter, &signature, &loss, &mut batches, out)?;
+    interpreter.save_weight_cache();
     if !args.json {
         write!(out, "\n{}", plot::draw(&losses))?;
+        if let Some(cache) = interpreter.weight_cache_status().map(CacheReport::from) {
+            writeln!(out, "weight cache {cache}")?;
+        }
     }
     if let Some(path) = &args.weights_out {
         let learned = interpreter.weights()?;

@@ -8,8 +8,9 @@ use ferrolite_model::{BuiltinOperator, OpCode, Operator, Options, Quantization, 
 use crate::element::Element;
 use crate::error::OpError;
 use crate::eval::{Argument, Detached, evaluate, plain_info};
-use crate::lower::{LowerCx, PackCache};
+use crate::lower::LowerCx;
 use crate::node::Operand;
+use crate::packs::PackCache;
 use crate::registry::Registry;
 use crate::shape::Shape;
 use crate::strings;

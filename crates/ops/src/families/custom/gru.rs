@@ -1,10 +1,14 @@
 //! UnidirectionalSequenceGru: a gated recurrent unit over a sequence.
 
+use std::sync::Arc;
+
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::scratch::{Scratch, ScratchSize};
 
 use crate::error::OpError;
+use crate::families::linear::weights::floats;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes};
@@ -58,24 +62,24 @@ fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> 
         .with::<f32>(batch.saturating_mul(2 * units))
         .with::<f32>(batch.saturating_mul(units));
     let cpu = cx.cpu;
-    let floats = |i: usize| -> Result<Option<Vec<f32>>, OpError> {
-        let value = node.input(i)?.value;
-        Ok(value.map(|bytes| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect()))
-    };
-    let pack = move |rows: usize, weights: &[f32], bias: &[f32]| {
-        PackedF32::new(cpu, rows, columns, weights, Some(bias)).map_err(OpError::from)
+    let pack = move |packing: Packing<'_>, rows: usize, weights: &[f32], bias: &[f32]| {
+        PackedF32::new(packing, rows, columns, weights, Some(bias)).map_err(OpError::from)
     };
     // Weights of a model are packed once, others for every run.
-    let packed = match (floats(2)?, floats(3)?, floats(4)?, floats(5)?) {
-        (Some(w), Some(b), Some(v), Some(d)) => Some((pack(2 * units, &w, &b)?, pack(units, &v, &d)?)),
-        _ => None,
+    let kept = |weights: usize, rows: usize| -> Result<Option<Arc<PackedF32>>, OpError> {
+        let (weights, bias) = (node.input(weights)?, node.input(weights + 1)?);
+        let (Some(w), Some(b)) = (weights.value, bias.value) else { return Ok(None) };
+        let (params, operands) = ([rows as u64, columns as u64], [Some(weights), Some(bias)]);
+        let make = |packing: Packing<'_>| pack(packing, rows, &floats(w), &floats(b));
+        cx.packs.get_or_pack(cpu, "gru_f32", &params, &operands, make).map(Some)
     };
+    let packed = kept(2, 2 * units)?.zip(kept(4, units)?);
     Ok(FnKernel::new("gru", move |io, cx| {
         let (gates, candidate) = match &packed {
             Some((gates, candidate)) => (gates.clone(), candidate.clone()),
             None => (
-                pack(2 * units, io.inputs.get(2)?, io.inputs.get(3)?)?,
-                pack(units, io.inputs.get(4)?, io.inputs.get(5)?)?,
+                Arc::new(pack(cpu.into(), 2 * units, io.inputs.get(2)?, io.inputs.get(3)?)?),
+                Arc::new(pack(cpu.into(), units, io.inputs.get(4)?, io.inputs.get(5)?)?),
             ),
         };
         let mut scratch = Scratch::new(io.scratch);

@@ -8,6 +8,7 @@ use ferrolite_model::options::Padding;
 use super::structs::transpose_conv;
 use crate::error::OpError;
 use crate::families::linear::geometry::{no_zeros, positive};
+use crate::families::linear::weights::floats;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes, one};
@@ -77,12 +78,10 @@ fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> 
     let cpu = cx.cpu;
     let (filter, bias) = (node.input(1)?, node.input(2)?);
     if let (Some(weights), Some(constants)) = (filter.value, bias.value) {
-        let floats =
-            |bytes: &[u8]| -> Vec<f32> { bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect() };
         let params: Vec<u64> = shape.kernel.iter().chain(&shape.stride).map(|&n| n as u64).collect();
         let layout = "transpose_conv_bias_f32";
-        let packed = cx.packs.get_or_pack(layout, &params, &[Some(filter), Some(bias)], || {
-            Ok(TransposeConvWeightsF32::new(cpu, &shape, &floats(weights), Some(&floats(constants)))?)
+        let packed = cx.packs.get_or_pack(cpu, layout, &params, &[Some(filter), Some(bias)], |packing| {
+            Ok(TransposeConvWeightsF32::new(packing, &shape, &floats(weights), Some(&floats(constants)))?)
         })?;
         let conv = TransposeConvF32::new(shape, (*packed).clone())?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));

@@ -7,10 +7,11 @@ use ferrolite_kernels::cpu::float::gemm::{BatchMatMul, MatMulShape};
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::exact::StoreExact;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros};
-use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Transposed};
 use ferrolite_kernels::cpu::int8::store::Target;
 use ferrolite_kernels::cpu::int8::words::{WordMatrix, multiply_words};
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_kernels::scratch::{Scratch, ScratchSize};
 use ferrolite_model::TensorType;
@@ -251,11 +252,12 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
     let cpu = cx.cpu;
     let product = RowProduct::new(cx, scheme, m, n, k);
     let (pairs, ops, rights) = (sizes.pairs.clone(), sizes.ops(), sizes.rights);
-    let prepare = move |bytes: &[u8]| -> Result<Vec<HybridColumns>, OpError> {
+    let prepare = move |packing: Packing<'_>, bytes: &[u8]| -> Result<Vec<HybridColumns>, OpError> {
         let bytes: &[i8] = bytemuck::cast_slice(bytes);
         Ok((0..rights)
             .map(|index| {
-                let packed = PackedWeights::new(cpu, Width::Bytes, sizes.right(bytes, 0, index));
+                let packed =
+                    PackedWeights::lazily(packing, product.layout, 0, || sizes.right(bytes, 0, index));
                 let scales: Vec<f32> = (0..n).map(|col| scales[(index * n + col) % scales.len()]).collect();
                 HybridColumns::new(packed, &scales, &[], range, hybrid::rescaling(scheme))
             })
@@ -263,11 +265,11 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
     };
     let prepared = match right.value {
         Some(bytes) => {
-            let mut params = PackParams::new(cpu, node);
+            let mut params = PackParams::new(node);
             params.extend(&[n, k, m]);
             params.push(cx.activation.map_or(u64::MAX, Fused::key));
-            let make = || prepare(bytes);
-            Some(cx.packs.get_or_pack("matmul_hybrid", params.as_slice(), &[Some(right)], make)?)
+            let make = |packing: Packing<'_>| prepare(packing, bytes);
+            Some(cx.packs.get_or_pack(cpu, "matmul_hybrid", params.as_slice(), &[Some(right)], make)?)
         }
         None => None,
     };
@@ -292,7 +294,7 @@ fn lower_hybrid(node: &Node<'_>, cx: &LowerCx<'_>, sizes: Sizes) -> Result<Box<d
     };
     Ok(FnKernel::new(format!("hybrid_gemm_{}", product.layout.tile_name()), move |io, cx| match &prepared {
         Some(columns) => run(columns, io, cx.par()),
-        None => run(&prepare(io.inputs.bytes(1)?)?, io, cx.par()),
+        None => run(&prepare(cpu.into(), io.inputs.bytes(1)?)?, io, cx.par()),
     })
     .scratch(scratch.bytes())
     .ops(ops)

@@ -2,6 +2,7 @@
 
 use ferrolite_kernels::cpu::int8::blockwise::{BlockRows, BlockWeights, multiply_blocks};
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
+use ferrolite_kernels::packing::Packing;
 use ferrolite_model::{QuantizationDetails, TensorType};
 
 use super::fully_connected::Sizes;
@@ -45,12 +46,12 @@ pub(super) fn lower(
     }
     let cpu = cx.cpu;
     let activations = Activations { cpu, scheme, run_len: depth, runs: rows, spare: 0 };
-    let mut params = PackParams::new(cpu, node);
+    let mut params = PackParams::new(node);
     params.extend(&[block]);
-    let prepare = move |weights: &[u8], bias: Option<&[u8]>| {
+    let prepare = move |packing: Packing<'_>, weights: &[u8], bias: Option<&[u8]>| {
         let weights = WeightBytes::new(TensorType::Int4, weights, units * depth)?;
         let bias = float_bias(bias, units)?;
-        Ok(BlockWeights::new(weights.as_signed(), scales.clone(), bias, depth, block))
+        Ok(BlockWeights::new(packing, || weights.as_signed(), scales.clone(), bias, depth, block))
     };
     let run = move |weights: &BlockWeights, io: &mut Io<'_>, par| {
         let x = activations.quantize(io.inputs.get(0)?, io.scratch, par);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, windows_scratch};
-use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::pack::{PackLayout, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Patches, Window};
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, Conv2DOptionsT};
@@ -16,7 +17,7 @@ use super::geometry::{Steps, float_shape, no_zeros, rank4, window};
 use super::integer::{Columns, Place, width};
 use super::requant::{Requant, choose};
 use super::weights::{
-    FloatWeights, PackParams, WeightBytes, bias, columns, floats, known, scales, zero_point,
+    FloatWeights, PackParams, WeightBytes, bias, floats, known, pack_columns, scales, zero_point,
 };
 use super::{activation, hybrid};
 use crate::element::Element;
@@ -127,11 +128,12 @@ fn lower_float(
     let (filter, bias) = (node.input(1)?, node.optional(2));
     let par = Par::new(cx.threads);
     if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
-        let mut params = PackParams::new(cpu, node);
+        let mut params = PackParams::new(node);
         params.extend(&[sizes.groups]);
-        let weights = cx.packs.get_or_pack("conv_f32", params.as_slice(), &[Some(filter), bias], || {
+        let operands = [Some(filter), bias];
+        let weights = cx.packs.get_or_pack(cpu, "conv_f32", params.as_slice(), &operands, |packing| {
             let bias = bias.and_then(|b| b.value).map(floats);
-            Ok(ConvWeightsF32::new(cpu, &shape, stored.stored(), bias.as_deref())?)
+            Ok(ConvWeightsF32::new(packing, &shape, stored.stored(), bias.as_deref())?)
         })?;
         let conv = ConvF32::new(shape, (*weights).clone())?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(par));
@@ -176,42 +178,38 @@ fn lower_integer<X: Activation + Element>(
     let arithmetic = choose(delegated, X::DTYPE, bias_type).by_product(X::DTYPE, sizes.groups == 1);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
     let layout = sizes.layout(cpu, width(X::DTYPE));
-    let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerConv, OpError> {
-        let (cols, depth) = (sizes.group_outputs(), sizes.depth());
-        let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
-        let bias = bias(bias_type, bias_bytes, sizes.outputs)?;
-        let group = |group: usize| {
-            let first = group * cols;
-            let part = |len: usize, of: usize| if len == sizes.outputs { first..first + cols } else { 0..of };
-            let requant = Requant {
-                arithmetic,
-                input_scale,
-                weight_scales: &weight_scales[part(weight_scales.len(), weight_scales.len())],
-                output: &output_info,
-                activation: option,
+    let prepare =
+        move |packing: Packing<'_>, filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerConv, OpError> {
+            let (cols, depth) = (sizes.group_outputs(), sizes.depth());
+            let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
+            let bias = bias(bias_type, bias_bytes, sizes.outputs)?;
+            let group = |group: usize| {
+                let first = group * cols;
+                let part =
+                    |len: usize, of: usize| if len == sizes.outputs { first..first + cols } else { 0..of };
+                let requant = Requant {
+                    arithmetic,
+                    input_scale,
+                    weight_scales: &weight_scales[part(weight_scales.len(), weight_scales.len())],
+                    output: &output_info,
+                    activation: option,
+                };
+                let (finish, start) = requant.finish(&bias[part(bias.len(), bias.len())], cols)?;
+                let weights = pack_columns(packing, layout, &weights, first, weight_zero);
+                Ok(Columns { weights, bias: Bias::new(&start, cols), finish })
             };
-            let (finish, start) = requant.finish(&bias[part(bias.len(), bias.len())], cols)?;
-            let bytes = match weights.bytes() {
-                Bytes::Signed(b) => Bytes::Signed(&b[first * depth..][..cols * depth]),
-                Bytes::Unsigned(b) => Bytes::Unsigned(&b[first * depth..][..cols * depth]),
-            };
-            let weights = PackedWeights::with_layout(layout, columns(bytes, weight_zero, cols, depth));
-            Ok(Columns { weights, bias: Bias::new(&start, cols), finish })
+            Ok(IntegerConv { groups: (0..sizes.groups).map(group).collect::<Result<_, OpError>>()? })
         };
-        Ok(IntegerConv { groups: (0..sizes.groups).map(group).collect::<Result<_, OpError>>()? })
-    };
     let prepared: Option<Arc<IntegerConv>> = match filter.value {
         Some(bytes) if constant => {
-            let mut params = PackParams::new(cpu, node);
+            let mut params = PackParams::new(node);
             params.extend(&[sizes.groups]);
             params.push(layout.key());
             params.push(option.0 as u64);
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(filter), bias_operand];
-            Some(
-                cx.packs
-                    .get_or_pack("conv_int", params.as_slice(), &operands, || prepare(bytes, bias_bytes))?,
-            )
+            let make = |packing: Packing<'_>| prepare(packing, bytes, bias_bytes);
+            Some(cx.packs.get_or_pack(cpu, "conv_int", params.as_slice(), &operands, make)?)
         }
         _ => None,
     };
@@ -220,7 +218,7 @@ fn lower_integer<X: Activation + Element>(
         Some(conv) => conv.run::<X>(&sizes, input_zero, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(2)? } else { &[] };
-            prepare(io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
+            prepare(cpu.into(), io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
         }
     })
     .scratch(sizes.scratch_bytes(&layout, cx.threads))

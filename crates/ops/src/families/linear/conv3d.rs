@@ -2,6 +2,7 @@
 
 use ferrolite_kernels::cpu::float::gemm::gemm_f32_name;
 use ferrolite_kernels::cpu::volume::{Conv3d, TransposeConv3d, Window3d};
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::options::{ActivationFunctionType, Conv3DOptionsT};
 
@@ -78,15 +79,16 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
     let Sizes { window, channels, outputs, option } = sizes;
     let activation = activation::float(option, cx)?;
     let cpu = cx.cpu;
-    let pack = move |filter: &[f32], bias: Option<&[f32]>| {
-        Conv3d::pack(cpu, &window, channels, outputs, filter, bias).map_err(OpError::from)
+    let pack = move |packing: Packing<'_>, filter: &[f32], bias: Option<&[f32]>| {
+        Conv3d::pack(packing, &window, channels, outputs, filter, bias).map_err(OpError::from)
     };
     let (filter, bias) = (node.input(1)?, node.optional(2));
     if let (Some(bytes), true) = (filter.value, known(bias)) {
-        let params = PackParams::new(cpu, node);
-        let weights = cx.packs.get_or_pack("conv3d_f32", params.as_slice(), &[Some(filter), bias], || {
+        let params = PackParams::new(node);
+        let operands = [Some(filter), bias];
+        let weights = cx.packs.get_or_pack(cpu, "conv3d_f32", params.as_slice(), &operands, |packing| {
             let bias = bias.and_then(|b| b.value).map(floats);
-            pack(&floats(bytes), bias.as_deref())
+            pack(packing, &floats(bytes), bias.as_deref())
         })?;
         let conv = Conv3d::new(window, channels, (*weights).clone(), activation);
         let scratch = conv.scratch_len(Par::new(cx.threads)).saturating_mul(size_of::<f32>());
@@ -99,7 +101,7 @@ pub(super) fn lower(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<dyn Kernel>
         .boxed());
     }
     Ok(FnKernel::new("conv3d_unpacked", move |io, cx| {
-        let weights = pack(io.inputs.get(1)?, io.inputs.optional(2)?)?;
+        let weights = pack(cpu.into(), io.inputs.get(1)?, io.inputs.optional(2)?)?;
         let conv = Conv3d::new(window, channels, weights, activation);
         let mut scratch = vec![0.0; conv.scratch_len(cx.par())];
         Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, &mut scratch, cx.par())?)
@@ -152,17 +154,16 @@ pub(super) fn lower_transposed(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<
     let Sizes { window, channels, outputs, option } = sizes;
     let activation = activation::float(option, cx)?;
     let cpu = cx.cpu;
-    let pack = move |filter: &[f32]| {
-        TransposeConv3d::pack(cpu, &window, channels, outputs, filter).map_err(OpError::from)
+    let pack = move |packing: Packing<'_>, filter: &[f32]| {
+        TransposeConv3d::pack(packing, &window, channels, outputs, filter).map_err(OpError::from)
     };
     let filter = node.input(1)?;
     let ops = sizes.ops();
     if let Some(bytes) = filter.value {
-        let params = PackParams::new(cpu, node);
-        let weights =
-            cx.packs.get_or_pack("transpose_conv3d_f32", params.as_slice(), &[Some(filter)], || {
-                pack(&floats(bytes))
-            })?;
+        let params = PackParams::new(node);
+        let (layout, operands) = ("transpose_conv3d_f32", [Some(filter)]);
+        let make = |packing: Packing<'_>| pack(packing, &floats(bytes));
+        let weights = cx.packs.get_or_pack(cpu, layout, params.as_slice(), &operands, make)?;
         let conv = TransposeConv3d::new(window, outputs, (*weights).clone(), activation);
         let scratch = conv.scratch_len().saturating_mul(size_of::<f32>());
         return Ok(FnKernel::new(format!("transpose_conv3d_{}", gemm_f32_name(cpu)), move |io, cx| {
@@ -175,7 +176,7 @@ pub(super) fn lower_transposed(node: &Node<'_>, cx: &LowerCx<'_>) -> Result<Box<
         .boxed());
     }
     Ok(FnKernel::new("transpose_conv3d_unpacked", move |io, cx| {
-        let conv = TransposeConv3d::new(window, outputs, pack(io.inputs.get(1)?)?, activation);
+        let conv = TransposeConv3d::new(window, outputs, pack(cpu.into(), io.inputs.get(1)?)?, activation);
         let mut scratch = vec![0.0; conv.scratch_len()];
         let (input, bias) = (io.inputs.get(2)?, io.inputs.optional(3)?);
         Ok(conv.run(input, bias, io.outputs.get(0)?, &mut scratch, cx.par())?)

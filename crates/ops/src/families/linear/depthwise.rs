@@ -8,6 +8,7 @@ use ferrolite_kernels::cpu::int8::depthwise::{IntoLanes, PackedDepthwise, depthw
 use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::rows::{Activation, Window};
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, DepthwiseConv2DOptionsT};
@@ -103,12 +104,12 @@ fn lower_float(
     let (cpu, kernel, outputs) = (cx.cpu, sizes.window.kernel, sizes.outputs());
     let (filter, bias) = (node.input(1)?, node.optional(2));
     if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
-        let params = PackParams::new(cpu, node);
+        let params = PackParams::new(node);
+        let operands = [Some(filter), bias];
         let weights =
-            cx.packs.get_or_pack("depthwise_f32", params.as_slice(), &[Some(filter), bias], || {
+            cx.packs.get_or_pack(cpu, "depthwise_f32", params.as_slice(), &operands, |packing| {
                 let bias = bias.and_then(|b| b.value).map(floats);
-                let filter = stored.stored().widened();
-                Ok(DepthwiseWeightsF32::new(cpu, kernel, outputs, &filter, bias.as_deref())?)
+                Ok(DepthwiseWeightsF32::new(packing, kernel, outputs, stored.stored(), bias.as_deref())?)
             })?;
         let conv = DepthwiseF32::new(shape, (*weights).clone())?;
         return Ok(FnKernel::new(conv.name(), move |io, cx| {
@@ -120,7 +121,7 @@ fn lower_float(
     }
     Ok(FnKernel::new("f32_depthwise_unpacked", move |io, cx| {
         let bias = io.inputs.optional(2)?;
-        let weights = DepthwiseWeightsF32::new(cpu, kernel, outputs, io.inputs.get(1)?, bias)?;
+        let weights = DepthwiseWeightsF32::new(cpu, kernel, outputs, io.inputs.get::<f32>(1)?, bias)?;
         let conv = DepthwiseF32::new(shape, weights)?;
         Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, &epilogue, cx.par())?)
     })
@@ -173,39 +174,40 @@ fn lower_integer<X: Activation + IntoLanes + Element>(
     let delegated = constant && filter.info.dtype == X::DTYPE && clips(option);
     let arithmetic = choose(delegated, X::DTYPE, bias_type).by_eight(X::DTYPE);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
-    let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerDepthwise, OpError> {
-        let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
-        let bias = bias(bias_type, bias_bytes, sizes.outputs())?;
-        let requant = Requant {
-            arithmetic,
-            input_scale,
-            weight_scales: &weight_scales,
-            output: &output_info,
-            activation: option,
+    let prepare =
+        move |packing: Packing<'_>, filter: &[u8], bias_bytes: &[u8]| -> Result<IntegerDepthwise, OpError> {
+            let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
+            let bias = bias(bias_type, bias_bytes, sizes.outputs())?;
+            let requant = Requant {
+                arithmetic,
+                input_scale,
+                weight_scales: &weight_scales,
+                output: &output_info,
+                activation: option,
+            };
+            let (finish, start) = requant.finish(&bias, sizes.outputs())?;
+            let Sizes { window, multiplier } = sizes;
+            Ok(IntegerDepthwise {
+                weights: PackedDepthwise::new(
+                    packing,
+                    weights.bytes(),
+                    &[weight_zero],
+                    window.kernel,
+                    window.channels,
+                    multiplier,
+                ),
+                bias: Bias::new(&start, sizes.outputs()),
+                finish,
+            })
         };
-        let (finish, start) = requant.finish(&bias, sizes.outputs())?;
-        let Sizes { window, multiplier } = sizes;
-        Ok(IntegerDepthwise {
-            weights: PackedDepthwise::new(
-                cpu,
-                weights.bytes(),
-                &[weight_zero],
-                window.kernel,
-                window.channels,
-                multiplier,
-            ),
-            bias: Bias::new(&start, sizes.outputs()),
-            finish,
-        })
-    };
     let prepared: Option<Arc<IntegerDepthwise>> = match filter.value {
         Some(bytes) if constant => {
-            let mut params = PackParams::new(cpu, node);
+            let mut params = PackParams::new(node);
             params.push(option.0 as u64);
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(filter), bias_operand];
-            let make = || prepare(bytes, bias_bytes);
-            Some(cx.packs.get_or_pack("depthwise_int", params.as_slice(), &operands, make)?)
+            let make = |packing: Packing<'_>| prepare(packing, bytes, bias_bytes);
+            Some(cx.packs.get_or_pack(cpu, "depthwise_int", params.as_slice(), &operands, make)?)
         }
         _ => None,
     };
@@ -216,7 +218,7 @@ fn lower_integer<X: Activation + IntoLanes + Element>(
         Some(conv) => conv.run::<X>(&sizes, input_zero, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(2)? } else { &[] };
-            prepare(io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
+            prepare(cpu.into(), io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
         }
     })
     .scratch(scratch)

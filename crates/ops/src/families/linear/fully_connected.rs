@@ -1,6 +1,5 @@
 //! FULLY_CONNECTED: rows times a matrix of weights `[units, depth]`.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
@@ -10,10 +9,11 @@ use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::exact::StoreExact;
 use ferrolite_kernels::cpu::int8::fixed::{WideFixedPoint, WideRounding};
 use ferrolite_kernels::cpu::int8::gemm::Bias;
-use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::pack::PackLayout;
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense};
 use ferrolite_kernels::cpu::int8::store::Target;
 use ferrolite_kernels::cpu::int8::words::{WordMatrix, multiply_words};
+use ferrolite_kernels::packing::Packing;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{
     ActivationFunctionType, FullyConnectedOptionsT, FullyConnectedOptionsWeightsFormat,
@@ -24,7 +24,7 @@ use super::hybrid::{self, HybridColumns, Operands, RowProduct};
 use super::integer::{Columns, Finish, Place, scratch_bytes, width};
 use super::requant::{Arithmetic, Requant, choose};
 use super::weights::{
-    FloatWeights, PackParams, WeightBytes, bias, columns, float_bias, floats, known, scales, zero_point,
+    FloatWeights, PackParams, WeightBytes, bias, float_bias, floats, known, pack_columns, scales, zero_point,
 };
 use super::{activation, blockwise, shuffled};
 use crate::element::Element;
@@ -156,8 +156,8 @@ fn lower_float(
     let activation = activation::float(option, cx)?;
     let Sizes { rows, units, depth } = sizes;
     let (weights, bias, cpu) = (node.input(1)?, node.optional(2), cx.cpu);
-    let pack = move |weights: StoredFloats<'_>, bias: Option<&[f32]>| {
-        PackedF32::new(cpu, units, depth, weights, bias).map_err(OpError::from)
+    let pack = move |packing: Packing<'_>, weights: StoredFloats<'_>, bias: Option<&[f32]>| {
+        PackedF32::new(packing, units, depth, weights, bias).map_err(OpError::from)
     };
     let run = move |packed: &PackedF32, x: &[f32], residual: Option<&[f32]>, out: &mut [f32], par| {
         let epilogue = Epilogue { activation, residual };
@@ -165,18 +165,18 @@ fn lower_float(
     };
     let kernel = match FloatWeights::of(weights) {
         Some(stored) if known(bias) => {
-            let params = PackParams::new(cpu, node);
-            let packed =
-                cx.packs.get_or_pack("dense_f32", params.as_slice(), &[Some(weights), bias], || {
-                    pack(stored.stored(), bias.and_then(|b| b.value).map(floats).as_deref())
-                })?;
+            let params = PackParams::new(node);
+            let operands = [Some(weights), bias];
+            let packed = cx.packs.get_or_pack(cpu, "dense_f32", params.as_slice(), &operands, |packing| {
+                pack(packing, stored.stored(), bias.and_then(|b| b.value).map(floats).as_deref())
+            })?;
             FnKernel::new(packed.name(), move |io, cx| {
                 let residual = io.inputs.optional(ADDEND)?;
                 run(&packed, io.inputs.get(0)?, residual, io.outputs.get(0)?, cx.par())
             })
         }
         _ => FnKernel::new("f32_gemm_unpacked", move |io, cx| {
-            let packed = pack(StoredFloats::Single(io.inputs.get(1)?), io.inputs.optional(2)?)?;
+            let packed = pack(cpu.into(), StoredFloats::Single(io.inputs.get(1)?), io.inputs.optional(2)?)?;
             run(&packed, io.inputs.get(0)?, None, io.outputs.get(0)?, cx.par())
         }),
     };
@@ -204,41 +204,38 @@ fn lower_integer<X: Activation + Element>(
     let constant = weights.value.is_some() && known(bias_operand);
     let arithmetic = if shuffled { Arithmetic::Fixed } else { arithmetic(node, constant, option)? };
     let (output_info, cpu) = (output.clone(), cx.cpu);
+    let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.units, sizes.depth);
     let weights_type = if X::DTYPE == TensorType::UInt8 { X::DTYPE } else { weights.info.dtype };
-    let prepare = move |weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
-        let Sizes { units, depth, .. } = sizes;
-        let weights: Cow<'_, [u8]> =
-            if shuffled { shuffled::in_rows(weights, depth).into() } else { weights.into() };
-        let weights = WeightBytes::new(weights_type, &weights, units * depth)?;
-        let bias = bias(bias_type, bias_bytes, units)?;
-        let requant = Requant {
-            arithmetic,
-            input_scale,
-            weight_scales: &weight_scales,
-            output: &output_info,
-            activation: option,
+    let prepare =
+        move |packing: Packing<'_>, weights: &[u8], bias_bytes: &[u8]| -> Result<Columns, OpError> {
+            let Sizes { units, depth, .. } = sizes;
+            let weights = WeightBytes::new(weights_type, weights, units * depth)?;
+            let weights = if shuffled { weights.shuffled(depth) } else { weights };
+            let bias = bias(bias_type, bias_bytes, units)?;
+            let requant = Requant {
+                arithmetic,
+                input_scale,
+                weight_scales: &weight_scales,
+                output: &output_info,
+                activation: option,
+            };
+            let (finish, start) = requant.finish(&bias, units)?;
+            let weights = pack_columns(packing, layout, &weights, 0, weight_zero);
+            Ok(Columns { weights, bias: Bias::new(&start, units), finish })
         };
-        let (finish, start) = requant.finish(&bias, units)?;
-        let matrix = columns(weights.bytes(), weight_zero, units, depth);
-        let weights = PackedWeights::new(cpu, width(X::DTYPE), matrix);
-        Ok(Columns { weights, bias: Bias::new(&start, units), finish })
-    };
     let prepared: Option<Arc<Columns>> = match weights.value {
         Some(bytes) if constant => {
-            let mut params = PackParams::new(cpu, node);
+            let mut params = PackParams::new(node);
             params.push(option.0 as u64);
             params.push(u64::from(shuffled));
             params.push(u64::from(is_refused(node)));
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
             let operands = [Some(weights), bias_operand];
-            Some(
-                cx.packs
-                    .get_or_pack("dense_int", params.as_slice(), &operands, || prepare(bytes, bias_bytes))?,
-            )
+            let make = |packing: Packing<'_>| prepare(packing, bytes, bias_bytes);
+            Some(cx.packs.get_or_pack(cpu, "dense_int", params.as_slice(), &operands, make)?)
         }
         _ => None,
     };
-    let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.units, sizes.depth);
     let name = format!("{}_gemm_{}", type_name(X::DTYPE), layout.tile_name());
     let run = move |columns: &Columns, io: &mut crate::io::Io<'_>, par| {
         let data = bytemuck::try_cast_slice::<u8, X>(io.inputs.bytes(0)?)
@@ -254,7 +251,7 @@ fn lower_integer<X: Activation + Element>(
         Some(columns) => run(columns, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(2)? } else { &[] };
-            run(&prepare(io.inputs.bytes(1)?, bias)?, io, cx.par())
+            run(&prepare(cpu.into(), io.inputs.bytes(1)?, bias)?, io, cx.par())
         }
     })
     .scratch(scratch_bytes(&layout, cx.threads))
@@ -381,17 +378,16 @@ fn lower_hybrid(
     } else {
         DynamicScheme::SymmetricAway
     };
-    let (cpu, weights_type) = (cx.cpu, weights.info.dtype);
+    let weights_type = weights.info.dtype;
     let weight_scales = scales(weights.info, 0, units)?;
     let product = RowProduct::new(cx, scheme, rows, units, depth);
-    let mut params = PackParams::new(cpu, node);
+    let mut params = PackParams::new(node);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));
     params.push(hybrid::rescaling(scheme) as u64);
-    let prepare = move |weights: &[u8], bias: Option<&[u8]>| {
-        let weights = WeightBytes::new(weights_type, weights, units * depth)?;
-        let bytes = Bytes::Signed(weights.as_signed());
-        let packed = PackedWeights::new(cpu, Width::Bytes, columns(bytes, 0, units, depth));
+    let prepare = move |packing: Packing<'_>, weights: &[u8], bias: Option<&[u8]>| {
+        let weights = WeightBytes::new(weights_type, weights, units * depth)?.read_as_signed();
+        let packed = pack_columns(packing, product.layout, &weights, 0, 0);
         let bias = float_bias(bias, units)?;
         Ok(HybridColumns::new(packed, &weight_scales, &bias, range, hybrid::rescaling(scheme)))
     };

@@ -13,13 +13,14 @@ use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width
 use ferrolite_kernels::cpu::int8::rows::{Dense, Rows, Window};
 use ferrolite_kernels::cpu::int8::store::{FloatColumns, Rescaling, StoreFloat};
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_kernels::scratch::{Scratch, ScratchSize};
 use ferrolite_model::TensorType;
 use ferrolite_model::options::ActivationFunctionType;
 
 use super::integer::{Place, scratch_bytes};
-use super::weights::{PackParams, WeightBytes, columns, float_bias, known, scales};
+use super::weights::{PackParams, WeightBytes, float_bias, known, pack_columns, scales};
 use super::{activation, conv2d, depthwise as depthwise_op};
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -140,15 +141,15 @@ pub(super) fn kernel<P: Send + Sync + 'static>(
     name: String,
     scratch: usize,
     ops: f64,
-    prepare: impl Fn(&[u8], Option<&[u8]>) -> Result<P, OpError> + Send + Sync + 'static,
+    prepare: impl Fn(Packing<'_>, &[u8], Option<&[u8]>) -> Result<P, OpError> + Send + Sync + 'static,
     run: impl Fn(&P, &mut crate::io::Io<'_>, Par) -> Result<(), OpError> + Send + Sync + 'static,
 ) -> Result<Box<dyn Kernel>, OpError> {
-    let (filter, bias) = (node.input(operands.filter)?, node.optional(operands.bias));
+    let (filter, bias, cpu) = (node.input(operands.filter)?, node.optional(operands.bias), cx.cpu);
     params.push(operands.filter as u64);
     let prepared: Option<Arc<P>> = match filter.value {
         Some(bytes) if known(bias) => {
-            let make = || prepare(bytes, bias.and_then(|b| b.value));
-            Some(cx.packs.get_or_pack(layout_name, params.as_slice(), &[Some(filter), bias], make)?)
+            let make = |packing: Packing<'_>| prepare(packing, bytes, bias.and_then(|b| b.value));
+            Some(cx.packs.get_or_pack(cpu, layout_name, params.as_slice(), &[Some(filter), bias], make)?)
         }
         _ => None,
     };
@@ -157,7 +158,7 @@ pub(super) fn kernel<P: Send + Sync + 'static>(
         Some(prepared) => run(prepared, io, cx.par()),
         None => {
             let bias = if has_bias { Some(io.inputs.bytes(operands.bias)?) } else { None };
-            run(&prepare(io.inputs.bytes(operands.filter)?, bias)?, io, cx.par())
+            run(&prepare(cpu.into(), io.inputs.bytes(operands.filter)?, bias)?, io, cx.par())
         }
     })
     .scratch(scratch)
@@ -206,7 +207,7 @@ pub(super) fn lower_conv2d(
     let layout = sizes.layout(cpu, Width::Bytes);
     let spare = if by_pixel { spare_bytes(&layout) } else { 0 };
     let activations = Activations { cpu, scheme, run_len, runs, spare };
-    let mut params = PackParams::new(cpu, node);
+    let mut params = PackParams::new(node);
     params.extend(&[sizes.groups]);
     params.push(layout.key());
     params.push(option.0 as u64);
@@ -215,14 +216,16 @@ pub(super) fn lower_conv2d(
     let name = format!("hybrid_conv_{}", layout.tile_name());
     let memory = sizes.scratch_bytes(&layout, threads);
     let scratch = activations.scratch().with::<u8>(memory).bytes();
-    let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
-        let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?;
+    let prepare = move |packing: Packing<'_>,
+                        filter: &[u8],
+                        bias: Option<&[u8]>|
+          -> Result<Vec<HybridColumns>, OpError> {
+        let weights = WeightBytes::new(filter_type, filter, sizes.outputs * depth)?.read_as_signed();
         let bias = float_bias(bias, sizes.outputs)?;
         (0..sizes.groups)
             .map(|group| {
                 let range = group * cols..(group + 1) * cols;
-                let bytes = Bytes::Signed(&weights.as_signed()[group * cols * depth..][..cols * depth]);
-                let packed = PackedWeights::with_layout(layout, columns(bytes, 0, cols, depth));
+                let packed = pack_columns(packing, layout, &weights, group * cols, 0);
                 let scales =
                     if weight_scales.len() == 1 { &weight_scales[..] } else { &weight_scales[range.clone()] };
                 let bias = if bias.is_empty() { &bias[..] } else { &bias[range] };
@@ -286,16 +289,23 @@ pub(super) fn lower_depthwise(
     // One image at a time: each has a zero point of its own.
     let image = Window { batch: 1, ..window };
     let strip = depthwise_op::strip_len(cpu, &image)?;
-    let mut params = PackParams::new(cpu, node);
+    let mut params = PackParams::new(node);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));
     let scratch = activations.scratch().with::<i32>(strip * threads).bytes();
-    let prepare = move |filter: &[u8], bias: Option<&[u8]>| {
+    let prepare = move |packing: Packing<'_>, filter: &[u8], bias: Option<&[u8]>| {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
         let bytes = Bytes::Signed(weights.as_signed());
         let bias = float_bias(bias, outputs)?;
         Ok(HybridDepthwise {
-            weights: PackedDepthwise::new(cpu, bytes, &[0], window.kernel, window.channels, sizes.multiplier),
+            weights: PackedDepthwise::new(
+                packing,
+                bytes,
+                &[0],
+                window.kernel,
+                window.channels,
+                sizes.multiplier,
+            ),
             columns: FloatColumns::new(&weight_scales, &bias, outputs, range, Rescaling::ColumnFirst),
             start: Bias::new(&[], outputs),
         })

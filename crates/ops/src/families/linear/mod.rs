@@ -18,7 +18,7 @@ mod requant;
 mod shuffled;
 mod transpose_conv;
 mod views;
-mod weights;
+pub(super) mod weights;
 
 #[cfg(test)]
 mod tests;

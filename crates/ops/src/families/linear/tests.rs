@@ -12,7 +12,8 @@ use ferrolite_model::{BuiltinOperator, OpCode, Operator, Quantization, TensorTyp
 use super::SPECS;
 use crate::error::OpError;
 use crate::eval::{Argument, Detached, evaluate, plain_info};
-use crate::lower::{Fused, LowerCx, PackCache};
+use crate::lower::{Fused, LowerCx};
+use crate::packs::PackCache;
 use crate::shape::Shape;
 use crate::spec::{OpKey, OpSpec};
 use crate::tensor::{TensorInfo, TensorValue};

@@ -3,16 +3,18 @@
 //! Integer forms run as one ordinary convolution for each phase of the stride: the output pixels of a phase meet every
 //! stride-th tap of the filter, in reverse.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::conv::{TransposeConvF32, TransposeConvShape, TransposeConvWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, windows_scratch};
-use ferrolite_kernels::cpu::int8::pack::{Bytes, PackLayout, PackedWeights, Width};
+use ferrolite_kernels::cpu::int8::pack::{PackLayout, PackedWeights, Width};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Patches, Window};
 use ferrolite_kernels::cpu::int8::store::PixelMap;
 use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::packing::Packing;
 use ferrolite_kernels::par::Par;
 use ferrolite_model::TensorType;
 use ferrolite_model::options::{ActivationFunctionType, Padding, TransposeConvOptionsT};
@@ -95,7 +97,7 @@ impl Sizes {
     }
 
     /// The filter's part for the phase with the first taps `first`, as columns of one output channel each.
-    fn part(&self, filter: &[i8], first: [usize; 2]) -> (Vec<i8>, usize) {
+    fn part(&self, filter: &[i8], first: [usize; 2]) -> Vec<i8> {
         let taps = [self.taps(0, first[0]), self.taps(1, first[1])];
         let depth = taps[0] * taps[1] * self.channels;
         let mut part = Vec::with_capacity(self.outputs * depth);
@@ -108,7 +110,7 @@ impl Sizes {
                 }
             }
         }
-        (part, depth)
+        part
     }
 }
 
@@ -199,13 +201,14 @@ fn lower_float(
     };
     let (filter, bias) = (node.input(1)?, node.optional(3));
     if let (Some(bytes), true) = (filter.value, known(bias)) {
-        let mut params = PackParams::new(cpu, node);
+        let mut params = PackParams::new(node);
         params.extend(&sizes.stride);
         let operands = [Some(filter), bias];
-        let weights = cx.packs.get_or_pack("transpose_conv_f32", params.as_slice(), &operands, || {
-            let bias = bias.and_then(|b| b.value).map(floats);
-            Ok(TransposeConvWeightsF32::new(cpu, &shape, &floats(bytes), bias.as_deref())?)
-        })?;
+        let weights =
+            cx.packs.get_or_pack(cpu, "transpose_conv_f32", params.as_slice(), &operands, |packing| {
+                let bias = bias.and_then(|b| b.value).map(floats);
+                Ok(TransposeConvWeightsF32::new(packing, &shape, &floats(bytes), bias.as_deref())?)
+            })?;
         let conv = TransposeConvF32::new(shape, (*weights).clone())?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));
         return Ok(FnKernel::new(name, move |io, cx| {
@@ -228,24 +231,20 @@ fn lower_float(
 }
 
 /// Packs the filter's part for each phase.
-fn pack_phases(
-    cpu: Cpu,
+fn pack_phases<'a>(
+    packing: Packing<'a>,
     width: Width,
-    sizes: &Sizes,
-    weights: &WeightBytes<'_>,
+    sizes: &'a Sizes,
+    weights: &'a WeightBytes<'_>,
     zero: i32,
-) -> impl Iterator<Item = PackedWeights> {
-    let filter = weights.as_signed().to_vec();
-    let unsigned = matches!(weights, WeightBytes::Unsigned(_));
-    let sizes = *sizes;
+) -> impl Iterator<Item = PackedWeights> + 'a {
     sizes.phases().into_iter().map(move |phase| {
-        let (part, depth) = sizes.part(&filter, phase.first);
-        let bytes =
-            if unsigned { Bytes::Unsigned(bytemuck::cast_slice(&part)) } else { Bytes::Signed(&part) };
-        PackedWeights::with_layout(
-            phase_layout(cpu, width, &sizes, &phase),
-            columns(bytes, zero, sizes.outputs, depth),
-        )
+        let layout = phase_layout(packing.cpu(), width, sizes, &phase);
+        let part = OnceCell::new();
+        PackedWeights::lazily(packing, layout, weights.signed_zero(zero), || {
+            let part = part.get_or_init(|| sizes.part(weights.as_signed(), phase.first));
+            columns(weights.of(bytemuck::cast_slice(part)), zero, sizes.outputs, layout.depth())
+        })
     })
 }
 
@@ -264,7 +263,7 @@ fn phases_scratch(cpu: Cpu, width: Width, sizes: &Sizes, threads: usize) -> usiz
 
 /// What the packing of a filter depends on besides it.
 fn pack_params(node: &Node<'_>, cpu: Cpu, width: Width, sizes: &Sizes) -> PackParams {
-    let mut params = PackParams::new(cpu, node);
+    let mut params = PackParams::new(node);
     params.extend(&[sizes.stride, sizes.before, sizes.output].concat());
     for phase in sizes.phases() {
         params.push(phase_layout(cpu, width, sizes, &phase).key());
@@ -296,31 +295,32 @@ fn lower_integer<X: Activation + Element>(
     let sum_type = bias_type.or(narrow.then_some(TensorType::Int32));
     let arithmetic = choose(constant && clips(option), X::DTYPE, sum_type).by_eight(X::DTYPE);
     let (filter_type, output_info, cpu) = (filter.info.dtype, output.clone(), cx.cpu);
-    let prepare = move |filter: &[u8], bias_bytes: &[u8]| -> Result<Vec<Columns>, OpError> {
-        let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
-        let bias = bias(bias_type, bias_bytes, sizes.outputs)?;
-        let requant = Requant {
-            arithmetic,
-            input_scale,
-            weight_scales: &weight_scales,
-            output: &output_info,
-            activation: option,
+    let prepare =
+        move |packing: Packing<'_>, filter: &[u8], bias_bytes: &[u8]| -> Result<Vec<Columns>, OpError> {
+            let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
+            let bias = bias(bias_type, bias_bytes, sizes.outputs)?;
+            let requant = Requant {
+                arithmetic,
+                input_scale,
+                weight_scales: &weight_scales,
+                output: &output_info,
+                activation: option,
+            };
+            pack_phases(packing, width(X::DTYPE), &sizes, &weights, weight_zero)
+                .map(|weights| {
+                    let (finish, start) = requant.finish(&bias, sizes.outputs)?;
+                    Ok(Columns { weights, bias: Bias::new(&start, sizes.outputs), finish })
+                })
+                .collect()
         };
-        pack_phases(cpu, width(X::DTYPE), &sizes, &weights, weight_zero)
-            .map(|weights| {
-                let (finish, start) = requant.finish(&bias, sizes.outputs)?;
-                Ok(Columns { weights, bias: Bias::new(&start, sizes.outputs), finish })
-            })
-            .collect()
-    };
     let prepared: Option<Arc<Vec<Columns>>> = match filter.value {
         Some(bytes) if constant => {
             let mut params = pack_params(node, cpu, width(X::DTYPE), &sizes);
             params.push(option.0 as u64);
             let bias_bytes = bias_operand.and_then(|b| b.value).unwrap_or_default();
-            let make = || prepare(bytes, bias_bytes);
+            let make = |packing: Packing<'_>| prepare(packing, bytes, bias_bytes);
             let operands = [Some(filter), bias_operand];
-            Some(cx.packs.get_or_pack("transpose_conv_int", params.as_slice(), &operands, make)?)
+            Some(cx.packs.get_or_pack(cpu, "transpose_conv_int", params.as_slice(), &operands, make)?)
         }
         _ => None,
     };
@@ -340,7 +340,7 @@ fn lower_integer<X: Activation + Element>(
         Some(columns) => run(columns, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(3)? } else { &[] };
-            run(&prepare(io.inputs.bytes(1)?, bias)?, io, cx.par())
+            run(&prepare(cpu.into(), io.inputs.bytes(1)?, bias)?, io, cx.par())
         }
     })
     .scratch(phases_scratch(cpu, width(X::DTYPE), &sizes, cx.threads))
@@ -367,10 +367,13 @@ fn lower_hybrid(
     let mut params = pack_params(node, cpu, Width::Bytes, &sizes);
     params.push(option.0 as u64);
     params.push(cx.activation.map_or(u64::MAX, Fused::key));
-    let prepare = move |filter: &[u8], bias: Option<&[u8]>| -> Result<Vec<HybridColumns>, OpError> {
+    let prepare = move |packing: Packing<'_>,
+                        filter: &[u8],
+                        bias: Option<&[u8]>|
+          -> Result<Vec<HybridColumns>, OpError> {
         let weights = WeightBytes::new(filter_type, filter, sizes.filter_len())?;
         let bias = float_bias(bias, sizes.outputs)?;
-        let phases = pack_phases(cpu, Width::Bytes, &sizes, &weights, 0);
+        let phases = pack_phases(packing, Width::Bytes, &sizes, &weights, 0);
         let columns =
             |packed| HybridColumns::new(packed, &weight_scales, &bias, range, hybrid::rescaling(scheme));
         Ok(phases.map(columns).collect())

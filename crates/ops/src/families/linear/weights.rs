@@ -1,21 +1,36 @@
 //! Weights, biases and their quantization as the operators hold them.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use ferrolite_kernels::cpu::float::stored::StoredFloats;
-use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix};
-use ferrolite_kernels::isa::Cpu;
+use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights};
+use ferrolite_kernels::packing::Packing;
 use ferrolite_model::TensorType;
 use half::f16;
 
+use super::shuffled;
 use crate::error::OpError;
 use crate::node::{Node, Operand};
 use crate::tensor::TensorInfo;
 
-/// Weights of eight bits, unpacked if they are stored in fewer.
-pub(super) enum WeightBytes<'a> {
-    Signed(Cow<'a, [i8]>),
-    Unsigned(&'a [u8]),
+/// Weights of eight bits. Those that are stored otherwise are brought to that form when they are first read, which whoever
+/// finds them packed never does.
+pub(super) struct WeightBytes<'a> {
+    bytes: &'a [u8],
+    signed: bool,
+    form: Form,
+    plain: OnceCell<Vec<u8>>,
+}
+
+/// How weights are stored.
+enum Form {
+    /// A byte for each.
+    Plain,
+    /// In fewer bits.
+    Packed { bits: u32, count: usize },
+    /// In tiles of rows with this depth, see [`shuffled`].
+    Shuffled { depth: usize },
 }
 
 impl<'a> WeightBytes<'a> {
@@ -28,48 +43,84 @@ impl<'a> WeightBytes<'a> {
                 bytes.len()
             )));
         }
-        match dtype {
-            TensorType::Int8 => Ok(Self::Signed(Cow::Borrowed(bytemuck::cast_slice(bytes)))),
-            TensorType::UInt8 => Ok(Self::Unsigned(bytes)),
-            TensorType::Int4 => Ok(Self::Signed(unpack(bytes, 4, count))),
-            TensorType::Int2 => Ok(Self::Signed(unpack(bytes, 2, count))),
-            other => Err(OpError::unsupported(format!("{other} weights are not supported here"))),
-        }
+        let form = match dtype {
+            TensorType::Int8 | TensorType::UInt8 => Form::Plain,
+            TensorType::Int4 => Form::Packed { bits: 4, count },
+            TensorType::Int2 => Form::Packed { bits: 2, count },
+            other => return Err(OpError::unsupported(format!("{other} weights are not supported here"))),
+        };
+        Ok(Self { bytes, signed: dtype != TensorType::UInt8, form, plain: OnceCell::new() })
+    }
+
+    /// The same, if their bytes are in tiles of rows with `depth` weights.
+    pub fn shuffled(self, depth: usize) -> Self {
+        Self { form: Form::Shuffled { depth }, ..self }
     }
 
     /// The same bytes read as signed numbers, as the reference does beside float activations.
-    pub fn as_signed(&self) -> &[i8] {
-        match self {
-            Self::Signed(bytes) => bytes,
-            Self::Unsigned(bytes) => bytemuck::cast_slice(bytes),
+    pub fn read_as_signed(self) -> Self {
+        Self { signed: true, ..self }
+    }
+
+    /// A byte for each weight.
+    fn plain(&self) -> &[u8] {
+        match self.form {
+            Form::Plain => self.bytes,
+            Form::Packed { bits, count } => self.plain.get_or_init(|| unpack(self.bytes, bits, count)),
+            Form::Shuffled { depth } => self.plain.get_or_init(|| shuffled::in_rows(self.bytes, depth)),
         }
+    }
+
+    /// A signed number for each weight, whatever is stored.
+    pub fn as_signed(&self) -> &[i8] {
+        bytemuck::cast_slice(self.plain())
     }
 
     /// As the kernels take them.
     pub fn bytes(&self) -> Bytes<'_> {
-        match self {
-            Self::Signed(bytes) => Bytes::Signed(bytes),
-            Self::Unsigned(bytes) => Bytes::Unsigned(bytes),
-        }
+        self.of(self.plain())
+    }
+
+    /// Others of the same signedness.
+    pub fn of<'b>(&self, bytes: &'b [u8]) -> Bytes<'b> {
+        if self.signed { Bytes::Signed(bytemuck::cast_slice(bytes)) } else { Bytes::Unsigned(bytes) }
+    }
+
+    /// The zero point of the signed numbers that kernels make of the weights, from that of the stored ones.
+    pub fn signed_zero(&self, stored: i32) -> i32 {
+        stored - self.of(&[]).offset()
     }
 }
 
 /// Signed numbers of `bits` bits, the low ones of each byte first.
-fn unpack(bytes: &[u8], bits: u32, count: usize) -> Cow<'static, [i8]> {
+fn unpack(bytes: &[u8], bits: u32, count: usize) -> Vec<u8> {
     let per_byte = 8 / bits as usize;
     (0..count)
         .map(|i| {
             let shift = 8 - bits * (i % per_byte + 1) as u32;
             // To the top of the byte, then back with the sign.
-            ((bytes[i / per_byte] << shift) as i8) >> (8 - bits)
+            (((bytes[i / per_byte] << shift) as i8) >> (8 - bits)) as u8
         })
-        .collect::<Vec<i8>>()
-        .into()
+        .collect()
 }
 
 /// A matrix whose columns lie one after another.
 pub(super) fn columns(bytes: Bytes<'_>, zero: i32, cols: usize, depth: usize) -> Matrix<'_> {
     Matrix { bytes, zero, cols, depth, col_stride: depth, depth_stride: 1 }
+}
+
+/// Packs the columns of `layout` from column `first` on; `zero` is their zero point as stored.
+pub(super) fn pack_columns(
+    packing: Packing<'_>,
+    layout: PackLayout,
+    weights: &WeightBytes<'_>,
+    first: usize,
+    zero: i32,
+) -> PackedWeights {
+    let (cols, depth) = (layout.cols(), layout.depth());
+    PackedWeights::lazily(packing, layout, weights.signed_zero(zero), || {
+        columns(weights.of(&weights.plain()[first * depth..][..cols * depth]), zero, cols, depth)
+    })
 }
 
 /// A bias as integers of 64 bits; empty for none.
@@ -134,7 +185,7 @@ impl<'a> FloatWeights<'a> {
 }
 
 /// The floats of a tensor, whatever the alignment of its bytes.
-pub(super) fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
+pub(in crate::families) fn floats(bytes: &[u8]) -> Cow<'_, [f32]> {
     bytemuck::try_cast_slice(bytes)
         .map_or_else(|_| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(), Cow::Borrowed)
 }
@@ -175,12 +226,9 @@ pub(super) fn zero_point(weights: &TensorInfo) -> Result<i32, OpError> {
 pub(super) struct PackParams(Vec<u64>);
 
 impl PackParams {
-    /// The kernels' instruction set and the node's quantization.
-    pub fn new(cpu: Cpu, node: &Node<'_>) -> Self {
+    /// The node's quantization.
+    pub fn new(node: &Node<'_>) -> Self {
         let mut params = Self(vec![node.inputs.len() as u64]);
-        for byte in cpu.name().bytes() {
-            params.push(byte);
-        }
         for info in node.inputs.iter().flatten().map(|o| o.info).chain(node.outputs) {
             params.push(info.dtype as u64);
             if let Some(q) = info.quantization.as_ref().filter(|q| q.scale.len() == 1) {
