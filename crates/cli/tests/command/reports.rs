@@ -55,6 +55,45 @@ fn bench_keeps_its_promised_line() {
 }
 
 #[test]
+fn a_weight_cache_is_created_used_and_replaced() {
+    let workshop = Workshop::new();
+    let bench = |model: &str| -> Value {
+        let line = format!("bench {model} --seconds 0 --json --weight-cache weights");
+        serde_json::from_str(workshop.succeed(&line).lines().last().expect("a line")).expect("JSON")
+    };
+    let rows = [
+        ("created", "digits_f32.tflite", "missing", true, ""),
+        ("used", "digits_f32.tflite", "used", false, ""),
+        ("of another model", "digits_int8.tflite", "rejected", true, "another model"),
+        ("replaced", "digits_int8.tflite", "used", false, ""),
+    ];
+    for (name, model, state, written, reason) in rows {
+        let cache = &bench(model)["weight_cache"];
+        assert_eq!(
+            (cache["state"].as_str(), cache["written"].as_bool()),
+            (Some(state), Some(written)),
+            "{name}"
+        );
+        assert!(cache["reason"].as_str().unwrap_or_default().contains(reason), "{name}: {cache}");
+        let (hits, misses) = (cache["hits"].as_u64(), cache["misses"].as_u64());
+        let (from, other) = if state == "used" { (hits, misses) } else { (misses, hits) };
+        assert!(from > Some(0) && other == Some(0), "{name}: {cache}");
+    }
+    assert!(workshop.succeed("bench digits_int8.tflite --seconds 0 --json").contains("load_ms"));
+    workshop.succeed("run digits_f32.tflite --outputs plain.npz");
+    for (line, told) in [
+        ("bench digits_int8.tflite --seconds 0 --weight-cache weights", "used ("),
+        ("run digits_f32.tflite --outputs kept.npz --weight-cache weights", "weight cache rejected, written"),
+        ("run digits_f32.tflite --outputs kept.npz --weight-cache weights", "weight cache used"),
+        ("run digits_f32.tflite --weight-cache none/weights", "cannot write none/weights"),
+    ] {
+        let stdout = workshop.succeed(line);
+        assert!(stdout.contains(told), "{line}: {stdout}");
+    }
+    assert_eq!(workshop.read("plain.npz"), workshop.read("kept.npz"));
+}
+
+#[test]
 fn bench_prints_a_table_with_kernels() {
     let stdout = Workshop::new().succeed("bench digits_int8.tflite --seconds 0.01 --profile");
     for part in ["load", "first run", "median", "90 % within", "arena", "SOFTMAX", "share", "kernel"] {

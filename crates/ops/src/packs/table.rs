@@ -293,3 +293,96 @@ pub(super) fn write(
     head.resize(first as usize, 0);
     (head, starts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> PackIdentity {
+        PackIdentity::new(ModelDigest::of(&Bytes::from(&[1, 2, 3])), Cpu::detect())
+    }
+
+    fn file() -> Vec<u8> {
+        let packings = [("one", vec![&[1u8; 70][..], &[]]), ("other", vec![&[2; 64][..]]), ("none", vec![])];
+        let packings = packings.map(|(name, parts)| (name.as_bytes().to_vec(), parts)).into();
+        let (mut file, starts) = write(&packings, &identity());
+        for (part, start) in packings.values().flatten().zip(starts) {
+            file.resize(start as usize, 0);
+            file.extend_from_slice(part);
+        }
+        file
+    }
+
+    /// Makes the digest of a file's head right, as whoever forges one would.
+    fn sign(file: &mut [u8]) {
+        let table_len = Reader(&file[24..]).number().unwrap() as usize;
+        if let Some(table) = file.get(HEADER..).and_then(|rest| rest.get(..table_len)) {
+            let digest = digest_of_head(&file[..HEADER], table);
+            file[DIGEST].copy_from_slice(&digest.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = file();
+        let table = read(&file, &identity()).unwrap();
+        let lens: Vec<(&[u8], Vec<u64>)> =
+            table.iter().map(|(name, parts)| (&name[..], parts.iter().map(|p| p.len).collect())).collect();
+        assert_eq!(lens, [(&b"none"[..], vec![]), (b"one", vec![70, 0]), (b"other", vec![64])]);
+        for place in table.values().flatten() {
+            assert_eq!(digest(&file[place.range().unwrap()]), place.digest);
+        }
+        let (empty, _) = write(&BTreeMap::new(), &identity());
+        assert_eq!(read(&empty, &identity()), Ok(Table::new()));
+    }
+
+    #[test]
+    fn forged_tables_are_refused() {
+        let first = HEADER;
+        let parts = first + 8;
+        // Behind the names of "none" and "one": the first place.
+        let start = HEADER + 16 + 4 + 16 + 3;
+        let rows: [(&str, usize, u64); 9] = [
+            ("a table longer than the file", 24, 1 << 20),
+            ("a table longer than any file", 24, u64::MAX),
+            ("a table that ends within an entry", 24, 20),
+            ("a name longer than the table", first, 1 << 40),
+            ("more parts than the table has", parts, u64::MAX),
+            ("a part behind the end", start, 1 << 30),
+            ("a part that ends behind any end", start, u64::MAX - 63),
+            ("a part that starts within a line", start, 65),
+            ("a part longer than the file", start + 8, 1 << 30),
+        ];
+        for (name, at, number) in rows {
+            let mut file = file();
+            file[at..at + 8].copy_from_slice(&number.to_le_bytes());
+            sign(&mut file);
+            assert_eq!(read(&file, &identity()), Err(PackRejection::Damaged), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_part_of_the_identity_counts() {
+        let rows: [(&str, Range<usize>, &[u8], PackRejection); 4] = [
+            ("kernels", 48..49, &[7], PackRejection::OtherKernels),
+            ("model", 64..65, &[7], PackRejection::OtherModel),
+            ("model's length", 80..81, &[7], PackRejection::OtherModel),
+            ("cpu", 88..92, b"abc\0", PackRejection::OtherCpu("abc".to_owned())),
+        ];
+        for (name, at, bytes, want) in rows {
+            let mut file = file();
+            let changed: Vec<u8> =
+                file[at.clone()].iter().zip(bytes).map(|(a, b)| if a == b { !b } else { *b }).collect();
+            file[at].copy_from_slice(&changed);
+            sign(&mut file);
+            assert_eq!(read(&file, &identity()), Err(want), "{name}");
+        }
+        let cpus = Cpu::all();
+        let fingerprints: Vec<u128> = cpus.iter().map(|&cpu| kernels(cpu)).collect();
+        assert_eq!(
+            fingerprints,
+            cpus.iter().map(|&cpu| kernels(cpu)).collect::<Vec<_>>(),
+            "the same each time"
+        );
+    }
+}
