@@ -20,6 +20,7 @@ use ferrolite_kernels::inout::InOut;
 use ferrolite_kernels::isa::{Cpu, Isa, Kernel};
 use ferrolite_kernels::par::Par;
 use std::hint::black_box;
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 /// What a benchmark is held against.
@@ -101,8 +102,41 @@ fn bench(c: &mut Criterion, name: &str, work: usize, roof: Roof, mut run: impl F
     group.finish();
 }
 
-fn wave(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (i as f32 * 0.37).sin()).collect()
+/// Floats that start a cache line, as tensors of an arena do: a vector that straddles two lines takes two loads.
+struct Tensor {
+    memory: Vec<f32>,
+    first: usize,
+    len: usize,
+}
+
+impl Tensor {
+    fn zeros(len: usize) -> Self {
+        const LINE: usize = 16;
+        let memory = vec![0.0; len + LINE];
+        let first = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Self { memory, first, len }
+    }
+}
+
+impl Deref for Tensor {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.memory[self.first..][..self.len]
+    }
+}
+
+impl DerefMut for Tensor {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.first..][..self.len]
+    }
+}
+
+fn wave(len: usize) -> Tensor {
+    let mut wave = Tensor::zeros(len);
+    for (i, value) in wave.iter_mut().enumerate() {
+        *value = (i as f32 * 0.37).sin();
+    }
+    wave
 }
 
 fn products(c: &mut Criterion) {
@@ -110,8 +144,8 @@ fn products(c: &mut Criterion) {
     let roof = compute_roof(cpu);
     for (m, n, k) in [(512, 512, 512), (196, 512, 512), (49, 960, 160), (3136, 24, 144), (1, 1000, 1280)] {
         let (a, weights) = (wave(m * k), wave(n * k));
-        let packed = PackedF32::new(cpu, n, k, &weights, None).expect("sizes fit");
-        let mut out = vec![0.0; m * n];
+        let packed = PackedF32::new(cpu, n, k, &weights[..], None).expect("sizes fit");
+        let mut out = Tensor::zeros(m * n);
         let epilogue = Epilogue::new(Activation::RELU6);
         bench(c, &format!("gemm {m}x{n}x{k}"), 2 * m * n * k, roof, || {
             gemm_f32(&a, m, k, &packed, &mut out, n, &epilogue, Par::serial()).expect("sizes fit");
@@ -145,10 +179,10 @@ fn convolutions(c: &mut Criterion) {
     {
         let shape = shape(size, channels, kernel, stride, 1);
         let filter = wave(channels[1] * kernel * kernel * channels[0]);
-        let weights = ConvWeightsF32::new(cpu, &shape, &filter, None).expect("sizes fit");
+        let weights = ConvWeightsF32::new(cpu, &shape, &filter[..], None).expect("sizes fit");
         let conv = ConvF32::new(shape, weights).expect("sizes fit");
         let input = wave(size * size * channels[0]);
-        let mut out = vec![0.0; conv.output().iter().product::<usize>() * channels[1]];
+        let mut out = Tensor::zeros(conv.output().iter().product::<usize>() * channels[1]);
         let mut scratch = vec![0.0; conv.scratch_bytes(Par::serial()) / size_of::<f32>()];
         let epilogue = Epilogue::new(Activation::RELU6);
         let ops = 2 * out.len() * kernel * kernel * channels[0];
@@ -170,7 +204,7 @@ fn depthwise(c: &mut Criterion) {
         let weights = DepthwiseWeightsF32::new(cpu, [kernel; 2], channels, &filter, None).expect("sizes fit");
         let conv = DepthwiseF32::new(shape, weights).expect("sizes fit");
         let input = wave(size * size * channels);
-        let mut out = vec![0.0; conv.output().iter().product::<usize>() * channels];
+        let mut out = Tensor::zeros(conv.output().iter().product::<usize>() * channels);
         let epilogue = Epilogue::new(Activation::RELU6);
         let name = format!("depthwise {kernel}x{kernel}s{stride} {size}x{size}x{channels}");
         bench(c, &name, 2 * out.len() * kernel * kernel, roof, || {
@@ -184,7 +218,7 @@ fn elementwise(c: &mut Criterion) {
     let roof = memory_roof();
     let len = 4 << 20;
     let (a, b) = (wave(len), wave(len));
-    let mut out = vec![0.0; len];
+    let mut out = Tensor::zeros(len);
     let plan = Broadcast::new([&[len], &[len]]).expect("equal shapes");
     bench(c, "add", 12 * len, roof, || {
         binary(cpu, Par::serial(), &plan, (&a, &b), &mut out, |x: f32, y: f32| x + y);

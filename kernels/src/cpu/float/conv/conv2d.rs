@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::rows::{Access, ConvRows, Windows};
 use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::Epilogue;
-use crate::cpu::float::gemm::{PackedF32, Product, RowSource, Strided, product as multiply};
+use crate::cpu::float::gemm::{MAX_ROWS, PackedF32, Product, RowSource, Strided, product as multiply};
 use crate::cpu::float::stored::StoredFloats;
 use crate::error::ShapeError;
 use crate::packing::Packing;
@@ -104,16 +104,31 @@ struct Padded {
 }
 
 impl Padded {
-    /// The padding of `windows`, if copying the image costs no more than copying each window that hangs over an edge.
+    /// The padding of `windows`, if copying the image costs no more than copying each window that hangs over an edge and
+    /// looking for edges under each tile.
     fn worth(windows: &Windows) -> Option<Self> {
-        if windows.access != Access::Lines || windows.hanging_len() == 0 {
+        // Cycles, roughly: of a piece that is copied or looked for, of a line, and values copied in one.
+        const COPY: usize = 24;
+        const LOOK: usize = 12;
+        const LINE: usize = 16;
+        const VALUES: usize = 8;
+        let hanging = windows.hanging();
+        if windows.access != Access::Lines || hanging == 0 {
             return None;
         }
         let size = windows.covered();
-        let len = product(&[product(&size), windows.in_channels]);
         let first = windows.start.map(|start| usize::try_from(-start).ok());
         let [Some(plane), Some(line), Some(column)] = first else { return None };
-        (len <= windows.hanging_len()).then_some(Self { size, first: [plane, line, column] })
+        let padded = Self { size, first: [plane, line, column] };
+        let filter_rows = windows.kernel[0] * windows.kernel[1];
+        let tiles = windows.per_image() / MAX_ROWS;
+        let spared = product(&[hanging, filter_rows, COPY])
+            .saturating_add(product(&[hanging, windows.window_len()]) / VALUES)
+            .saturating_add(product(&[tiles, filter_rows, LOOK]));
+        // Each value is cleared, then copied.
+        let cost = product(&[size[0], size[1], LINE])
+            .saturating_add(product(&[2, padded.len(windows.in_channels)]) / VALUES);
+        (cost <= spared).then_some(padded)
     }
 
     fn len(&self, channels: usize) -> usize {

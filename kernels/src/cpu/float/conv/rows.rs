@@ -61,7 +61,7 @@ impl Windows {
         product(&self.count)
     }
 
-    fn window_len(&self) -> usize {
+    pub(crate) fn window_len(&self) -> usize {
         product(&self.kernel) * self.depth
     }
 
@@ -72,6 +72,17 @@ impl Windows {
         self.start[2] < 0 || last > self.input[2] as isize
     }
 
+    /// Whether every window lies on the input with all its taps.
+    fn inside(&self) -> bool {
+        let covered = self.covered();
+        (0..3).all(|axis| {
+            usize::try_from(self.start[axis])
+                .ok()
+                .and_then(|start| start.checked_add(covered[axis]))
+                .is_some_and(|end| end <= self.input[axis])
+        })
+    }
+
     /// Pixels along each axis from the first to the last that a window covers.
     pub(crate) fn covered(&self) -> [usize; 3] {
         core::array::from_fn(|axis| {
@@ -80,12 +91,12 @@ impl Windows {
         })
     }
 
-    /// Values of all windows of an image that hang over the left or right edge.
-    pub(crate) fn hanging_len(&self) -> usize {
+    /// Windows of an image that hang over the left or right edge.
+    pub(crate) fn hanging(&self) -> usize {
         let [depth, height, width] = self.count;
         let begin = |x: usize| self.start[2] + (x * self.stride[2]) as isize;
         let whole = (0..width).filter(|&x| self.whole_windows(begin(x), 1) > 0).count();
-        product(&[depth, height, width - whole, self.window_len()])
+        product(&[depth, height, width - whole])
     }
 
     /// How many of `most` windows (one at least) from column `x` of the input on, one after another, hang over no edge.
@@ -102,6 +113,14 @@ impl Windows {
     fn filter_rows(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
         let [planes, rows, _] = self.kernel;
         (0..planes).flat_map(move |kz| (0..rows).map(move |ky| [kz, ky]))
+    }
+
+    /// Pieces of a row of the filter that is not copied, and values of each.
+    fn pieces_of_a_filter_row(&self) -> (usize, usize) {
+        match self.access {
+            Access::Lines => (1, self.kernel[2] * self.depth),
+            _ => (self.kernel[2], self.depth),
+        }
     }
 
     /// Values that [`ConvRows::locate`] needs for a tile.
@@ -224,6 +243,46 @@ impl<T: Copy> ConvRows<'_, T> {
 }
 
 impl<T: Copy> ConvRows<'_, T> {
+    /// Locates windows that lie on the input with all their taps: a piece's place is its window's plus its tap's.
+    fn locate_inside(&self, first: usize, rows: usize, height: usize, pieces: &mut [*const T]) {
+        let w = &self.windows;
+        let [_, lines, columns] = w.input;
+        let mut places = [0; MAX_ROWS];
+        let mut window = w.window(first);
+        let mut row = 0;
+        while row < rows {
+            let at: [usize; 3] =
+                core::array::from_fn(|axis| w.start[axis] as usize + window.at[axis] * w.stride[axis]);
+            let line = (window.image * w.input[0] + at[0]) * lines + at[1];
+            let count = (rows - row).min(w.count[2] - window.at[2]);
+            let mut place = (line * columns + at[2]) * w.in_channels;
+            for to in &mut places[row..row + count] {
+                *to = place;
+                place += w.stride[2] * w.in_channels;
+            }
+            window.advance(count, w.count);
+            row += count;
+        }
+        let last = places[rows - 1];
+        places[rows..height].fill(last);
+        let (taps, piece_len) = w.pieces_of_a_filter_row();
+        let tap_place = |[kz, ky, kx]: [usize; 3]| {
+            ((kz * w.dilation[0] * lines + ky * w.dilation[1]) * columns + kx * w.dilation[2]) * w.in_channels
+        };
+        // The last window's last piece is within the input, so all are.
+        let reach = tap_place([w.kernel[0] - 1, w.kernel[1] - 1, taps - 1]) + piece_len;
+        let input = self.input[..last + reach].as_ptr();
+        let mut pieces = pieces.chunks_exact_mut(height);
+        for [kz, ky] in w.filter_rows() {
+            for (kx, pieces) in (0..taps).zip(&mut pieces) {
+                let tap = input.wrapping_add(tap_place([kz, ky, kx]));
+                for (piece, &place) in pieces.iter_mut().zip(&places) {
+                    *piece = tap.wrapping_add(place);
+                }
+            }
+        }
+    }
+
     /// Locates the windows of rows that follow each other in a line and hang over no edge: from each to the next
     /// it is the same step for every piece.
     fn locate_neighbours(
@@ -235,10 +294,7 @@ impl<T: Copy> ConvRows<'_, T> {
         pieces: &mut [*const T],
     ) {
         let w = &self.windows;
-        let (taps, piece_len) = match w.access {
-            Access::Lines => (1, w.kernel[2] * w.depth),
-            _ => (w.kernel[2], w.depth),
-        };
+        let (taps, piece_len) = w.pieces_of_a_filter_row();
         // From a window to the next, and from a tap to the next, in values.
         let (step, tap_step) = (w.stride[2] * w.in_channels, w.dilation[2] * w.in_channels);
         let reach = taps.saturating_sub(1) * tap_step + (rows.len() - 1) * step + piece_len;
@@ -337,6 +393,9 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
 
     fn locate(&self, first: usize, rows: usize, height: usize, scratch: &mut [T], pieces: &mut [*const T]) {
         let w = &self.windows;
+        if w.access != Access::Copies && w.inside() && w.window_len() > 0 {
+            return self.locate_inside(first, rows, height, pieces);
+        }
         let mut window = w.window(first);
         let mut row = 0;
         while row < rows {

@@ -3,7 +3,7 @@
 use super::{PIXELS, Strip};
 use crate::isa::{Isa, Kernel, MAX_LANES};
 
-/// Computes a strip of one line tap by tap.
+/// Computes a strip tap by tap.
 pub(super) struct General<'a>(pub(super) Strip<'a>);
 
 impl Kernel for General<'_> {
@@ -11,20 +11,21 @@ impl Kernel for General<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let line = self.0;
-        debug_assert_eq!(line.lines, 1);
-        if line.op.output[1] >= PIXELS {
-            pixels::<S, PIXELS>(isa, &line);
-        } else {
-            pixels::<S, 1>(isa, &line);
+        let strip = self.0;
+        for line in 0..strip.lines {
+            if strip.op.output[1] >= PIXELS {
+                pixels::<S, PIXELS>(isa, &strip, line);
+            } else {
+                pixels::<S, 1>(isa, &strip, line);
+            }
         }
     }
 }
 
-/// Computes the line in groups of `M` pixels; it must have as many.
+/// Computes a line of the strip in groups of `M` pixels; it must have as many.
 #[inline(always)]
-fn pixels<S: Isa, const M: usize>(isa: S, line: &Strip<'_>) {
-    let op = line.op;
+fn pixels<S: Isa, const M: usize>(isa: S, strip: &Strip<'_>, line: usize) {
+    let op = strip.op;
     let [_, kernel_height, kernel_width] = op.shape.kernel;
     let (dilation, stride) = (op.shape.dilation[2], op.shape.stride[2]);
     let (in_width, in_channels) = (op.shape.input[2], op.shape.in_channels);
@@ -32,16 +33,16 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &Strip<'_>) {
     let mut x = 0;
     while x < op.output[1] {
         let first = x.min(op.output[1] - M);
-        for block in line.blocks.clone() {
+        for block in strip.blocks.clone() {
             let (channel, n) = op.weights.block_channels(block);
             let weights = op.weights.block(block);
             let mut sums = [isa.load(&weights[kernel_height * kernel_width * S::LANES..]); M];
             // Column by column of the filter: the order of LiteRT's default path, on which a sum depends.
             for kx in 0..kernel_width {
-                let left = line.left(first) + (kx * dilation) as isize;
+                let left = strip.left(first) + (kx * dilation) as isize;
                 let inside = left >= 0 && left + (((M - 1) * stride) as isize) < in_width as isize;
-                for (ky, start) in line.filter_rows() {
-                    let row = &line.input[start..][..in_width * in_channels];
+                for (ky, start) in strip.filter_rows(line) {
+                    let row = &strip.input[start..][..in_width * in_channels];
                     let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
                     if inside && plain && n == S::LANES {
                         // The common case, without any check per value.
@@ -62,7 +63,7 @@ fn pixels<S: Isa, const M: usize>(isa: S, line: &Strip<'_>) {
                     }
                 }
             }
-            line.finish(isa, (0, first), channel, n, sums);
+            strip.finish(isa, (line, first), channel, n, [sums]);
         }
         x += M;
     }

@@ -31,8 +31,10 @@ const LINES: usize = 2;
 const NARROW_BLOCKS: usize = 4;
 /// Output pixels of the widest line that counts as narrow.
 const NARROW: usize = 16;
-/// Strips of lines for each thread from which on threads share an image's lines, not its channels.
-const STRIPS_FOR_A_THREAD: usize = 3;
+/// Pairs of lines for each thread from which on threads share an image's lines, not its channels.
+const PAIRS_FOR_A_THREAD: usize = 3;
+/// Strips that an image is cut into for each thread, so that threads end at about the same time.
+const STRIPS_FOR_A_THREAD: usize = 4;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 128 * 1024;
 
@@ -119,22 +121,24 @@ impl DepthwiseF32 {
         let per_chunk = if self.output[1] <= NARROW { NARROW_BLOCKS } else { blocks };
         // The last block may share channels with the one before, so the last chunk has no fewer blocks than others.
         let chunks = (blocks / per_chunk).max(1);
-        let strips = self.output[0].div_ceil(lines);
+        let pairs = self.output[0].div_ceil(lines);
         let taps = shape.kernel[1] * shape.kernel[2];
         let par = if out.len().saturating_mul(taps) < WORTH_A_THREAD { Par::serial() } else { par };
+        let strip_lines = lines * (pairs / (par.threads() * STRIPS_FOR_A_THREAD)).max(1);
+        let strips = self.output[0].div_ceil(strip_lines);
         // Products of images this small go along channels, and so does what follows them.
-        let ranges = if strips < STRIPS_FOR_A_THREAD * par.threads() { 1 } else { par.threads() };
+        let ranges = if pairs < PAIRS_FOR_A_THREAD * par.threads() { 1 } else { par.threads() };
         let order = Bands::new(shape.batch * strips, ranges, chunks);
         let whole = SharedMut::new(out);
         par.for_each_tile(order.tiles(), |index| {
             let (band, chunk) = order.tile(index);
-            let (image, y) = (band / strips, band % strips * lines);
+            let (image, y) = (band / strips, band % strips * strip_lines);
             let last = if chunk + 1 == chunks { blocks } else { (chunk + 1) * per_chunk };
             let strip = Strip {
                 op: self,
                 input: &input[image * image_len..][..image_len],
                 top: (y * shape.stride[1]) as isize - shape.pad_before[1] as isize,
-                lines: lines.min(self.output[0] - y),
+                lines: strip_lines.min(self.output[0] - y),
                 blocks: chunk * per_chunk..last,
                 place: (image * self.output[0] + y) * line_len,
                 residual: epilogue.residual,
@@ -174,11 +178,12 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// Rows of the filter at the first line that lie on the image, each with the start of its input line.
+    /// Rows of the filter at a line that lie on the image, each with the start of its input line.
     #[inline(always)]
-    fn filter_rows(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    fn filter_rows(&self, line: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let shape = &self.op.shape;
-        let (top, dilation, height) = (self.top, shape.dilation[1], shape.input[1]);
+        let top = self.top + (line * shape.stride[1]) as isize;
+        let (dilation, height) = (shape.dilation[1], shape.input[1]);
         let line_len = shape.input[2] * shape.in_channels;
         (0..shape.kernel[1]).filter_map(move |ky| {
             let y = usize::try_from(top + (ky * dilation) as isize).ok().filter(|&y| y < height)?;
@@ -192,39 +197,47 @@ impl Strip<'_> {
         (x * self.op.shape.stride[2]) as isize - self.op.shape.pad_before[2] as isize
     }
 
-    /// Adds the residual, applies the activation and stores `n` channels from `channel` on of the pixels from
-    /// `x` on in the given line.
+    /// Adds the residual, applies the activation and stores `n` channels from `channel` on of the pixels from `x` on in the
+    /// lines from `line` on.
     #[inline(always)]
-    fn finish<S: Isa, const M: usize>(
+    fn finish<S: Isa, const LINES: usize, const M: usize>(
         &self,
         isa: S,
         (line, x): (usize, usize),
         channel: usize,
         n: usize,
-        sums: [S::F; M],
+        mut sums: [[S::F; M]; LINES],
     ) {
         let channels = self.op.shape.out_channels;
-        let start = self.place + (line * self.op.output[1] + x) * channels + channel;
+        let line_len = self.op.output[1] * channels;
+        let start = self.place + line * line_len + x * channels + channel;
         assert!(n <= S::LANES);
-        self.out.check(start, (M - 1) * channels + n);
-        let mut sums = [sums];
+        self.out.check(start, (LINES - 1) * line_len + (M - 1) * channels + n);
         if let Some(residual) = self.residual {
-            for (m, sum) in sums[0].iter_mut().enumerate() {
-                // SAFETY: checked above, the residual is as long as the output.
-                let value = unsafe { isa.load_ptr_part(residual.as_ptr().add(start + m * channels), n) };
-                *sum = isa.add(*sum, value);
+            for (line, sums) in sums.iter_mut().enumerate() {
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let at = start + line * line_len + m * channels;
+                    // SAFETY: checked above, the residual is as long as the output.
+                    let value = unsafe { isa.load_ptr_part(residual.as_ptr().add(at), n) };
+                    *sum = isa.add(*sum, value);
+                }
             }
         }
         self.activation.apply(isa, &mut sums);
-        let out = self.out.as_mut_ptr();
-        for (m, &sum) in sums[0].iter().enumerate() {
-            // SAFETY: checked above, and no two strips have a value in common.
-            unsafe {
-                let to = out.add(start + m * channels);
-                if n == S::LANES { isa.store_ptr(sum, to) } else { isa.store_ptr_part(sum, to, n) }
+        let out = self.out.as_mut_ptr().wrapping_add(start);
+        for (line, sums) in sums.iter().enumerate() {
+            for (m, &sum) in sums.iter().enumerate() {
+                // SAFETY: checked above, and no two strips have a value in common.
+                unsafe {
+                    let to = out.add(line * line_len + m * channels);
+                    if n == S::LANES { isa.store_ptr(sum, to) } else { isa.store_ptr_part(sum, to, n) }
+                }
             }
         }
-        // SAFETY: as above.
-        unsafe { self.activation.follow(isa, (0..M).map(|m| out.add(start + m * channels)), n) };
+        for line in 0..LINES {
+            let pixels = (0..M).map(|m| out.wrapping_add(line * line_len + m * channels));
+            // SAFETY: as above.
+            unsafe { self.activation.follow(isa, pixels, n) };
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Taps are added column by column of the filter, as in [`super::general`]: a sum depends on the order, and
 //! LiteRT's default path takes this one.
 
-use super::{PIXELS, Strip};
+use super::{LINES, PIXELS, Strip};
 use crate::isa::{Isa, Kernel};
 
 /// Computes a strip with a filter `SIZE` wide and high at stride `STEP`. Every block of channels must be whole.
@@ -16,10 +16,11 @@ impl<const SIZE: usize, const STEP: usize> Kernel for Tiled<'_, SIZE, STEP> {
     fn run<S: Isa>(self, isa: S) {
         let strip = self.0;
         debug_assert!(strip.op.weights.whole_vectors() && strip.op.multiplier == 1);
-        if S::REGISTERS >= 32 && strip.lines == 2 {
-            lines::<S, SIZE, STEP, 2>(isa, &strip, 0);
-        } else {
-            for line in 0..strip.lines {
+        let at_once = if S::REGISTERS >= 32 { LINES } else { 1 };
+        for line in (0..strip.lines).step_by(at_once) {
+            if at_once.min(strip.lines - line) == LINES {
+                lines::<S, SIZE, STEP, LINES>(isa, &strip, line);
+            } else {
                 lines::<S, SIZE, STEP, 1>(isa, &strip, line);
             }
         }
@@ -80,25 +81,76 @@ fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, cons
         for (input, under) in input.iter().zip(&mut under) {
             let Some(input) = input else { continue };
             for (c, under) in under[..(M - 1) * STEP + SIZE].iter_mut().enumerate() {
-                let column = usize::try_from(left + c as isize).ok().filter(|&c| c < in_width);
-                *under = column.map_or(zeros, |column| input[column * shape.in_channels..].as_ptr());
+                let column = left.wrapping_add_unsigned(c);
+                let pixel = input.as_ptr().wrapping_offset(column.wrapping_mul(shape.in_channels as isize));
+                // Columns on the image are on the line, which is as long.
+                *under = if (0..in_width as isize).contains(&column) { pixel } else { zeros };
             }
         }
         for block in strip.blocks.clone() {
             // SAFETY: every pixel has all channels, those beyond the image are zeros.
-            unsafe { group::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block) };
+            unsafe {
+                // At stride two few pixels serve several columns of the filter.
+                if STEP == 1 && S::REGISTERS >= LINES * M + SIZE * SIZE + 2 {
+                    by_pixel::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block);
+                } else {
+                    by_column::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block);
+                }
+            }
         }
         x += M;
     }
 }
 
-/// Computes `M` pixels of `LINES` lines of a block of channels, from line and pixel `at` on.
+/// Computes `M` pixels of `LINES` lines of a block of channels, from line and pixel `at` on. The whole filter is in
+/// registers and each pixel under the tile is read once. Columns from left to right meet a sum's taps in the order of the
+/// filter's columns.
 ///
 /// # Safety
 /// The pixels in the first `(M - 1) * STEP + SIZE` columns of the first `(LINES - 1) * STEP + SIZE` rows must be
 /// valid for reading all channels.
 #[inline(always)]
-unsafe fn group<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
+unsafe fn by_pixel<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
+    isa: S,
+    strip: &Strip<'_>,
+    under: &[[Pixel; MAX_COLUMNS]; MAX_ROWS],
+    at: (usize, usize),
+    block: usize,
+) {
+    let (channel, _) = strip.op.weights.block_channels(block);
+    let weights = strip.op.weights.block(block);
+    assert!(weights.len() > SIZE * SIZE * S::LANES);
+    let mut sums = [[isa.load(&weights[SIZE * SIZE * S::LANES..]); M]; LINES];
+    let mut filter = [[isa.zero(); SIZE]; SIZE];
+    for (ky, row) in filter.iter_mut().enumerate() {
+        for (kx, tap) in row.iter_mut().enumerate() {
+            // SAFETY: the block has a vector for each of `SIZE * SIZE` taps.
+            *tap = unsafe { isa.load_ptr(weights.as_ptr().add((ky * SIZE + kx) * S::LANES)) };
+        }
+    }
+    for column in 0..(M - 1) * STEP + SIZE {
+        for r in 0..(LINES - 1) * STEP + SIZE {
+            // SAFETY: the pixel holds all channels of the block.
+            let value = unsafe { isa.load_ptr(under[r][column].add(channel)) };
+            for (line, sums) in sums.iter_mut().enumerate() {
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let (ky, kx) = (r.wrapping_sub(line * STEP), column.wrapping_sub(m * STEP));
+                    if ky < SIZE && kx < SIZE {
+                        *sum = isa.fma(value, filter[ky][kx], *sum);
+                    }
+                }
+            }
+        }
+    }
+    strip.finish(isa, at, channel, S::LANES, sums);
+}
+
+/// As [`by_pixel`], a column of the filter at a time: of large filters, and where registers are few.
+///
+/// # Safety
+/// As [`by_pixel`].
+#[inline(always)]
+unsafe fn by_column<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
     isa: S,
     strip: &Strip<'_>,
     under: &[[Pixel; MAX_COLUMNS]; MAX_ROWS],
@@ -127,7 +179,5 @@ unsafe fn group<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize
             }
         }
     }
-    for (line, sums) in sums.into_iter().enumerate() {
-        strip.finish(isa, (at.0 + line, at.1), channel, S::LANES, sums);
-    }
+    strip.finish(isa, at, channel, S::LANES, sums);
 }
