@@ -178,6 +178,77 @@ pub fn products_int<W: Copy + Into<i16>>(
     cpu.dispatch(ProductsInt { weights, rows, vectors, emit });
 }
 
+/// The sum of each row of 8-bit `weights` of `len` columns.
+///
+/// # Panics
+/// When `weights` is shorter than the dimensions say.
+pub fn row_sums(cpu: Cpu, weights: &[i8], len: usize, sums: &mut [i32]) {
+    struct Sums<'a>(&'a [i8], usize, &'a mut [i32]);
+    impl Kernel for Sums<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Isa>(self, _: S) {
+            for (row, sum) in self.2.iter_mut().enumerate() {
+                *sum = self.0[row * self.1..][..self.1].iter().map(|&w| i32::from(w)).sum();
+            }
+        }
+    }
+    check(weights.len(), sums.len(), len);
+    cpu.dispatch(Sums(weights, len, sums));
+}
+
+/// As [`products_i8`], of vectors that still have their zero point: `sums` are the weights' [`row_sums`].
+///
+/// # Panics
+/// As [`products_i8`].
+pub fn products_bytes(
+    cpu: Cpu,
+    weights: &[i8],
+    sums: &[i32],
+    vectors: Vectors<'_, i8>,
+    zero_point: i32,
+    emit: impl FnMut(usize, usize, &[i32]),
+) {
+    check(weights.len(), sums.len(), vectors.len);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(vnni) = cpu.vnni() {
+        return super::dense_vnni::products_bytes(vnni, weights, sums, vectors, zero_point, emit);
+    }
+    cpu.dispatch(ProductsBytes { weights, sums, vectors, zero_point, emit });
+}
+
+struct ProductsBytes<'a, F> {
+    weights: &'a [i8],
+    sums: &'a [i32],
+    vectors: Vectors<'a, i8>,
+    zero_point: i32,
+    emit: F,
+}
+
+impl<F: FnMut(usize, usize, &[i32])> Kernel for ProductsBytes<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, _: S) {
+        let len = self.vectors.len;
+        for (block, row_sums) in self.sums.chunks(ROWS_TOGETHER).enumerate() {
+            let first = block * ROWS_TOGETHER;
+            for v in 0..self.vectors.count {
+                let x = self.vectors.get(v);
+                let mut sums = [0i32; ROWS_TOGETHER];
+                for ((row, sum), &row_sum) in (first..).zip(&mut sums).zip(row_sums) {
+                    let w = &self.weights[row * len..][..len];
+                    for (&w, &x) in w.iter().zip(x) {
+                        *sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+                    }
+                    *sum = sum.wrapping_sub(row_sum.wrapping_mul(self.zero_point));
+                }
+                (self.emit)(v, first, &sums[..row_sums.len()]);
+            }
+        }
+    }
+}
+
 struct ProductsInt<'a, W, F> {
     weights: &'a [W],
     rows: usize,
@@ -230,6 +301,7 @@ mod tests {
                 (9, 17, 3, 0),
                 (5, 33, 5, 7),
                 (37, 100, 2, 1),
+                (32, 128, 1, 0),
             ] {
                 let stride = len + gap;
                 let weights: Vec<i8> = (0..rows * len).map(number).collect();
@@ -249,12 +321,24 @@ mod tests {
                 products_i8(cpu, &weights, rows, vectors, |v, r, p| {
                     got[v * rows + r..][..p.len()].copy_from_slice(p);
                 });
+                let zero_point = -3;
+                let mut sums = vec![i32::MIN; rows];
+                row_sums(cpu, &weights, len, &mut sums);
+                let shifted: Vec<i8> = data.iter().map(|&x| x + zero_point as i8).collect();
+                let mut got_bytes = vec![i32::MIN; rows * count];
+                let vectors = Vectors { data: &shifted, len, stride, count };
+                products_bytes(cpu, &weights, &sums, vectors, zero_point, |v, r, p| {
+                    got_bytes[v * rows + r..][..p.len()].copy_from_slice(p);
+                });
                 let floats: Vec<f32> = data.iter().map(|&x| f32::from(x)).collect();
                 let float_weights: Vec<f32> = weights.iter().map(|&x| f32::from(x)).collect();
                 let mut got_f32 = vec![f32::NAN; rows * count];
                 let vectors = Vectors { data: &floats, len, stride, count };
                 products_f32(cpu, &float_weights, rows, vectors, |v, r, p| got_f32[v * rows + r] = p);
-                if got != want || got_f32 != want.iter().map(|&w| w as f32).collect::<Vec<_>>() {
+                if got != want
+                    || got_bytes != want
+                    || got_f32 != want.iter().map(|&w| w as f32).collect::<Vec<_>>()
+                {
                     wrong.push(format!("{} {rows}x{len}, {count} vectors", cpu.name()));
                 }
             }

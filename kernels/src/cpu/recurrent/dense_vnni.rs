@@ -1,4 +1,4 @@
-//! Products of 8-bit rows with 16-bit vectors by the dot products of AVX-512: sixteen rows at a time, whose sums are added up
+//! Products of 8-bit rows with vectors of 16 and 8 bits by the dot products of AVX-512: sixteen rows at a time, whose sums are added up
 //! together.
 
 use core::arch::x86_64::*;
@@ -72,6 +72,86 @@ fn dots<const R: usize>(rows: &[i8], x: &[i16]) -> [__m512i; R] {
             for (r, sum) in sums.iter_mut().enumerate() {
                 let row = _mm256_maskz_loadu_epi8(mask, rows.as_ptr().add(r * len + whole));
                 *sum = _mm512_dpwssd_epi32(*sum, _mm512_cvtepi8_epi16(row), x);
+            }
+        }
+    }
+    sums
+}
+
+/// As [`super::dense::products_bytes`], whose checks have been made.
+pub(super) fn products_bytes(
+    _: Avx512Vnni,
+    weights: &[i8],
+    sums: &[i32],
+    vectors: Vectors<'_, i8>,
+    zero_point: i32,
+    emit: impl FnMut(usize, usize, &[i32]),
+) {
+    // SAFETY: the token proves that the CPU has the instructions.
+    unsafe { all_byte_rows(weights, sums, vectors, zero_point, emit) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn all_byte_rows(
+    weights: &[i8],
+    row_sums: &[i32],
+    vectors: Vectors<'_, i8>,
+    zero_point: i32,
+    mut emit: impl FnMut(usize, usize, &[i32]),
+) {
+    let len = vectors.len;
+    // The instruction takes unsigned numbers on one side: the vector's are read as 128 more.
+    let zero_point = zero_point.wrapping_add(128);
+    for (block, row_sums) in row_sums.chunks(ROWS_TOGETHER).enumerate() {
+        let (first, count) = (block * ROWS_TOGETHER, row_sums.len());
+        let block = &weights[first * len..][..count * len];
+        for v in 0..vectors.count {
+            let x = vectors.get(v);
+            let mut sums = [0i32; ROWS_TOGETHER];
+            if count == ROWS_TOGETHER {
+                let total = totals(byte_dots::<ROWS_TOGETHER>(block, x));
+                // SAFETY: both arrays are a vector long.
+                unsafe {
+                    let row_sums = _mm512_loadu_si512(row_sums.as_ptr().cast());
+                    let shift = _mm512_mullo_epi32(row_sums, _mm512_set1_epi32(zero_point));
+                    _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_sub_epi32(total, shift));
+                }
+            } else {
+                for ((row, sum), row_sum) in sums[..count].iter_mut().enumerate().zip(row_sums) {
+                    let [dot] = byte_dots::<1>(&block[row * len..][..len], x);
+                    let dot = _mm512_reduce_add_epi32(dot);
+                    *sum = dot.wrapping_sub(row_sum.wrapping_mul(zero_point));
+                }
+            }
+            emit(v, first, &sums[..count]);
+        }
+    }
+}
+
+/// The dot products of `R` rows with a vector plus 128, each spread over the lanes of a vector.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn byte_dots<const R: usize>(rows: &[i8], x: &[i8]) -> [__m512i; R] {
+    const STEP: usize = 64;
+    assert!(rows.len() == R * x.len());
+    let (len, whole) = (x.len(), x.len() - x.len() % STEP);
+    let flip = _mm512_set1_epi8(i8::MIN);
+    let mut sums = [_mm512_setzero_si512(); R];
+    // SAFETY: every row has as many elements as the vector; the mask leaves out what is behind the last.
+    unsafe {
+        for at in (0..whole).step_by(STEP) {
+            let x = _mm512_xor_si512(_mm512_loadu_si512(x.as_ptr().add(at).cast()), flip);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let row = _mm512_loadu_si512(rows.as_ptr().add(r * len + at).cast());
+                *sum = _mm512_dpbusd_epi32(*sum, x, row);
+            }
+        }
+        if whole < len {
+            let mask: __mmask64 = (1 << (len - whole)) - 1;
+            let x = _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, x.as_ptr().add(whole)), flip);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let row = _mm512_maskz_loadu_epi8(mask, rows.as_ptr().add(r * len + whole));
+                *sum = _mm512_dpbusd_epi32(*sum, x, row);
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Gates before activation are 16-bit numbers with 12 fractional bits (or of the given scale before a layer
 //! normalization), activated gates have 15. The cell's scale is a power of two.
 
-use super::dense::{Vectors, products_i8};
+use super::dense::{Vectors, products_bytes, products_i8, row_sums};
 use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16, sigmoid_q3_all, tanh_all};
 use super::lstm::{LstmSize, LstmState};
 use super::sequence::{OutputRows, Sequence};
@@ -93,14 +93,19 @@ pub struct IntLstm<'a> {
 
 /// The typed parts of the scratch memory.
 struct Workspace<'a> {
-    /// One input row, zero point taken off, for each sequence.
-    input: &'a mut [i16],
-    /// Hidden states, zero point taken off.
-    hidden: &'a mut [i16],
+    /// Sums of the rows of the gates' weights, in the gates' order: of the input and of the hidden state.
+    row_sums: [[&'a mut [i32]; 2]; 4],
     /// Gates: forget, cell, output, input; each `[batch, cells]`.
     gates: [&'a mut [i16]; 4],
     /// Activated, then gated cells.
     gated: &'a mut [i16],
+}
+
+/// Quantized vectors.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    vectors: Vectors<'a, i8>,
+    zero_point: i32,
 }
 
 /// The cells that peepholes reach.
@@ -128,12 +133,9 @@ impl LstmSize {
     #[must_use]
     pub fn int_scratch_bytes(&self, sequence: &Sequence) -> usize {
         let cells = sequence.batch * self.cells;
-        let mut size = ScratchSize::new()
-            .with::<i16>(sequence.batch * self.inputs)
-            .with::<i16>(sequence.batch * self.outputs)
-            .with::<i16>(cells);
+        let mut size = ScratchSize::new().with::<i16>(cells);
         for _ in 0..4 {
-            size = size.with::<i16>(cells);
+            size = size.with::<i16>(cells).with::<i32>(self.cells).with::<i32>(self.cells);
         }
         size.bytes()
     }
@@ -156,20 +158,23 @@ impl IntLstm<'_> {
         let LstmSize { inputs, cells, outputs, .. } = self.size;
         let mut scratch = Scratch::new(scratch);
         let mut work = Workspace {
-            input: scratch.take(sequence.batch * inputs),
-            hidden: scratch.take(sequence.batch * outputs),
             gated: scratch.take(sequence.batch * cells),
             gates: core::array::from_fn(|_| scratch.take(sequence.batch * cells)),
+            row_sums: core::array::from_fn(|_| core::array::from_fn(|_| scratch.take(cells))),
         };
+        let gates = [Some(&self.forget), Some(&self.cell), Some(&self.output), self.input.as_ref()];
+        for (gate, [of_input, of_hidden]) in gates.into_iter().zip(&mut work.row_sums) {
+            let Some(gate) = gate else { continue };
+            row_sums(cpu, gate.input.weights, inputs, of_input);
+            row_sums(cpu, gate.recurrent.weights, outputs, of_hidden);
+        }
         let peephole = PeepholeReach::new(&self.size, sequence);
         for t in sequence.walk(0..sequence.steps) {
-            for b in 0..sequence.batch {
-                let row = &input[sequence.row(t, b) * inputs..][..inputs];
-                for (to, &x) in work.input[b * inputs..].iter_mut().zip(row) {
-                    *to = i16::from(x) - self.input_zero_point as i16;
-                }
-            }
-            self.step(cpu, sequence.batch, peephole, &mut work, state.hidden, state.cell);
+            // Of no sequences there may be no first row.
+            let data = input.get(sequence.row(t, 0) * inputs..).unwrap_or_default();
+            let stride = if sequence.time_major { inputs } else { sequence.steps * inputs };
+            let x = Vectors { data, len: inputs, stride, count: sequence.batch };
+            self.step(cpu, x, peephole, &mut work, state.hidden, state.cell);
             for b in 0..sequence.batch {
                 output.write(sequence.row(t, b), &state.hidden[b * outputs..][..outputs]);
             }
@@ -179,26 +184,26 @@ impl IntLstm<'_> {
     fn step(
         &self,
         cpu: Cpu,
-        batch: usize,
+        input: Vectors<'_, i8>,
         peephole: PeepholeReach,
         work: &mut Workspace<'_>,
         hidden: &mut [i8],
         cell_state: &mut [i16],
     ) {
-        let LstmSize { inputs, cells, outputs, .. } = self.size;
+        let LstmSize { cells, outputs, .. } = self.size;
+        let batch = input.count;
         let cell_state = &mut cell_state[..batch * cells];
-        for (to, &h) in work.hidden.iter_mut().zip(&*hidden) {
-            *to = i16::from(h) - self.output_zero_point as i16;
-        }
-        let x = Vectors::dense(&*work.input, inputs, batch);
-        let h = Vectors::dense(&*work.hidden, outputs, batch);
+        let x = Rows { vectors: input, zero_point: self.input_zero_point };
+        let h =
+            Rows { vectors: Vectors::dense(&*hidden, outputs, batch), zero_point: self.output_zero_point };
         let [forget, cell, out, input] = &mut work.gates;
-        self.forget.run(cpu, cells, x, h, cell_state, peephole, forget);
+        let [of_forget, of_cell, of_out, of_input] = &work.row_sums;
+        self.forget.run(cpu, of_forget, x, h, cell_state, peephole, forget);
         sigmoid_q3_all(cpu, forget);
-        self.cell.run(cpu, cells, x, h, cell_state, peephole, cell);
+        self.cell.run(cpu, of_cell, x, h, cell_state, peephole, cell);
         tanh_in_place(cpu, GATE_INTEGER_BITS, cell, work.gated);
         if let Some(gate) = &self.input {
-            gate.run(cpu, cells, x, h, cell_state, peephole, input);
+            gate.run(cpu, of_input, x, h, cell_state, peephole, input);
             sigmoid_q3_all(cpu, input);
         } else {
             for (i, &f) in input.iter_mut().zip(&**forget) {
@@ -206,7 +211,7 @@ impl IntLstm<'_> {
             }
         }
         update_cells(cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
-        self.output.run(cpu, cells, x, h, cell_state, peephole, out);
+        self.output.run(cpu, of_out, x, h, cell_state, peephole, out);
         sigmoid_q3_all(cpu, out);
         let known = tanh_all(cpu, 15 + self.cell_exponent, cell_state, work.gated);
         assert!(known, "the cell's scale is out of range");
@@ -255,30 +260,32 @@ impl IntGate<'_> {
     fn run(
         &self,
         cpu: Cpu,
-        cells: usize,
-        x: Vectors<'_, i16>,
-        h: Vectors<'_, i16>,
+        row_sums: &[&mut [i32]; 2],
+        x: Rows<'_>,
+        h: Rows<'_>,
         cell_state: &[i16],
         peephole: PeepholeReach,
         gate: &mut [i16],
     ) {
-        let gate = &mut gate[..x.count * cells];
+        let [of_input, of_hidden] = row_sums;
+        let (batch, cells) = (x.vectors.count, of_input.len());
+        let gate = &mut gate[..batch * cells];
         let bias = if self.norm.is_some() { &[] } else { self.bias };
         let IntMatrix { weights, factor } = self.input;
-        products_i8(cpu, weights, cells, x, |b, first, sums| {
+        products_bytes(cpu, weights, of_input, x.vectors, x.zero_point, |b, first, sums| {
             for (row, &sum) in (first..).zip(sums) {
                 let sum = sum.wrapping_add(bias.get(row).copied().unwrap_or(0));
                 gate[b * cells + row] = saturate_i16(factor.apply(sum));
             }
         });
         let IntMatrix { weights, factor } = self.recurrent;
-        products_i8(cpu, weights, cells, h, |b, first, sums| {
+        products_bytes(cpu, weights, of_hidden, h.vectors, h.zero_point, |b, first, sums| {
             for (gate, &sum) in gate[b * cells + first..].iter_mut().zip(sums) {
                 *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
             }
         });
         if let Some((weights, factor)) = self.peephole {
-            for b in 0..x.count {
+            for b in 0..batch {
                 let (gate, cell_state) =
                     (&mut gate[b * peephole.stride..], &cell_state[b * peephole.stride..]);
                 for ((g, &c), &weight) in gate.iter_mut().zip(cell_state).zip(&weights[..peephole.cells]) {

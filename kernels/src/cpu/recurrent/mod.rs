@@ -21,7 +21,7 @@ mod svdf;
 mod tests;
 
 pub use activation::Activation;
-pub use dense::{Vectors, products_f32, products_i8, products_int};
+pub use dense::{Vectors, products_bytes, products_f32, products_i8, products_int, row_sums};
 pub use linear::{Matrix, Operand};
 pub use lstm::{Gate, Lstm, LstmSize, LstmState, Peephole, Projection};
 pub use lstm_basic::{BasicLstmSize, BasicLstmU8, basic_lstm_f32};
