@@ -6,6 +6,8 @@
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
 
+mod roof;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ferrolite_kernels::cpu::elementwise::binary::binary;
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
@@ -17,86 +19,19 @@ use ferrolite_kernels::cpu::float::conv::{
 use ferrolite_kernels::cpu::float::epilogue::{Activation, Epilogue};
 use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
 use ferrolite_kernels::inout::InOut;
-use ferrolite_kernels::isa::{Cpu, Isa, Kernel};
+use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
-use std::hint::black_box;
+use roof::{Roof, compute_roof, least, memory_roof};
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
-
-/// What a benchmark is held against.
-#[derive(Clone, Copy)]
-enum Roof {
-    /// Floating-point operations per second.
-    Compute(f64),
-    /// Bytes read and written per second.
-    Memory(f64),
-}
-
-/// The least time of one call in a quarter of a second.
-fn least(mut run: impl FnMut()) -> f64 {
-    let begun = Instant::now();
-    let mut best = f64::INFINITY;
-    while begun.elapsed() < Duration::from_millis(250) {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    best
-}
-
-/// Operations per second of independent chains of multiply-adds that never leave the registers.
-fn compute_roof(cpu: Cpu) -> Roof {
-    const CHAINS: usize = 12;
-    struct Chains(usize);
-    impl Kernel for Chains {
-        type Output = (f32, usize);
-        #[inline(always)]
-        fn run<S: Isa>(self, isa: S) -> (f32, usize) {
-            let (mut sums, factor) = ([isa.splat(1.0); CHAINS], isa.splat(0.999));
-            for _ in 0..self.0 {
-                for sum in &mut sums {
-                    *sum = isa.fma(*sum, factor, factor);
-                }
-            }
-            let mut total = isa.zero();
-            for sum in sums {
-                total = isa.add(total, sum);
-            }
-            (isa.reduce_add(total), 2 * CHAINS * S::LANES)
-        }
-    }
-    let rounds = 10_000;
-    let (_, per_round) = cpu.dispatch(Chains(1));
-    let time = least(|| {
-        black_box(cpu.dispatch(Chains(black_box(rounds))));
-    });
-    Roof::Compute((rounds * per_round) as f64 / time)
-}
-
-/// Bytes per second of a copy between arrays that fit no near cache.
-fn memory_roof() -> Roof {
-    let from = vec![1u8; 64 << 20];
-    let mut to = vec![0u8; from.len()];
-    // What is not looked at afterwards is not copied at all.
-    let time = least(|| black_box(&mut to).copy_from_slice(black_box(&from)));
-    Roof::Memory(2.0 * from.len() as f64 / time)
-}
 
 /// Prints the rate of `run`, which does `work` operations or moves `work` bytes, and hands it to Criterion.
 fn bench(c: &mut Criterion, name: &str, work: usize, roof: Roof, mut run: impl FnMut()) {
     let rate = work as f64 / least(&mut run);
-    match roof {
-        Roof::Compute(peak) => {
-            println!("{name}: {:.1} GFLOP/s, {:.0} % of {:.1}", rate / 1e9, 100.0 * rate / peak, peak / 1e9);
-        }
-        Roof::Memory(peak) => {
-            println!("{name}: {:.1} GB/s, {:.0} % of {:.1}", rate / 1e9, 100.0 * rate / peak, peak / 1e9);
-        }
-    }
+    println!("{name}: {}", roof.beside(rate));
     let mut group = c.benchmark_group("float");
     group.throughput(match roof {
-        Roof::Compute(_) => Throughput::Elements(work as u64),
         Roof::Memory(_) => Throughput::Bytes(work as u64),
+        Roof::Compute(_) | Roof::Dot(_) => Throughput::Elements(work as u64),
     });
     group.bench_function(name, |b| b.iter(&mut run));
     group.finish();

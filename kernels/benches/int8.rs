@@ -1,9 +1,12 @@
 //! Integer kernels of every instruction set the machine has: `cargo bench -p ferrolite-kernels --bench int8`.
 //!
 //! Matrix products, convolutions and depthwise convolutions of the sizes that mobile networks have, with requantization
-//! to bytes, on one thread; then tables of bytes and the quantization of float rows.
+//! to bytes, on one thread; then tables of bytes and the quantization of float rows. Products by AVX-512's dot products are
+//! printed beside a roofline measured in the same process.
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
+
+mod roof;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ferrolite_kernels::cpu::elementwise::lut::{apply8, table8};
@@ -18,6 +21,7 @@ use ferrolite_kernels::cpu::int8::store::{Requantize, StoreQuantized, Target};
 use ferrolite_kernels::inout::InOut;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
+use roof::{dot_roof, least};
 
 /// Numbers without a pattern.
 fn noise<T>(len: usize, of: impl Fn(u32) -> T) -> Vec<T> {
@@ -62,16 +66,19 @@ fn products(c: &mut Criterion) {
         for cpu in Cpu::all() {
             let weights = packed(cpu, Width::Bytes, cols, depth);
             let (mut out, mut scratch) = (vec![0i8; rows * cols], vec![0; gemm_scratch(weights.layout())]);
+            let mut run = || {
+                let store =
+                    StoreQuantized { requantize: &requantize, target: Target::new(&mut out, 0, cols) };
+                let dense = Dense { data: &data, rows, depth, stride: depth };
+                let zeros = Zeros::All(-7);
+                gemm(weights.view(), &dense, zeros, &bias, &store, Par::serial(), &mut scratch);
+            };
+            if let Some(roof) = dot_roof(cpu) {
+                let rate = (2 * rows * cols * depth) as f64 / least(&mut run);
+                println!("i8_gemm {rows}x{cols}x{depth}: {}", roof.beside(rate));
+            }
             let id = BenchmarkId::new(format!("{rows}x{cols}x{depth}"), cpu.name());
-            group.bench_function(id, |b| {
-                b.iter(|| {
-                    let store =
-                        StoreQuantized { requantize: &requantize, target: Target::new(&mut out, 0, cols) };
-                    let dense = Dense { data: &data, rows, depth, stride: depth };
-                    let zeros = Zeros::All(-7);
-                    gemm(weights.view(), &dense, zeros, &bias, &store, Par::serial(), &mut scratch);
-                });
-            });
+            group.bench_function(id, |b| b.iter(&mut run));
         }
     }
     group.finish();

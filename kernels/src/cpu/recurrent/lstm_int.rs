@@ -273,9 +273,16 @@ impl IntGate<'_> {
         let bias = if self.norm.is_some() { &[] } else { self.bias };
         let IntMatrix { weights, factor } = self.input;
         products_bytes(cpu, weights, of_input, x.vectors, x.zero_point, |b, first, sums| {
-            for (row, &sum) in (first..).zip(sums) {
-                let sum = sum.wrapping_add(bias.get(row).copied().unwrap_or(0));
-                gate[b * cells + row] = saturate_i16(factor.apply(sum));
+            // Slices of one length, so that the loops become vector code.
+            let gate = &mut gate[b * cells + first..][..sums.len()];
+            if let Some(bias) = bias.get(first..first + sums.len()) {
+                for ((gate, &sum), &bias) in gate.iter_mut().zip(sums).zip(bias) {
+                    *gate = saturate_i16(factor.apply(sum.wrapping_add(bias)));
+                }
+            } else {
+                for (gate, &sum) in gate.iter_mut().zip(sums) {
+                    *gate = saturate_i16(factor.apply(sum));
+                }
             }
         });
         let IntMatrix { weights, factor } = self.recurrent;
