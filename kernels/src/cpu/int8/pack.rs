@@ -82,9 +82,10 @@ impl Matrix<'_> {
         if cols < width {
             panel.fill(0);
         }
-        let turned = match step {
-            _ if self.depth_stride != 1 => 0,
-            2 | 4 => self.turn_steps(cpu, first, cols, width, step, panel),
+        let turned = match (step, self.depth_stride, self.col_stride) {
+            (2 | 4, 1, _) => self.turn_steps(cpu, first, cols, width, step, panel),
+            (2, _, 1) => self.weave_steps::<2>(first, cols, width, panel),
+            (4, _, 1) => self.weave_steps::<4>(first, cols, width, panel),
             _ => 0,
         };
         panel[turned * width..].fill(0);
@@ -122,12 +123,60 @@ impl Matrix<'_> {
                 _ => transpose::<2>(source, col_stride as isize, target, row_stride as isize, cols, rows / 2),
             }
         }
+        self.make_signed(packed.chunks_exact_mut(row_stride), cols * step);
+        rows
+    }
+
+    /// Packs the whole steps of `N` rows whose columns lie together; says how many rows those are.
+    fn weave_steps<const N: usize>(
+        &self,
+        first: usize,
+        cols: usize,
+        width: usize,
+        panel: &mut [i8],
+    ) -> usize {
+        let rows = self.depth / N * N;
+        let packed = &mut panel[..rows * width];
+        for (step, to) in packed.chunks_exact_mut(width * N).enumerate() {
+            let row = |i: usize| &self.bytes.raw()[(step * N + i) * self.depth_stride + first..][..cols];
+            weave::<N>(core::array::from_fn(row), bytemuck::cast_slice_mut(&mut to[..cols * N]));
+        }
+        self.make_signed(packed.chunks_exact_mut(width * N), cols * N);
+        rows
+    }
+
+    /// Brings the first `len` packed numbers of each step from how they are stored to signed ones.
+    fn make_signed<'p>(&self, steps: impl Iterator<Item = &'p mut [i8]>, len: usize) {
         if let Bytes::Unsigned(_) = self.bytes {
-            for row in packed.chunks_exact_mut(row_stride) {
-                row[..cols * step].iter_mut().for_each(|weight| *weight ^= i8::MIN);
+            for step in steps {
+                step[..len].iter_mut().for_each(|weight| *weight ^= i8::MIN);
             }
         }
-        rows
+    }
+}
+
+/// Writes the bytes of `N` rows column by column.
+fn weave<const N: usize>(rows: [&[u8]; N], to: &mut [u8]) {
+    /// Columns that are woven by way of arrays, which the compiler keeps in vector registers.
+    const TOGETHER: usize = 16;
+    let len = rows[0].len();
+    let whole = len - len % TOGETHER;
+    let (cells, []) = to.as_chunks_mut::<N>() else { unreachable!("a byte of each row for each column") };
+    for at in (0..whole).step_by(TOGETHER) {
+        let mut block = [[0; TOGETHER]; N];
+        for (block, row) in block.iter_mut().zip(rows) {
+            block.copy_from_slice(&row[at..at + TOGETHER]);
+        }
+        let mut woven = [[0; N]; TOGETHER];
+        for (i, row) in block.iter().enumerate() {
+            for (cell, &byte) in woven.iter_mut().zip(row) {
+                cell[i] = byte;
+            }
+        }
+        cells[at..at + TOGETHER].copy_from_slice(&woven);
+    }
+    for (at, cell) in cells.iter_mut().enumerate().skip(whole) {
+        *cell = rows.map(|row| row[at]);
     }
 }
 
