@@ -328,7 +328,7 @@ mod tests {
         let table = read(&file, &identity()).unwrap();
         let lens: Vec<(&[u8], Vec<u64>)> =
             table.iter().map(|(name, parts)| (&name[..], parts.iter().map(|p| p.len).collect())).collect();
-        assert_eq!(lens, [(&b"none"[..], vec![]), (b"one", vec![70, 0]), (b"other", vec![64])]);
+        assert_eq!(lens, [(&b"none"[..], vec![]), (&b"one"[..], vec![70, 0]), (&b"other"[..], vec![64])]);
         for place in table.values().flatten() {
             assert_eq!(digest(&file[place.range().unwrap()]), place.digest);
         }
@@ -345,7 +345,7 @@ mod tests {
         let rows: [(&str, usize, u64); 9] = [
             ("a table longer than the file", 24, 1 << 20),
             ("a table longer than any file", 24, u64::MAX),
-            ("a table that ends within an entry", 24, 20),
+            ("a table that ends within an entry", 24, 22),
             ("a name longer than the table", first, 1 << 40),
             ("more parts than the table has", parts, u64::MAX),
             ("a part behind the end", start, 1 << 30),
