@@ -18,7 +18,8 @@ pub enum InputData<'a> {
     Bytes(&'a [u8]),
     /// A tensor that is no bytes: a variant tensor with its list.
     Value(&'a TensorValue),
-    /// The same memory as the output with this index: the step works in place.
+    /// Memory of the output with this index: all of it, the step works in place, or that of a piece of an output that joins
+    /// pieces, which is there already.
     InPlace(usize),
     /// An optional input that is absent.
     Absent,

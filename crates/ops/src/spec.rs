@@ -7,6 +7,7 @@ use crate::error::OpError;
 use crate::kernel::Kernel;
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes};
+use crate::parts::PartsFn;
 
 /// The shape function of an operator.
 pub type InferFn = fn(&Node<'_>) -> Result<OutputShapes, InferError>;
@@ -98,6 +99,8 @@ pub struct OpSpec {
     pub traits: Traits,
     /// What the operator computes element by element, if that is all.
     pub chain: Option<ChainFn>,
+    /// Which operands are parts of which, if the operator only joins or takes apart.
+    pub parts: Option<PartsFn>,
     /// The variable tensors that the operator updates where its options choose them; else [`Memory::states`] says.
     pub choose_states: Option<StatesFn>,
 }
@@ -133,6 +136,7 @@ impl OpSpec {
                 half_weights: false,
             },
             chain: None,
+            parts: None,
             choose_states: None,
         }
     }
@@ -223,6 +227,13 @@ impl OpSpec {
     #[must_use]
     pub const fn chain(mut self, chain: ChainFn) -> Self {
         self.chain = Some(chain);
+        self
+    }
+
+    /// Joins or takes apart as `parts` says.
+    #[must_use]
+    pub const fn joins_or_takes(mut self, parts: PartsFn) -> Self {
+        self.parts = Some(parts);
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    ADDEND, LowerCx, Node, Operand, PackCache, Shape, TensorInfo, Views, chain_kernel, is_sized,
+    ADDEND, LowerCx, Node, Operand, PackCache, Parts, Shape, TensorInfo, Views, chain_kernel, is_sized,
 };
 
 use crate::arena::{self, Block};
@@ -56,6 +56,7 @@ pub fn compile(
         graph,
         inferred: &inferred,
         units: &units,
+        parts: units.iter().map(|unit| compiler.parts(unit)).collect(),
         pinned: pinned.clone(),
         read_later: compiler.read_later(),
         share: !options.preserve_all,
@@ -63,11 +64,13 @@ pub fn compile(
     let mut layout = assigner.run();
     let mut steps = Vec::with_capacity(units.len());
     let mut scratch_blocks = Vec::with_capacity(units.len());
+    let mut views = Vec::new();
     for (u, unit) in units.iter().enumerate() {
         if layout.sharing[u] == Sharing::Alias {
+            views.extend_from_slice(&unit.nodes);
             continue;
         }
-        let step = compiler.step(unit, layout.sharing[u])?;
+        let step = compiler.step(unit, &layout.sharing[u])?;
         let scratch = step.kernel.scratch_bytes();
         layout.blocks.push(Block { size: scratch, first: u, last: u });
         scratch_blocks.push((layout.blocks.len() - 1, scratch));
@@ -106,7 +109,19 @@ pub fn compile(
     let (constants, fill) = compiler.constants(&pinned);
     let shape_deps = compiler.shape_deps();
     let Inferred { end, infos, value_deps, .. } = inferred;
-    Ok(Segment { start, end, steps, infos, constants, allocate, fill, arena_bytes, shape_deps, value_deps })
+    Ok(Segment {
+        start,
+        end,
+        steps,
+        views,
+        infos,
+        constants,
+        allocate,
+        fill,
+        arena_bytes,
+        shape_deps,
+        value_deps,
+    })
 }
 
 struct Compiler<'a> {
@@ -231,6 +246,17 @@ impl Compiler<'_> {
         arrange(self.graph, self.inferred, pinned, &taken_over, elementwise)
     }
 
+    /// Which operands of a unit are parts of which.
+    fn parts(&self, unit: &Unit) -> Option<Parts> {
+        let &[n] = unit.nodes.as_slice() else { return None };
+        let spec = self.graph.nodes[n].spec;
+        if unit.backend.is_some() || self.options.preserve_all || spec.parts.is_none() {
+            return None;
+        }
+        let (operands, outputs) = (self.operands(n), self.outputs(n));
+        spec.parts(&self.backend_node(n, &operands, &outputs).node)
+    }
+
     /// The first backend that takes a node, or why none does.
     fn claim(&self, n: usize) -> (Option<usize>, Option<String>) {
         if self.options.backends.is_empty() {
@@ -349,7 +375,7 @@ impl Compiler<'_> {
         pinned
     }
 
-    fn step(&self, unit: &Unit, sharing: Sharing) -> Result<Step, Error> {
+    fn step(&self, unit: &Unit, sharing: &Sharing) -> Result<Step, Error> {
         let first = &self.graph.nodes[unit.nodes[0]];
         let kernel = match (unit.backend, &unit.chain) {
             (Some(b), _) => self.backend_kernel(unit, &*self.options.backends[b])?,
@@ -394,8 +420,9 @@ impl Compiler<'_> {
         }
         let mut takes_over = None;
         match sharing {
-            Sharing::InPlace(i) => inputs[i].place = Place::InPlace(0),
-            Sharing::TakesOver(i) => {
+            Sharing::InPlace(i) => inputs[*i].place = Place::InPlace(0),
+            Sharing::Joined(there) => there.iter().for_each(|&i| inputs[i].place = Place::InPlace(0)),
+            &Sharing::TakesOver(i) => {
                 takes_over = unit.inputs[i].zip(unit.outputs.first().copied());
                 inputs[i].place = Place::InPlace(0);
             }
@@ -460,9 +487,9 @@ impl Compiler<'_> {
     /// Turns homes into places now that blocks have offsets.
     fn place(&self, step: &mut Step, layout: &Layout, offsets: &[usize]) {
         let place = |t: usize| match layout.homes[t] {
-            Home::Block(b) => {
+            Home::Block { block, start } => {
                 let len = self.info(t).and_then(|i| i.byte_len().ok()).unwrap_or(0);
-                Place::Arena { offset: offsets[b], len }
+                Place::Arena { offset: offsets[block] + start, len }
             }
             Home::Slot(s) => Place::Slot(s),
             Home::None => match self.folded_index(t) {
@@ -528,7 +555,7 @@ impl Compiler<'_> {
 /// The runtime's views of memory rest on this, so it is checked for every step rather than trusted.
 fn check_disjoint(step: &Step) -> Result<(), Error> {
     let range = |o: &StepOperand| match o.place {
-        Place::Arena { offset, len } => Some((offset, offset + len)),
+        Place::Arena { offset, len } if len > 0 => Some((offset, offset + len)),
         _ => None,
     };
     let clash = |a: &StepOperand, b: &StepOperand| match (range(a), range(b)) {

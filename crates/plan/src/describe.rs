@@ -1,6 +1,7 @@
 //! A plan as text: every step with its kernel, shapes and memory.
 
 use core::fmt::Write;
+use std::collections::BTreeMap;
 
 use crate::graph::Graph;
 use crate::segment::{Place, Segment, StepOperand};
@@ -19,7 +20,13 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
                 graph.nodes.len()
             );
         }
-        let _ = writeln!(out, "arena: {} bytes, {} steps", segment.arena_bytes, segment.steps.len());
+        let _ = writeln!(
+            out,
+            "arena: {} bytes, {} steps{}",
+            segment.arena_bytes,
+            segment.steps.len(),
+            views(graph, segment)
+        );
         for (i, step) in segment.steps.iter().enumerate() {
             let names: Vec<String> =
                 step.nodes.iter().map(|&n| graph.operator(&graph.nodes[n]).code.to_string()).collect();
@@ -55,6 +62,16 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
         }
     }
     out
+}
+
+/// The operators that make no step, with how often they occur.
+fn views(graph: &Graph, segment: &Segment) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for &n in &segment.views {
+        *counts.entry(graph.operator(&graph.nodes[n]).code.to_string()).or_default() += 1;
+    }
+    let list: Vec<String> = counts.iter().map(|(code, count)| format!("{code} ({count})")).collect();
+    if list.is_empty() { String::new() } else { format!(", no step for {}", list.join(", ")) }
 }
 
 fn operand(o: &StepOperand) -> String {

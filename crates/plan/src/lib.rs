@@ -16,6 +16,7 @@ mod graph;
 mod infer;
 mod inline;
 mod memory;
+mod pieces;
 mod regions;
 mod residual;
 mod rewrite;

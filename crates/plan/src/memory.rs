@@ -2,7 +2,7 @@
 
 use ferrolite_kernels::cpu::elementwise::chain::Chain;
 use ferrolite_model::TensorType;
-use ferrolite_ops::{TensorInfo, is_sized};
+use ferrolite_ops::{Parts, TensorInfo, is_sized};
 
 use crate::arena::Block;
 use crate::graph::{Content, Graph, GraphNode};
@@ -15,8 +15,13 @@ use crate::views::Turned;
 pub(crate) enum Home {
     /// Nothing writes it in this segment.
     None,
-    /// A block of the arena.
-    Block(usize),
+    /// Bytes of a block of the arena.
+    Block {
+        /// The block.
+        block: usize,
+        /// The first byte.
+        start: usize,
+    },
     /// The slot of this tensor.
     Slot(usize),
 }
@@ -59,12 +64,14 @@ impl Unit {
 }
 
 /// How a unit's result gets its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// Memory of its own.
     Own,
-    /// It is its input under another shape: no step at all.
+    /// Its outputs are names for memory that has their content: no step at all.
     Alias,
+    /// Output 0 is its inputs one behind the other, of which these were written where it has them.
+    Joined(Vec<usize>),
     /// Output 0 overwrites this input.
     InPlace(usize),
     /// Output 0, a tensor without a planned size, takes over the content of this input, which is not read any more.
@@ -86,6 +93,8 @@ pub(crate) struct Assigner<'a> {
     pub graph: &'a Graph,
     pub inferred: &'a Inferred,
     pub units: &'a [Unit],
+    /// For every unit which of its operands are parts of which.
+    pub parts: Vec<Option<Parts>>,
     /// Tensors that must have a slot.
     pub pinned: Vec<bool>,
     /// Tensors that are read behind the segment: by later nodes, or as the graph's outputs.
@@ -112,18 +121,23 @@ impl Assigner<'_> {
         for (u, unit) in self.units.iter().enumerate() {
             let sharing =
                 if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
-            layout.sharing.push(sharing);
             for (i, &t) in unit.outputs.iter().enumerate() {
-                if i == 0 && matches!(sharing, Sharing::Alias | Sharing::InPlace(_)) {
+                let has_home = match sharing {
+                    Sharing::Alias => true,
+                    Sharing::InPlace(_) | Sharing::Joined(_) => i == 0,
+                    Sharing::Own | Sharing::TakesOver(_) => false,
+                };
+                if has_home {
                     continue;
                 }
                 layout.homes[t] =
                     if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
             }
+            layout.sharing.push(sharing);
             // Whatever is read or written here is alive here.
             for &t in unit.inputs.iter().flatten().chain(&unit.outputs) {
-                if let Home::Block(b) = layout.homes[t] {
-                    layout.blocks[b].last = layout.blocks[b].last.max(u);
+                if let Home::Block { block, .. } = layout.homes[t] {
+                    layout.blocks[block].last = layout.blocks[block].last.max(u);
                 }
             }
         }
@@ -148,17 +162,17 @@ impl Assigner<'_> {
         last
     }
 
-    fn info(&self, t: usize) -> Option<&TensorInfo> {
+    pub(crate) fn info(&self, t: usize) -> Option<&TensorInfo> {
         self.inferred.infos[t].as_ref()
     }
 
-    fn byte_len(&self, t: usize) -> usize {
+    pub(crate) fn byte_len(&self, t: usize) -> usize {
         self.info(t).and_then(|i| i.byte_len().ok()).unwrap_or(0)
     }
 
-    fn new_block(&self, layout: &mut Layout, t: usize, u: usize) -> Home {
+    pub(crate) fn new_block(&self, layout: &mut Layout, t: usize, u: usize) -> Home {
         layout.blocks.push(Block { size: self.byte_len(t), first: u, last: u });
-        Home::Block(layout.blocks.len() - 1)
+        Home::Block { block: layout.blocks.len() - 1, start: 0 }
     }
 
     /// Decides on sharing for output 0 of a unit, and gives it its home if it shares.
@@ -171,11 +185,20 @@ impl Assigner<'_> {
         if let Some(i) = self.taken_over(u, unit, node, layout, last_use) {
             return Sharing::TakesOver(i);
         }
-        let &[output] = unit.outputs.as_slice() else { return Sharing::Own };
-        if unit.backend.is_some() || self.inferred.dynamic[output] {
+        if unit.backend.is_some() || unit.outputs.iter().any(|&t| self.inferred.dynamic[t]) {
             return Sharing::Own;
         }
-        if let Some(input) = node.spec.memory.alias.and_then(|i| unit.inputs.get(i).copied().flatten())
+        let same = match &self.parts[u] {
+            Some(Parts::Joined(starts)) => return self.join(u, unit, starts, layout),
+            Some(Parts::Taken { of, starts }) if self.take(unit, *of, starts, layout) => {
+                return Sharing::Alias;
+            }
+            // The part may be all of it.
+            Some(Parts::Taken { of, .. }) => Some(*of),
+            None => node.spec.memory.alias,
+        };
+        let &[output] = unit.outputs.as_slice() else { return Sharing::Own };
+        if let Some(input) = same.and_then(|i| unit.inputs.get(i).copied().flatten())
             && self.alias(input, output, layout)
         {
             return Sharing::Alias;
@@ -222,18 +245,18 @@ impl Assigner<'_> {
             return false;
         }
         match (layout.homes[input], self.pinned[output]) {
-            (Home::Block(b), false) => {
-                layout.homes[output] = Home::Block(b);
+            (home @ Home::Block { start, .. }, false) if self.is_aligned(output, start) => {
+                layout.homes[output] = home;
                 true
             }
             // The block's tensors move into the slot that the output must have anyway.
-            (Home::Block(b), true) => {
-                for home in &mut layout.homes {
-                    if *home == Home::Block(b) {
-                        *home = Home::Slot(output);
-                    }
+            (Home::Block { block, .. }, true) => {
+                let tenants = self.tenants(layout, block);
+                if tenants.iter().any(|&t| !self.fills(layout, t, block)) {
+                    return false;
                 }
-                layout.blocks[b].size = 0;
+                tenants.into_iter().for_each(|t| layout.homes[t] = Home::Slot(output));
+                layout.blocks[block].size = 0;
                 layout.homes[output] = Home::Slot(output);
                 true
             }
@@ -254,14 +277,18 @@ impl Assigner<'_> {
         layout: &Layout,
         last_use: &[usize],
     ) -> bool {
-        let home @ Home::Block(_) = layout.homes[input] else { return false };
-        if self.pinned[output] || self.byte_len(input) != self.byte_len(output) || self.byte_len(output) == 0
+        let Home::Block { start, .. } = layout.homes[input] else { return false };
+        if !self.is_aligned(output, start)
+            || self.pinned[output]
+            || self.byte_len(input) != self.byte_len(output)
+            || self.byte_len(output) == 0
         {
             return false;
         }
-        // Nobody may read the block afterwards, under whatever name, and no other operand of this unit may lie in it.
-        let read_later = (0..last_use.len()).any(|t| layout.homes[t] == home && last_use[t] > u);
-        let readers = unit.inputs.iter().flatten().filter(|&&t| layout.homes[t] == home).count();
+        // Nobody may read these bytes afterwards, under whatever name, and no other operand of this unit may have any of
+        // them.
+        let read_later = (0..last_use.len()).any(|t| last_use[t] > u && self.overlap(layout, t, input));
+        let readers = unit.inputs.iter().flatten().filter(|&&t| self.overlap(layout, t, input)).count();
         !read_later && readers == 1
     }
 }

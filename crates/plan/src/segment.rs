@@ -21,7 +21,7 @@ pub enum Place {
     Constant(usize),
     /// A constant that this segment's shapes determine, by its index in [`Segment::constants`].
     Folded(usize),
-    /// The memory of the step's output with this index.
+    /// Memory of the step's output with this index: all of it, or that of a piece of an output that joins pieces.
     InPlace(usize),
     /// An optional input that is not there.
     Absent,
@@ -73,6 +73,8 @@ pub struct Segment {
     pub end: usize,
     /// Steps in order.
     pub steps: Vec<Step>,
+    /// Nodes that make no step: their results are names for memory that has the content already.
+    pub views: Vec<usize>,
     /// What is known of the tensors this segment reads or writes.
     pub infos: Vec<Option<TensorInfo>>,
     /// Constants computed while planning.

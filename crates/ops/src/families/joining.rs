@@ -12,6 +12,7 @@ use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShape, OutputShapes, one};
+use crate::parts::Parts;
 use crate::shape::{Shape, resolve_axis};
 use crate::spec::OpSpec;
 use crate::{same_types, types};
@@ -24,11 +25,13 @@ pub const SPECS: &[OpSpec] = &[
         .types(same_types![
             Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, UInt32, Int64, Bool, Int4, Float8E4M3Fn,
             Float8E5M2
-        ]),
+        ])
+        .joins_or_takes(concatenation_parts),
     OpSpec::builtin(BuiltinOperator::PACK, infer_pack, lower_pack)
         .versions(5)
         .inputs(1, usize::MAX)
-        .types(same_types![Float32, Int8, UInt8, Int16, Int32, UInt32, Int64, Float8E4M3Fn, Float8E5M2]),
+        .types(same_types![Float32, Int8, UInt8, Int16, Int32, UInt32, Int64, Float8E4M3Fn, Float8E5M2])
+        .joins_or_takes(pack_parts),
     OpSpec::builtin(BuiltinOperator::SPLIT, infer_split, lower_split)
         .versions(5)
         .inputs(2, 2)
@@ -37,7 +40,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int32, Float32) -> (Float32), (Int32, Int8) -> (Int8), (Int32, UInt8) -> (UInt8),
             (Int32, Int16) -> (Int16), (Int32, Int32) -> (Int32), (Int32, Int64) -> (Int64),
             (Int32, Float8E4M3Fn) -> (Float8E4M3Fn), (Int32, Float8E5M2) -> (Float8E5M2),
-        ]),
+        ])
+        .joins_or_takes(split_parts),
     OpSpec::builtin(BuiltinOperator::SPLIT_V, infer_split_v, lower_split_v)
         .versions(3)
         .inputs(3, 3)
@@ -51,13 +55,15 @@ pub const SPECS: &[OpSpec] = &[
             (Int32, Int64, Int32) -> (Int32), (Int64, Int64, Int32) -> (Int64),
             (Float8E4M3Fn, Int32, Int32) -> (Float8E4M3Fn), (Float8E5M2, Int32, Int32) -> (Float8E5M2),
             (Float8E4M3Fn, Int64, Int32) -> (Float8E4M3Fn), (Float8E5M2, Int64, Int32) -> (Float8E5M2),
-        ]),
+        ])
+        .joins_or_takes(split_v_parts),
     OpSpec::builtin(BuiltinOperator::UNPACK, infer_unpack, lower_unpack)
         .versions(6)
         .outputs(1, usize::MAX)
         .types(same_types![
             Float32, Float16, BFloat16, Int8, UInt8, Int16, Int32, Bool, Float8E4M3Fn, Float8E5M2
-        ]),
+        ])
+        .joins_or_takes(unpack_parts),
 ];
 
 /// A tensor seen as `[outer, axis, inner]`.
@@ -128,6 +134,27 @@ fn infer_concatenation(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::new(&dims)))
 }
 
+/// Positions of input `i` along the joined axis.
+fn joined_len(node: &Node<'_>, i: usize, axis: usize) -> Result<usize, OpError> {
+    let shape = node.shape(i)?;
+    Ok(if shape.rank() == 0 { 1 } else { shape[axis] })
+}
+
+fn concatenation_parts(node: &Node<'_>) -> Option<Parts> {
+    let (axis, _) = concatenation_axis(node).ok()?;
+    let output = node.output(0).ok()?;
+    let mut lens = Vec::with_capacity(node.inputs.len());
+    for i in 0..node.inputs.len() {
+        let numbers = (node.input(i).ok()?.info.per_tensor(), output.per_tensor());
+        // Bytes of another scale are requantized, or refused.
+        if matches!(numbers, (Ok(from), Ok(to)) if from != to) {
+            return None;
+        }
+        lens.push(joined_len(node, i, axis).ok()?);
+    }
+    Parts::along(&output.shape, axis, lens.into_iter()).map(Parts::Joined)
+}
+
 /// The 256 results of requantizing an unsigned byte: halves are rounded away from zero.
 fn requantize_table(from: (f32, i32), to: (f32, i32)) -> [u8; 256] {
     let scale = from.0 * (1.0 / to.0);
@@ -147,7 +174,7 @@ fn lower_concatenation(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kerne
     let mut start = 0;
     for i in 0..node.inputs.len() {
         let info = node.input(i)?.info;
-        let len = if info.shape.rank() == 0 { 1 } else { info.shape[axis] };
+        let len = joined_len(node, i, axis)?;
         copies.push(around.copy((0, len), (start, total), len));
         start += len;
         tables.push(match (info.per_tensor(), output.per_tensor()) {
@@ -228,6 +255,11 @@ fn infer_pack(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::new(&dims)))
 }
 
+fn pack_parts(node: &Node<'_>) -> Option<Parts> {
+    let lens = node.inputs.iter().map(|_| 1);
+    Parts::along(&node.output(0).ok()?.shape, pack_axis(node).ok()?, lens).map(Parts::Joined)
+}
+
 fn lower_pack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let axis = pack_axis(node)?;
     let output = node.output(0)?;
@@ -258,6 +290,10 @@ fn infer_unpack(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     let mut dims = node.shape(0)?.to_vec();
     dims.remove(unpack_axis(node)?);
     Ok((0..node.outputs.len()).map(|_| OutputShape::Known(Shape::new(&dims))).collect())
+}
+
+fn unpack_parts(node: &Node<'_>) -> Option<Parts> {
+    taken(node, 0, unpack_axis(node).ok()?, vec![1; node.outputs.len()])
 }
 
 fn lower_unpack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -322,6 +358,22 @@ fn piece_shapes(shape: &Shape, axis: usize, pieces: &[usize]) -> OutputShapes {
             OutputShape::Known(Shape::new(&dims))
         })
         .collect()
+}
+
+/// Pieces of an axis of an input.
+fn taken(node: &Node<'_>, of: usize, axis: usize, lens: Vec<usize>) -> Option<Parts> {
+    let starts = Parts::along(node.shape(of).ok()?, axis, lens.into_iter())?;
+    Some(Parts::Taken { of, starts })
+}
+
+fn split_parts(node: &Node<'_>) -> Option<Parts> {
+    let (axis, lens) = split_pieces(node).ok()?;
+    taken(node, 1, axis, lens)
+}
+
+fn split_v_parts(node: &Node<'_>) -> Option<Parts> {
+    let (axis, lens) = split_v_pieces(node).ok()?;
+    taken(node, 0, axis, lens)
 }
 
 fn infer_split(node: &Node<'_>) -> Result<OutputShapes, InferError> {

@@ -11,24 +11,28 @@ use crate::io::{InputData, Io};
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes, one};
+use crate::parts::Parts;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::SLICE, infer_slice, lower_slice).versions(8).inputs(3, 3).types(
-        each_type!([
+    OpSpec::builtin(BuiltinOperator::SLICE, infer_slice, lower_slice)
+        .versions(8)
+        .inputs(3, 3)
+        .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
             Bool, Complex64, Int4, String, Float8E4M3Fn, Float8E5M2
-        ](Int32, Int32)(Int64, Int64)),
-    ),
+        ](Int32, Int32)(Int64, Int64)))
+        .joins_or_takes(slice_parts),
     OpSpec::builtin(BuiltinOperator::STRIDED_SLICE, infer_strided, lower_strided)
         .versions(8)
         .inputs(4, 4)
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
             Bool, Complex64, String, Float8E4M3Fn, Float8E5M2
-        ](Int32, Int32, Int32))),
+        ](Int32, Int32, Int32)))
+        .joins_or_takes(strided_parts),
     OpSpec::builtin(BuiltinOperator::DYNAMIC_UPDATE_SLICE, infer_update, lower_update)
         .versions(6)
         .inputs(3, 3)
@@ -94,6 +98,11 @@ fn infer_slice(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::new(&slice_box(node)?.1)))
 }
 
+fn slice_parts(node: &Node<'_>) -> Option<Parts> {
+    let (start, len) = slice_box(node).ok()?;
+    Parts::of_box(node.shape(0).ok()?, &start, &vec![1; len.len()], &len)
+}
+
 fn lower_slice(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let (start, len) = slice_box(node)?;
     let info = node.input(0)?.info;
@@ -131,7 +140,7 @@ fn bit(mask: i32, i: usize) -> bool {
 ///
 /// The masks are read as NumPy reads `...`, `None`, a single index and a range left open; the ellipsis comes first where
 /// several are set.
-fn strided_parts(node: &Node<'_>) -> Result<Vec<Part>, InferError> {
+fn strided_axes(node: &Node<'_>) -> Result<Vec<Part>, InferError> {
     let options = node.options::<StridedSliceOptionsT>()?;
     let shape = node.shape(0)?;
     let (begin, end, stride) = (node.ints(1)?, node.ints(2)?, node.ints(3)?);
@@ -215,7 +224,7 @@ impl Bounds {
 }
 
 fn infer_strided(node: &Node<'_>) -> Result<OutputShapes, InferError> {
-    let dims = strided_parts(node)?.into_iter().filter_map(|part| match part {
+    let dims = strided_axes(node)?.into_iter().filter_map(|part| match part {
         Part::New => Some(1),
         Part::Index(_) => None,
         Part::Range { len, .. } => Some(len),
@@ -223,8 +232,23 @@ fn infer_strided(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(dims.collect()))
 }
 
+fn strided_parts(node: &Node<'_>) -> Option<Parts> {
+    let (mut start, mut step, mut len) = (Vec::new(), Vec::new(), Vec::new());
+    for part in strided_axes(node).ok()? {
+        let (first, by, positions) = match part {
+            Part::New => continue,
+            Part::Index(i) => (i, 1, 1),
+            Part::Range { start, step, len } => (start, step, len),
+        };
+        start.push(first);
+        step.push(by);
+        len.push(positions);
+    }
+    Parts::of_box(node.shape(0).ok()?, &start, &step, &len)
+}
+
 fn lower_strided(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let parts = strided_parts(node)?;
+    let parts = strided_axes(node)?;
     let info = node.input(0)?.info;
     let strides = dense_strides(&info.shape);
     let (mut start, mut axis) = (0usize, 0);

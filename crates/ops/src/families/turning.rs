@@ -10,6 +10,7 @@ use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes, one};
+use crate::parts::Parts;
 use crate::shape::{Shape, resolve_axis};
 use crate::spec::OpSpec;
 
@@ -21,7 +22,8 @@ pub const SPECS: &[OpSpec] = &[
         .types(each_type!([
             Float32, Float16, BFloat16, Float64, Int8, UInt8, Int16, UInt16, Int32, UInt32, Int64, UInt64,
             Bool, Complex64, Int4, UInt4, Float8E4M3Fn, Float8E5M2
-        ](Int32))),
+        ](Int32)))
+        .joins_or_takes(|node| Parts::reordered(node.shape(0).ok()?, &permutation(node).ok()?)),
     OpSpec::builtin(BuiltinOperator::REVERSE_V2, infer_reverse, lower_reverse)
         .versions(4)
         .inputs(2, 2)

@@ -20,6 +20,7 @@ use crate::families::moving::{Moves, into_dense};
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes, one};
+use crate::parts::Parts;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
 
@@ -31,10 +32,12 @@ pub(crate) const SPECS: &[OpSpec] = &[
     OpSpec::builtin(BuiltinOperator::STABLEHLO_BROADCAST_IN_DIM, infer_broadcast, lower_broadcast)
         .types(super::MOVED),
     OpSpec::builtin(BuiltinOperator::STABLEHLO_TRANSPOSE, infer_transpose, lower_transpose)
-        .types(super::MOVED),
+        .types(super::MOVED)
+        .joins_or_takes(|node| Parts::reordered(node.shape(0).ok()?, &permutation(node).ok()?)),
     OpSpec::builtin(BuiltinOperator::STABLEHLO_CONCATENATE, infer_concatenate, lower_concatenate)
         .inputs(1, ANY)
-        .types(super::MOVED),
+        .types(super::MOVED)
+        .joins_or_takes(concatenate_parts),
     OpSpec::builtin(BuiltinOperator::STABLEHLO_IOTA, infer_iota, lower_iota)
         .inputs(0, 0)
         .types(super::types::rows!(numbers)),
@@ -160,6 +163,13 @@ fn joined(node: &Node<'_>) -> Result<(usize, Shape), OpError> {
 
 fn infer_concatenate(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(joined(node)?.1))
+}
+
+fn concatenate_parts(node: &Node<'_>) -> Option<Parts> {
+    let (axis, result) = joined(node).ok()?;
+    let lens: Vec<usize> =
+        (0..node.inputs.len()).map(|i| Some(node.shape(i).ok()?[axis])).collect::<Option<_>>()?;
+    Parts::along(&result, axis, lens.into_iter()).map(Parts::Joined)
 }
 
 fn lower_concatenate(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {

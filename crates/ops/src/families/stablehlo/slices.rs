@@ -14,12 +14,15 @@ use crate::io::{InputData, Inputs};
 use crate::kernel::FnKernel;
 use crate::lower::LowerCx;
 use crate::node::{InferError, Node, OutputShapes, one};
+use crate::parts::Parts;
 use crate::shape::Shape;
 use crate::spec::OpSpec;
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::STABLEHLO_SLICE, infer_slice, lower_slice).types(super::MOVED),
+    OpSpec::builtin(BuiltinOperator::STABLEHLO_SLICE, infer_slice, lower_slice)
+        .types(super::MOVED)
+        .joins_or_takes(slice_parts),
     OpSpec::builtin(BuiltinOperator::STABLEHLO_DYNAMIC_SLICE, infer_dynamic, lower_dynamic).inputs(1, ANY),
     OpSpec::builtin(BuiltinOperator::STABLEHLO_DYNAMIC_UPDATE_SLICE, infer_update, lower_update)
         .inputs(2, ANY)
@@ -63,6 +66,11 @@ fn slice_box(node: &Node<'_>) -> Result<SliceBox, OpError> {
 
 fn infer_slice(node: &Node<'_>) -> Result<OutputShapes, InferError> {
     Ok(one(Shape::new(&slice_box(node)?.2)))
+}
+
+fn slice_parts(node: &Node<'_>) -> Option<Parts> {
+    let (start, step, len) = slice_box(node).ok()?;
+    Parts::of_box(node.shape(0).ok()?, &start, &step, &len)
 }
 
 fn lower_slice(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {
