@@ -190,7 +190,7 @@ fn joined_tensors_are_written_where_they_are_joined() {
                 let whole = n.concat(&[a, b]);
                 vec![n.relu(whole)]
             },
-            &["RELU", "ADD", "RELU"],
+            &["RELU", "ferrolite.byte_table", "RELU"],
         ),
         (
             "a constant and an input among them",
@@ -453,7 +453,8 @@ fn parts_of_tensors_stay_where_they_are() {
 fn parts_keep_the_alignment_of_their_elements() {
     let mut net = Net::new(TensorType::Int32);
     let bytes = net.ops(B::CAST, &[net.input], &[&[6, ROW]], TensorType::UInt8, Options::None)[0];
-    let bytes = net.ops(B::RESHAPE, &[bytes], &[&[6 * ROW]], TensorType::UInt8, Options::None)[0];
+    let flat = net.list(&[6 * ROW]);
+    let bytes = net.ops(B::RESHAPE, &[bytes, flat], &[&[6 * ROW]], TensorType::UInt8, Options::None)[0];
     let mut numbers = Vec::new();
     for first in [1, 4, 7] {
         let lists = [net.list(&[first]), net.list(&[2 * ROW])];
@@ -558,7 +559,7 @@ fn random_model(seed: u64, dtype: TensorType, count: usize) -> Model {
 #[test]
 fn random_graphs_compute_the_same_bits() {
     let mut left = 0;
-    for seed in 1..=400 {
+    for seed in 1..=120 {
         let dtype = [TensorType::Int32, TensorType::Float32, TensorType::Int8][seed as usize % 3];
         let model = random_model(seed, dtype, 4 + seed as usize % 23);
         let (want, all) = run(&model, true, 1);
@@ -568,5 +569,5 @@ fn random_graphs_compute_the_same_bits() {
             left += all.len() - steps.len();
         }
     }
-    assert!(left > 1000, "only {left} steps were left out");
+    assert!(left > 300, "only {left} steps were left out");
 }

@@ -60,9 +60,11 @@ impl fmt::Display for Fused {
     }
 }
 
-/// How the operands of a BATCH_MATMUL over floats lie in memory where transpositions before and behind it are left out: for
-/// each dimension of the operand, as the operator has it, the elements from an index to the next. `None`: the last dimension
-/// is the densest, as always.
+/// How operands lie in memory where operators around a product are left out: for each dimension of the operand, as the
+/// operator has it, the elements from an index to the next. `None`: the last dimension is the densest, as always.
+///
+/// Of a BATCH_MATMUL over floats transpositions before and behind it are left out. An operator with
+/// [`crate::Traits::spaced_rows`] meets an output whose rows are columns of wider ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Views {
     /// Of the two inputs.
@@ -99,6 +101,18 @@ impl Views {
         }
         (perm.len() == to.rank() && matches!(strides[..], [.., _, 1])).then_some(strides)
     }
+
+    /// An output of shape `output` with rows, its last dimension, that begin `step` elements apart.
+    #[must_use]
+    pub fn of_rows(output: &Shape, step: usize) -> Self {
+        let row = output.last().copied().unwrap_or(1).max(1);
+        let mut strides: Vec<usize> =
+            dense_strides(output).into_iter().map(|stride| stride.unsigned_abs() / row * step).collect();
+        if let Some(last) = strides.last_mut() {
+            *last = 1;
+        }
+        Self { inputs: [None, None], output: Some(strides) }
+    }
 }
 
 /// Surroundings of a lowering.
@@ -110,8 +124,19 @@ pub struct LowerCx<'a> {
     pub threads: usize,
     /// What is fused behind this operator; only operators with [`crate::Traits::epilogue`] meet it.
     pub activation: Option<Fused>,
-    /// How operands lie, if transpositions are left out; only BATCH_MATMUL meets any.
+    /// How operands lie, if operators around this one are left out; only some meet any.
     pub views: Option<&'a Views>,
     /// Packed weights of the model.
     pub packs: &'a PackCache,
+}
+
+impl LowerCx<'_> {
+    /// The elements from a row of the output to the next, if rows have `len` elements.
+    #[must_use]
+    pub fn row_step(&self, len: usize) -> usize {
+        match self.views.and_then(|views| views.output.as_deref()) {
+            Some([.., step, _]) => *step,
+            _ => len,
+        }
+    }
 }

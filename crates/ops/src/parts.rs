@@ -7,8 +7,13 @@ use crate::spec::OpSpec;
 /// Which operands are, byte for byte, runs of elements of which other one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parts {
-    /// Output 0 is its inputs; for each of them the element of the output that it begins at.
-    Joined(Vec<usize>),
+    /// Each row of output 0 is the rows of its inputs.
+    Joined {
+        /// Elements of a row; all of the output where there is nothing around the inputs.
+        row: usize,
+        /// For each input the element of a row that it begins at.
+        starts: Vec<usize>,
+    },
     /// The outputs are runs of an input.
     Taken {
         /// The input.
@@ -33,21 +38,33 @@ impl OpSpec {
 }
 
 impl Parts {
-    /// Pieces of these lengths along `axis` of `whole`, one behind the other, of which each is a run: the start of each.
-    pub(crate) fn along(
+    /// Inputs with these lengths along `axis` of output `whole`, one behind the other.
+    pub(crate) fn joined(whole: &[usize], axis: usize, lens: impl Iterator<Item = usize>) -> Option<Self> {
+        let row = whole.get(axis..)?.iter().product();
+        Some(Self::Joined { row, starts: Self::starts(whole, axis, lens)? })
+    }
+
+    /// Outputs with these lengths along `axis` of input `of`, one behind the other, if they are runs of it.
+    pub(crate) fn taken(
+        of: usize,
         whole: &[usize],
         axis: usize,
         lens: impl Iterator<Item = usize>,
-    ) -> Option<Vec<usize>> {
-        let (outer, rest) = whole.split_at_checked(axis)?;
-        let inner: usize = rest.get(1..)?.iter().product();
+    ) -> Option<Self> {
+        let starts = Self::starts(whole, axis, lens)?;
+        whole[..axis].iter().all(|&d| d == 1).then_some(Self::Taken { of, starts })
+    }
+
+    /// For pieces of these lengths along `axis` of `whole` the element of a row that each begins at.
+    fn starts(whole: &[usize], axis: usize, lens: impl Iterator<Item = usize>) -> Option<Vec<usize>> {
+        let inner: usize = whole.get(axis + 1..)?.iter().product();
         let mut next = 0;
         let starts = lens.map(|len| {
             let start = next * inner;
             next += len;
             start
         });
-        outer.iter().all(|&d| d == 1).then(|| starts.collect())
+        Some(starts.collect())
     }
 
     /// A box of input 0, whose dimensions are `shape`, if it is one run of elements: along each axis it has `len` positions
@@ -104,11 +121,17 @@ mod tests {
 
     #[test]
     fn pieces_are_runs_where_nothing_is_around_their_axis() {
-        let along = |whole: &[usize], axis| Parts::along(whole, axis, [1, 2, 0].into_iter());
-        assert_eq!(along(&[3, 4], 0), Some(vec![0, 4, 12]));
-        assert_eq!(along(&[1, 1, 3, 2], 2), Some(vec![0, 2, 6]));
-        assert_eq!(along(&[2, 3], 1), None);
-        assert_eq!(along(&[3], 1), None);
+        let taken = |whole: &[usize], axis| Parts::taken(1, whole, axis, [1, 2, 0].into_iter());
+        let starts = |starts: [usize; 3]| Some(Parts::Taken { of: 1, starts: starts.to_vec() });
+        assert_eq!(taken(&[3, 4], 0), starts([0, 4, 12]));
+        assert_eq!(taken(&[1, 1, 3, 2], 2), starts([0, 2, 6]));
+        assert_eq!(taken(&[2, 3], 1), None);
+        assert_eq!(taken(&[3], 1), None);
+        let joined = |whole: &[usize], axis| Parts::joined(whole, axis, [1, 2, 0].into_iter());
+        let rows = |row, starts: [usize; 3]| Some(Parts::Joined { row, starts: starts.to_vec() });
+        assert_eq!(joined(&[3, 4], 0), rows(12, [0, 4, 12]));
+        assert_eq!(joined(&[5, 3, 2], 1), rows(6, [0, 2, 6]));
+        assert_eq!(joined(&[3], 1), None);
     }
 
     #[test]

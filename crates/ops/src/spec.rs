@@ -74,6 +74,9 @@ pub struct Traits {
     /// Its float form takes constant weights (input 1) as [`Operand::half`](crate::Operand::half) too, if all inputs
     /// behind them are constants.
     pub half_weights: bool,
+    /// It can leave space between the rows of output 0, along its last dimension, as
+    /// [`LowerCx::row_step`](crate::LowerCx::row_step) says: the output's memory then ends anywhere behind the last row.
+    pub spaced_rows: bool,
 }
 
 /// One operator of the table.
@@ -134,6 +137,7 @@ impl OpSpec {
                 epilogue: false,
                 by_element: false,
                 half_weights: false,
+                spaced_rows: false,
             },
             chain: None,
             parts: None,
@@ -262,6 +266,13 @@ impl OpSpec {
     #[must_use]
     pub const fn half_weights(mut self) -> Self {
         self.traits.half_weights = true;
+        self
+    }
+
+    /// It can leave space between the rows of its output.
+    #[must_use]
+    pub const fn spaced_rows(mut self) -> Self {
+        self.traits.spaced_rows = true;
         self
     }
 

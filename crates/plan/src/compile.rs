@@ -70,7 +70,7 @@ pub fn compile(
             views.extend_from_slice(&unit.nodes);
             continue;
         }
-        let step = compiler.step(unit, &layout.sharing[u])?;
+        let step = compiler.step(unit, &layout.sharing[u], layout.row_steps[u])?;
         let scratch = step.kernel.scratch_bytes();
         layout.blocks.push(Block { size: scratch, first: u, last: u });
         scratch_blocks.push((layout.blocks.len() - 1, scratch));
@@ -375,7 +375,7 @@ impl Compiler<'_> {
         pinned
     }
 
-    fn step(&self, unit: &Unit, sharing: &Sharing) -> Result<Step, Error> {
+    fn step(&self, unit: &Unit, sharing: &Sharing, row_step: Option<usize>) -> Result<Step, Error> {
         let first = &self.graph.nodes[unit.nodes[0]];
         let kernel = match (unit.backend, &unit.chain) {
             (Some(b), _) => self.backend_kernel(unit, &*self.options.backends[b])?,
@@ -394,11 +394,12 @@ impl Compiler<'_> {
                     intermediates: &first.intermediates,
                     regions: &self.regions,
                 };
+                let spaced = row_step.zip(outputs.first()).map(|(step, o)| Views::of_rows(&o.shape, step));
                 let cx = LowerCx {
                     cpu: self.options.cpu,
                     threads: self.options.threads,
                     activation: unit.residual.map_or(first.activation, |residual| residual.activation),
-                    views: unit.turned.as_ref().map(|turned| &turned.views),
+                    views: unit.turned.as_ref().map(|turned| &turned.views).or(spaced.as_ref()),
                     packs: self.packs,
                 };
                 (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?
@@ -491,6 +492,7 @@ impl Compiler<'_> {
                 let len = self.info(t).and_then(|i| i.byte_len().ok()).unwrap_or(0);
                 Place::Arena { offset: offsets[block] + start, len }
             }
+            Home::Rows { block, start, len } => Place::Arena { offset: offsets[block] + start, len },
             Home::Slot(s) => Place::Slot(s),
             Home::None => match self.folded_index(t) {
                 Some(index) => Place::Folded(index),

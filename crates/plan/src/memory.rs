@@ -22,6 +22,15 @@ pub(crate) enum Home {
         /// The first byte.
         start: usize,
     },
+    /// Rows with space between them in a block of the arena.
+    Rows {
+        /// The block.
+        block: usize,
+        /// The first byte.
+        start: usize,
+        /// Bytes from there on to the end of the tensor that the rows are a part of.
+        len: usize,
+    },
     /// The slot of this tensor.
     Slot(usize),
 }
@@ -86,6 +95,8 @@ pub(crate) struct Layout {
     pub blocks: Vec<Block>,
     /// For every unit, how it shares memory.
     pub sharing: Vec<Sharing>,
+    /// For every unit that leaves space between the rows of its output, elements from a row to the next.
+    pub row_steps: Vec<Option<usize>>,
 }
 
 /// Assigns memory to the tensors of a segment's units.
@@ -109,6 +120,7 @@ impl Assigner<'_> {
             homes: vec![Home::None; self.graph.tensors.len()],
             blocks: Vec::new(),
             sharing: Vec::with_capacity(self.units.len()),
+            row_steps: vec![None; self.units.len()],
         };
         let last_use = self.last_uses();
         for t in 0..self.graph.tensors.len() {
@@ -136,7 +148,7 @@ impl Assigner<'_> {
             layout.sharing.push(sharing);
             // Whatever is read or written here is alive here.
             for &t in unit.inputs.iter().flatten().chain(&unit.outputs) {
-                if let Home::Block { block, .. } = layout.homes[t] {
+                if let Some(block) = layout.homes[t].block() {
                     layout.blocks[block].last = layout.blocks[block].last.max(u);
                 }
             }
@@ -189,7 +201,7 @@ impl Assigner<'_> {
             return Sharing::Own;
         }
         let same = match &self.parts[u] {
-            Some(Parts::Joined(starts)) => return self.join(u, unit, starts, layout),
+            Some(Parts::Joined { row, starts }) => return self.join(u, unit, *row, starts, layout),
             Some(Parts::Taken { of, starts }) if self.take(unit, *of, starts, layout) => {
                 return Sharing::Alias;
             }

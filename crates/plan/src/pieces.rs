@@ -1,9 +1,29 @@
 //! Tensors that are parts of others: what operators only join is written where the whole has it, and what they take out
 //! of a whole stays there.
 
-use ferrolite_ops::is_sized;
+use ferrolite_ops::{Parts, is_sized};
 
 use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
+
+/// An input of an operator that joins.
+#[derive(Clone, Copy)]
+struct Piece {
+    /// Which input.
+    input: usize,
+    tensor: usize,
+    /// The first byte of its part of a row.
+    first: usize,
+}
+
+/// What pieces are joined to.
+#[derive(Clone, Copy)]
+struct Whole {
+    tensor: usize,
+    len: usize,
+    /// Bytes of an element and of a row.
+    element: usize,
+    row: usize,
+}
 
 impl Assigner<'_> {
     /// Makes the outputs of a unit names for parts of its input `of`, which begin at these elements, if they can be.
@@ -23,72 +43,129 @@ impl Assigner<'_> {
         true
     }
 
-    /// Puts the inputs of a unit where its output, which is these one behind the other, has them. They begin at these
-    /// elements of it.
+    /// Puts the inputs of a unit where its output has them: each row of it, of `row` elements, is theirs, which begin at
+    /// these elements, one behind the other.
     ///
     /// An input moves there with all that shares its block. So it must be all of a block of the arena, and no other input
-    /// may lie in that block, as one that is given twice does.
-    pub(crate) fn join(&self, u: usize, unit: &Unit, starts: &[usize], layout: &mut Layout) -> Sharing {
-        let &[output] = unit.outputs.as_slice() else { return Sharing::Own };
-        let Some(element) = self.element(output).filter(|_| !self.pinned[output]) else {
+    /// may lie in that block, as one that is given twice does. Where there are several rows, who writes it must be able to
+    /// leave space between them, and nobody else may read it.
+    pub(crate) fn join(
+        &self,
+        u: usize,
+        unit: &Unit,
+        row: usize,
+        starts: &[usize],
+        layout: &mut Layout,
+    ) -> Sharing {
+        let &[tensor] = unit.outputs.as_slice() else { return Sharing::Own };
+        let Some(element) = self.element(tensor).filter(|_| !self.pinned[tensor]) else {
             return Sharing::Own;
         };
-        // Input, tensor, first byte.
-        let pieces: Vec<(usize, usize, usize)> = (unit.inputs.iter().zip(starts).enumerate())
-            .filter_map(|(i, (&t, &first))| Some((i, t?, first * element)))
-            .filter(|&(_, t, _)| self.byte_len(t) > 0)
+        let whole = Whole { tensor, len: self.byte_len(tensor), element, row: row * element };
+        let pieces: Vec<Piece> = (unit.inputs.iter().zip(starts).enumerate())
+            .filter_map(|(input, (&t, &first))| Some(Piece { input, tensor: t?, first: first * element }))
+            .filter(|piece| self.byte_len(piece.tensor) > 0)
             .collect();
-        if let Some(home) = self.joined_already(&pieces, output, layout) {
-            layout.homes[output] = home;
+        if let Some(home) = self.joined_already(&pieces, whole, layout) {
+            layout.homes[tensor] = home;
             return Sharing::Alias;
         }
-        let blocks: Vec<Option<usize>> = pieces.iter().map(|&(_, t, _)| block_of(layout, t)).collect();
-        let movable = |&&(_, t, first): &&(usize, usize, usize)| {
-            let Some(block) = block_of(layout, t) else { return false };
-            let alone = blocks.iter().filter(|&&other| other == Some(block)).count() == 1;
-            alone
-                && self.fills(layout, t, block)
-                && self.tenants(layout, block).iter().all(|&tenant| match layout.homes[tenant] {
-                    Home::Block { start, .. } => self.is_aligned(tenant, first + start),
-                    _ => false,
-                })
-        };
-        let moved: Vec<(usize, usize, usize)> = pieces.iter().filter(movable).copied().collect();
+        let blocks: Vec<Option<usize>> = pieces.iter().map(|p| layout.homes[p.tensor].block()).collect();
+        let alone = |block| blocks.iter().filter(|&&other| other == Some(block)).count() == 1;
+        let moved: Vec<(Piece, usize)> = (pieces.iter())
+            .filter_map(|&piece| Some((piece, layout.homes[piece.tensor].block()?)))
+            .filter(|&(piece, block)| alone(block) && self.moves(piece, block, whole, layout))
+            .collect();
         if moved.is_empty() {
             return Sharing::Own;
         }
-        layout.homes[output] = self.new_block(layout, output, u);
-        let Home::Block { block: whole, .. } = layout.homes[output] else { return Sharing::Own };
-        for &(_, t, first) in &moved {
-            let Some(block) = block_of(layout, t) else { continue };
-            for tenant in self.tenants(layout, block) {
-                if let Home::Block { start, .. } = layout.homes[tenant] {
-                    layout.homes[tenant] = Home::Block { block: whole, start: first + start };
-                }
-            }
-            layout.blocks[whole].first = layout.blocks[whole].first.min(layout.blocks[block].first);
-            layout.blocks[block].size = 0;
+        layout.homes[tensor] = self.new_block(layout, tensor, u);
+        for &(piece, block) in &moved {
+            self.move_block(block, piece.first, whole, layout);
         }
         if moved.len() == pieces.len() {
             return Sharing::Alias;
         }
-        Sharing::Joined(moved.into_iter().map(|(i, ..)| i).collect())
+        Sharing::Joined(moved.into_iter().map(|(piece, _)| piece.input).collect())
     }
 
     /// The home of an output whose pieces lie one behind the other as they are.
-    fn joined_already(
-        &self,
-        pieces: &[(usize, usize, usize)],
-        output: usize,
-        layout: &Layout,
-    ) -> Option<Home> {
-        let origin = |&(_, t, first): &(usize, usize, usize)| match layout.homes[t] {
-            Home::Block { block, start } => Some(Home::Block { block, start: start.checked_sub(first)? }),
-            Home::None | Home::Slot(_) => None,
+    fn joined_already(&self, pieces: &[Piece], whole: Whole, layout: &Layout) -> Option<Home> {
+        let origin = |piece: &Piece| match layout.homes[piece.tensor] {
+            Home::Block { block, start } => {
+                Some(Home::Block { block, start: start.checked_sub(piece.first)? })
+            }
+            Home::None | Home::Slot(_) | Home::Rows { .. } => None,
         };
         let home = origin(pieces.first()?)?;
-        let aligned = matches!(home, Home::Block { start, .. } if self.is_aligned(output, start));
-        (aligned && pieces.iter().all(|piece| origin(piece) == Some(home))).then_some(home)
+        let aligned = matches!(home, Home::Block { start, .. } if self.is_aligned(whole.tensor, start));
+        let fits = aligned && whole.row == whole.len;
+        (fits && pieces.iter().all(|piece| origin(piece) == Some(home))).then_some(home)
+    }
+
+    /// Whether a piece, with all that shares its block, can have its memory in the whole.
+    fn moves(&self, piece: Piece, block: usize, whole: Whole, layout: &Layout) -> bool {
+        if !self.fills(layout, piece.tensor, block) {
+            return false;
+        }
+        let tenants = self.tenants(layout, block);
+        if whole.row == whole.len {
+            let start = |t: usize| layout.homes[t].start().map(|start| piece.first + start);
+            return tenants.iter().all(|&t| start(t).is_some_and(|start| self.is_aligned(t, start)));
+        }
+        let row = self.byte_len(piece.tensor) / (whole.len / whole.row);
+        self.last_dim(piece.tensor).is_some_and(|last| last * whole.element == row)
+            && tenants.iter().all(|&t| self.can_be_spaced(t, layout))
+    }
+
+    /// Whether there may be space between the rows of a tensor: whoever writes it can leave some, and nobody reads it but
+    /// the unit that joins it.
+    fn can_be_spaced(&self, t: usize, layout: &Layout) -> bool {
+        let readers = self.units.iter().flat_map(|unit| unit.inputs.iter().flatten()).filter(|&&i| i == t);
+        let Some(w) = self.writer(t).filter(|_| readers.count() == 1) else { return false };
+        let unit = &self.units[w];
+        match (&layout.sharing[w], &self.parts[w]) {
+            (Sharing::Own, _) => {
+                let &[n] = unit.nodes.as_slice() else { return false };
+                unit.backend.is_none()
+                    && unit.chain.is_none()
+                    && unit.outputs == [t]
+                    && self.graph.nodes[n].spec.traits.spaced_rows
+            }
+            // Joined from such, by rows of its own.
+            (Sharing::Alias, Some(Parts::Joined { row, .. })) => self.last_dim(t) == Some(*row),
+            _ => false,
+        }
+    }
+
+    /// Moves all that lies in a block to where a piece of a whole begins.
+    fn move_block(&self, block: usize, first: usize, whole: Whole, layout: &mut Layout) {
+        let Some(to) = layout.homes[whole.tensor].block() else { return };
+        for t in self.tenants(layout, block) {
+            let Some(start) = layout.homes[t].start().map(|start| first + start) else { continue };
+            if whole.row < whole.len {
+                layout.homes[t] = Home::Rows { block: to, start, len: whole.len - start };
+                if let Some(w) = self.writer(t) {
+                    layout.row_steps[w] = Some(whole.row / whole.element);
+                }
+                continue;
+            }
+            layout.homes[t] = match layout.homes[t] {
+                Home::Rows { len, .. } => Home::Rows { block: to, start, len },
+                _ => Home::Block { block: to, start },
+            };
+        }
+        layout.blocks[to].first = layout.blocks[to].first.min(layout.blocks[block].first);
+        layout.blocks[block].size = 0;
+    }
+
+    /// The unit that writes a tensor.
+    fn writer(&self, t: usize) -> Option<usize> {
+        self.units.iter().position(|unit| unit.outputs.contains(&t))
+    }
+
+    fn last_dim(&self, t: usize) -> Option<usize> {
+        self.info(t)?.shape.last().copied()
     }
 
     /// Bytes of an element of a tensor, if elements begin at bytes.
@@ -106,7 +183,7 @@ impl Assigner<'_> {
 
     /// The tensors that lie in a block.
     pub(crate) fn tenants(&self, layout: &Layout, block: usize) -> Vec<usize> {
-        (0..layout.homes.len()).filter(|&t| block_of(layout, t) == Some(block)).collect()
+        (0..layout.homes.len()).filter(|&t| layout.homes[t].block() == Some(block)).collect()
     }
 
     /// Whether a tensor takes all of a block.
@@ -114,20 +191,36 @@ impl Assigner<'_> {
         layout.homes[t] == Home::Block { block, start: 0 } && self.byte_len(t) == layout.blocks[block].size
     }
 
-    /// Whether two tensors have bytes of the arena in common.
+    /// Whether two tensors may have bytes of the arena in common.
     pub(crate) fn overlap(&self, layout: &Layout, a: usize, b: usize) -> bool {
-        let (Home::Block { block, start: a_start }, Home::Block { block: other, start: b_start }) =
-            (layout.homes[a], layout.homes[b])
-        else {
+        let block = layout.homes[a].block();
+        if block.is_none() || block != layout.homes[b].block() {
             return false;
+        }
+        let range = |t: usize| match layout.homes[t] {
+            Home::Block { start, .. } => (start, start + self.byte_len(t)),
+            Home::Rows { start, len, .. } => (start, start + len),
+            Home::None | Home::Slot(_) => (0, 0),
         };
-        block == other && a_start < b_start + self.byte_len(b) && b_start < a_start + self.byte_len(a)
+        let ((start, end), (first, last)) = (range(a), range(b));
+        start < last && first < end
     }
 }
 
-fn block_of(layout: &Layout, t: usize) -> Option<usize> {
-    match layout.homes[t] {
-        Home::Block { block, .. } => Some(block),
-        Home::None | Home::Slot(_) => None,
+impl Home {
+    /// The block of the arena.
+    pub(crate) fn block(self) -> Option<usize> {
+        match self {
+            Self::Block { block, .. } | Self::Rows { block, .. } => Some(block),
+            Self::None | Self::Slot(_) => None,
+        }
+    }
+
+    /// The first byte in the block.
+    fn start(self) -> Option<usize> {
+        match self {
+            Self::Block { start, .. } | Self::Rows { start, .. } => Some(start),
+            Self::None | Self::Slot(_) => None,
+        }
     }
 }

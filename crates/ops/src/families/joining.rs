@@ -152,7 +152,7 @@ fn concatenation_parts(node: &Node<'_>) -> Option<Parts> {
         }
         lens.push(joined_len(node, i, axis).ok()?);
     }
-    Parts::along(&output.shape, axis, lens.into_iter()).map(Parts::Joined)
+    Parts::joined(&output.shape, axis, lens.into_iter())
 }
 
 /// The 256 results of requantizing an unsigned byte: halves are rounded away from zero.
@@ -257,7 +257,7 @@ fn infer_pack(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 
 fn pack_parts(node: &Node<'_>) -> Option<Parts> {
     let lens = node.inputs.iter().map(|_| 1);
-    Parts::along(&node.output(0).ok()?.shape, pack_axis(node).ok()?, lens).map(Parts::Joined)
+    Parts::joined(&node.output(0).ok()?.shape, pack_axis(node).ok()?, lens)
 }
 
 fn lower_pack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -293,7 +293,8 @@ fn infer_unpack(node: &Node<'_>) -> Result<OutputShapes, InferError> {
 }
 
 fn unpack_parts(node: &Node<'_>) -> Option<Parts> {
-    taken(node, 0, unpack_axis(node).ok()?, vec![1; node.outputs.len()])
+    let lens = node.outputs.iter().map(|_| 1);
+    Parts::taken(0, node.shape(0).ok()?, unpack_axis(node).ok()?, lens)
 }
 
 fn lower_unpack(node: &Node<'_>, _: &LowerCx<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -360,20 +361,14 @@ fn piece_shapes(shape: &Shape, axis: usize, pieces: &[usize]) -> OutputShapes {
         .collect()
 }
 
-/// Pieces of an axis of an input.
-fn taken(node: &Node<'_>, of: usize, axis: usize, lens: Vec<usize>) -> Option<Parts> {
-    let starts = Parts::along(node.shape(of).ok()?, axis, lens.into_iter())?;
-    Some(Parts::Taken { of, starts })
-}
-
 fn split_parts(node: &Node<'_>) -> Option<Parts> {
     let (axis, lens) = split_pieces(node).ok()?;
-    taken(node, 1, axis, lens)
+    Parts::taken(1, node.shape(1).ok()?, axis, lens.into_iter())
 }
 
 fn split_v_parts(node: &Node<'_>) -> Option<Parts> {
     let (axis, lens) = split_v_pieces(node).ok()?;
-    taken(node, 0, axis, lens)
+    Parts::taken(0, node.shape(0).ok()?, axis, lens.into_iter())
 }
 
 fn infer_split(node: &Node<'_>) -> Result<OutputShapes, InferError> {

@@ -120,10 +120,10 @@ fn lower_float(
     let activation = activation::float(option, cx)?;
     let epilogue = Epilogue::new(activation);
     let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
-    let cpu = cx.cpu;
+    let (cpu, step) = (cx.cpu, cx.row_step(sizes.outputs));
     let pack = move |filter: &[f32], bias: Option<&[f32]>| -> Result<ConvF32, OpError> {
         let weights = ConvWeightsF32::new(cpu, &shape, filter, bias)?;
-        Ok(ConvF32::new(shape, weights)?)
+        Ok(ConvF32::new(shape, weights)?.spaced(step)?)
     };
     let (filter, bias) = (node.input(1)?, node.optional(2));
     let par = Par::new(cx.threads);
@@ -135,7 +135,7 @@ fn lower_float(
             let bias = bias.and_then(|b| b.value).map(floats);
             Ok(ConvWeightsF32::new(packing, &shape, stored.stored(), bias.as_deref())?)
         })?;
-        let conv = ConvF32::new(shape, (*weights).clone())?;
+        let conv = ConvF32::new(shape, (*weights).clone())?.spaced(step)?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(par));
         return Ok(FnKernel::new(name, move |io, cx| {
             let input = io.inputs.get::<f32>(0)?;
@@ -214,11 +214,12 @@ fn lower_integer<X: Activation + Element>(
         _ => None,
     };
     let name = format!("{}_conv_{}", type_name(X::DTYPE), layout.tile_name());
+    let step = cx.row_step(sizes.outputs);
     Ok(FnKernel::new(name, move |io, cx| match &prepared {
-        Some(conv) => conv.run::<X>(&sizes, input_zero, io, cx.par()),
+        Some(conv) => conv.run::<X>(&sizes, step, input_zero, io, cx.par()),
         None => {
             let bias = if bias_type.is_some() { io.inputs.bytes(2)? } else { &[] };
-            prepare(cpu.into(), io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, input_zero, io, cx.par())
+            prepare(cpu.into(), io.inputs.bytes(1)?, bias)?.run::<X>(&sizes, step, input_zero, io, cx.par())
         }
     })
     .scratch(sizes.scratch_bytes(&layout, cx.threads))
@@ -230,13 +231,14 @@ impl IntegerConv {
     fn run<X: Activation + Element>(
         &self,
         sizes: &Sizes,
+        step: usize,
         zero: i32,
         io: &mut Io<'_>,
         par: Par,
     ) -> Result<(), OpError> {
         let data = io.inputs.get::<X>(0)?;
         for (index, group) in self.groups.iter().enumerate() {
-            let place = Place::rows(index * sizes.group_outputs(), sizes.outputs);
+            let place = Place::rows(index * sizes.group_outputs(), step);
             if sizes.window.is_pointwise() && sizes.groups == 1 {
                 let depth = sizes.depth();
                 let rows = Dense { data, rows: sizes.window.pixels(), depth, stride: depth };

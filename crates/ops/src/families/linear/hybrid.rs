@@ -203,7 +203,7 @@ pub(super) fn lower_conv2d(
         (image_pixels * window.channels, window.batch)
     };
     let weight_scales = scales(filter.info, 0, sizes.outputs)?;
-    let (cols, depth) = (sizes.group_outputs(), sizes.depth());
+    let (cols, depth, step) = (sizes.group_outputs(), sizes.depth(), cx.row_step(sizes.outputs));
     let layout = sizes.layout(cpu, Width::Bytes);
     let spare = if by_pixel { spare_bytes(&layout) } else { 0 };
     let activations = Activations { cpu, scheme, run_len, runs, spare };
@@ -239,7 +239,7 @@ pub(super) fn lower_conv2d(
         let scratch = x.rest.take::<u8>(memory);
         let pixels = window.output[0] * window.output[1];
         for (index, group) in groups.iter().enumerate() {
-            let place = Place::rows(index * cols, sizes.outputs);
+            let place = Place::rows(index * cols, step);
             if by_pixel {
                 let rows = Dense { data: x.data, rows: runs, depth, stride: depth };
                 group.run(&rows, 1, x.scales, x.zeros, out, place, par, scratch);

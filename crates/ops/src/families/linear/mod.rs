@@ -47,7 +47,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int16, Int4, Int64) -> (Int16),
         ])
         .epilogue()
-        .half_weights(),
+        .half_weights()
+        .spaced_rows(),
     OpSpec::builtin(BuiltinOperator::DEPTHWISE_CONV_2D, depthwise::infer, depthwise::lower)
         .versions(7)
         .inputs(2, 3)
@@ -73,7 +74,8 @@ pub const SPECS: &[OpSpec] = &[
             (Int32, Int8, Int16, Int32) -> (Int16),
             (Int32, Int8, Int16, Int64) -> (Int16),
         ])
-        .epilogue(),
+        .epilogue()
+        .spaced_rows(),
     OpSpec::builtin(BuiltinOperator::CONV_3D, conv3d::infer, conv3d::lower)
         .inputs(2, 3)
         .types(types![(Float32) -> (Float32)])

@@ -188,7 +188,7 @@ fn lower_float(
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let epilogue = Epilogue::new(activation::float(option, cx)?);
-    let cpu = cx.cpu;
+    let (cpu, step) = (cx.cpu, cx.row_step(sizes.outputs));
     let shape = TransposeConvShape {
         batch: sizes.batch,
         input: [1, sizes.input[0], sizes.input[1]],
@@ -209,7 +209,7 @@ fn lower_float(
                 let bias = bias.and_then(|b| b.value).map(floats);
                 Ok(TransposeConvWeightsF32::new(packing, &shape, &floats(bytes), bias.as_deref())?)
             })?;
-        let conv = TransposeConvF32::new(shape, (*weights).clone())?;
+        let conv = TransposeConvF32::new(shape, (*weights).clone())?.spaced(step)?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));
         return Ok(FnKernel::new(name, move |io, cx| {
             let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);
@@ -222,7 +222,7 @@ fn lower_float(
     Ok(FnKernel::new("f32_transpose_conv_unpacked", move |io, cx| {
         let bias = io.inputs.optional(3)?;
         let weights = TransposeConvWeightsF32::new(cpu, &shape, io.inputs.get(1)?, bias)?;
-        let conv = TransposeConvF32::new(shape, weights)?;
+        let conv = TransposeConvF32::new(shape, weights)?.spaced(step)?;
         let mut scratch = vec![0.0; conv.scratch_bytes(cx.par()) / size_of::<f32>()];
         Ok(conv.run(io.inputs.get(2)?, io.outputs.get(0)?, &mut scratch, &epilogue, cx.par())?)
     })
@@ -326,11 +326,11 @@ fn lower_integer<X: Activation + Element>(
     };
     let layout = PackLayout::new(cpu, width(X::DTYPE), sizes.outputs, sizes.channels);
     let name = format!("{}_transpose_conv_{}", type_name(X::DTYPE), layout.tile_name());
-    let phases = sizes.phases();
+    let (phases, step) = (sizes.phases(), cx.row_step(sizes.outputs));
     let run = move |columns: &[Columns], io: &mut Io<'_>, par| {
         let data = io.inputs.get::<X>(2)?;
         for (phase, columns) in phases.iter().zip(columns) {
-            let place = Place { first: 0, stride: sizes.outputs, map: Some(phase.map) };
+            let place = Place { first: 0, stride: step, map: Some(phase.map) };
             let rows = patches(data, phase, &sizes);
             columns.run(&rows, input_zero, &mut io.outputs, place, par, io.scratch)?;
         }
@@ -378,13 +378,13 @@ fn lower_hybrid(
             |packed| HybridColumns::new(packed, &weight_scales, &bias, range, hybrid::rescaling(scheme));
         Ok(phases.map(columns).collect())
     };
-    let phases = sizes.phases();
+    let (phases, step) = (sizes.phases(), cx.row_step(sizes.outputs));
     let run = move |columns: &Vec<HybridColumns>, io: &mut Io<'_>, par: Par| {
         let mut x = activations.quantize(io.inputs.get(2)?, io.scratch, par);
         let out = io.outputs.get::<f32>(0)?;
         let memory = x.rest.take::<u8>(memory);
         for (phase, columns) in phases.iter().zip(columns) {
-            let place = Place { first: 0, stride: sizes.outputs, map: Some(phase.map) };
+            let place = Place { first: 0, stride: step, map: Some(phase.map) };
             let pixels = phase.window.output[0] * phase.window.output[1];
             let rows = patches(x.data, phase, &sizes);
             columns.run(&rows, pixels, x.scales, x.zeros, out, place, par, memory);

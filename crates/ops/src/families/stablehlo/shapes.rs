@@ -169,7 +169,7 @@ fn concatenate_parts(node: &Node<'_>) -> Option<Parts> {
     let (axis, result) = joined(node).ok()?;
     let lens: Vec<usize> =
         (0..node.inputs.len()).map(|i| Some(node.shape(i).ok()?[axis])).collect::<Option<_>>()?;
-    Parts::along(&result, axis, lens.into_iter()).map(Parts::Joined)
+    Parts::joined(&result, axis, lens.into_iter())
 }
 
 fn lower_concatenate(node: &Node<'_>, _: &LowerCx<'_>) -> Lowered {

@@ -86,6 +86,8 @@ impl ConvWeightsF32 {
 pub struct ConvF32 {
     shape: ConvShape,
     output: [usize; 3],
+    /// Values from a pixel of the output to the next.
+    pixel_step: usize,
     weights: ConvWeightsF32,
     windows: Windows,
     zeros: Vec<f32>,
@@ -195,12 +197,24 @@ impl ConvF32 {
         Ok(Self {
             shape,
             output,
+            pixel_step: shape.out_channels,
             weights,
             zeros: vec![0.0; windows.padding_len()],
             windows,
             pointwise,
             padded,
         })
+    }
+
+    /// Writes pixels that many values apart, and nothing between them.
+    ///
+    /// # Errors
+    /// If that is less than the output's channels.
+    pub fn spaced(mut self, pixel_step: usize) -> Result<Self, ShapeError> {
+        ShapeError::check_at_least("step between pixels", self.shape.out_channels, pixel_step)?;
+        self.pixel_step = pixel_step;
+        self.windows.out_channels = pixel_step;
+        Ok(self)
     }
 
     /// Depth, height and width of the output.
@@ -229,7 +243,7 @@ impl ConvF32 {
     }
 
     /// Convolves `input` (`[batch, depth, height, width, in_channels]`) into `out` (`[batch, output,
-    /// out_channels]`). With less scratch than [`ConvF32::scratch_bytes`] fewer threads run.
+    /// out_channels]`, or as [`ConvF32::spaced`] says, up to the last pixel at least). With less scratch than [`ConvF32::scratch_bytes`] fewer threads run.
     ///
     /// # Errors
     /// If a slice has another size, or the scratch buffer no room for one thread.
@@ -248,7 +262,7 @@ impl ConvF32 {
             product(&[shape.batch, product(&shape.input), shape.in_channels]),
             input.len(),
         )?;
-        ShapeError::check("output", pixels.saturating_mul(shape.out_channels), out.len())?;
+        check_pixels(pixels, shape.out_channels, self.pixel_step, out.len())?;
         let depth = shape.in_channels / shape.groups;
         let padded_len = self.padded_len();
         ShapeError::check_at_least("scratch", padded_len, scratch.len())?;
@@ -261,7 +275,7 @@ impl ConvF32 {
         for (group, weights) in self.weights.groups.iter().enumerate() {
             // An empty input has no group to start in.
             let input = input.get(group * depth..).unwrap_or_default();
-            let pointwise = Strided { a: input, lda: shape.in_channels, ldc: shape.out_channels, k: depth };
+            let pointwise = Strided { a: input, lda: shape.in_channels, ldc: self.pixel_step, k: depth };
             let windowed = ConvRows { windows: self.windows, input, padding: &self.zeros };
             let source: &dyn RowSource<f32> = if self.pointwise { &pointwise } else { &windowed };
             let column = group * weights.n();
@@ -271,4 +285,22 @@ impl ConvF32 {
         }
         Ok(())
     }
+}
+
+/// Checks the length of an output whose pixels of `channels` values are `step` apart: exactly theirs if they are dense.
+pub(super) fn check_pixels(
+    pixels: usize,
+    channels: usize,
+    step: usize,
+    len: usize,
+) -> Result<(), ShapeError> {
+    if step == channels {
+        return ShapeError::check("output", pixels.saturating_mul(channels), len);
+    }
+    let before_last = pixels.saturating_sub(1).saturating_mul(step);
+    ShapeError::check_at_least(
+        "output",
+        if pixels == 0 { 0 } else { before_last.saturating_add(channels) },
+        len,
+    )
 }

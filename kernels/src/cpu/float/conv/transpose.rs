@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::conv2d::check_pixels;
 use super::rows::{Access, ConvRows, Windows};
 use super::shape::product;
 use crate::cpu::float::epilogue::Epilogue;
@@ -97,6 +98,8 @@ impl TransposeConvWeightsF32 {
 #[derive(Clone, Debug)]
 pub struct TransposeConvF32 {
     shape: TransposeConvShape,
+    /// Values from a pixel of the output to the next.
+    pixel_step: usize,
     weights: TransposeConvWeightsF32,
     /// Windows of each phase that has output pixels, and which weights it takes.
     phases: Vec<(Windows, usize)>,
@@ -148,7 +151,18 @@ impl TransposeConvF32 {
             phases.push((windows, index));
         }
         let padding = phases.iter().map(|(windows, _)| windows.padding_len()).max().unwrap_or(0);
-        Ok(Self { shape, weights, phases, zeros: vec![0.0; padding] })
+        Ok(Self { shape, pixel_step: shape.out_channels, weights, phases, zeros: vec![0.0; padding] })
+    }
+
+    /// Writes pixels that many values apart, and nothing between them.
+    ///
+    /// # Errors
+    /// If that is less than the output's channels.
+    pub fn spaced(mut self, pixel_step: usize) -> Result<Self, ShapeError> {
+        ShapeError::check_at_least("step between pixels", self.shape.out_channels, pixel_step)?;
+        self.pixel_step = pixel_step;
+        self.phases.iter_mut().for_each(|(windows, _)| windows.out_channels = pixel_step);
+        Ok(self)
     }
 
     /// The kernel's name, e.g. `f32_transpose_conv_6x16_avx2`.
@@ -163,7 +177,7 @@ impl TransposeConvF32 {
         par.scratch_len(most) * size_of::<f32>()
     }
 
-    /// Computes `out` (`[batch, output, out_channels]`) from `input` (`[batch, input, in_channels]`). With less
+    /// Computes `out` (`[batch, output, out_channels]`, or as [`TransposeConvF32::spaced`] says) from `input` (`[batch, input, in_channels]`). With less
     /// scratch than [`TransposeConvF32::scratch_bytes`] fewer threads run.
     ///
     /// # Errors
@@ -182,11 +196,8 @@ impl TransposeConvF32 {
             product(&[shape.batch, product(&shape.input), shape.in_channels]),
             input.len(),
         )?;
-        ShapeError::check(
-            "output",
-            product(&[shape.batch, product(&shape.output), shape.out_channels]),
-            out.len(),
-        )?;
+        let pixels = product(&[shape.batch, product(&shape.output)]);
+        check_pixels(pixels, shape.out_channels, self.pixel_step, out.len())?;
         for &(windows, index) in &self.phases {
             let weights = &self.weights.phases[index];
             let source = ConvRows { windows, input, padding: &self.zeros };
