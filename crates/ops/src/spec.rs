@@ -100,7 +100,7 @@ pub struct OpSpec {
     pub memory: Memory,
     /// Planner's hints.
     pub traits: Traits,
-    /// What the operator computes element by element, if that is all.
+    /// What the operator computes element by element or row by row, if that is all.
     pub chain: Option<ChainFn>,
     /// Which operands are parts of which, if the operator only joins or takes apart.
     pub parts: Option<PartsFn>,
@@ -227,7 +227,7 @@ impl OpSpec {
         self
     }
 
-    /// Computes single elements as `chain` says.
+    /// Computes single elements, or rows, as `chain` says.
     #[must_use]
     pub const fn chain(mut self, chain: ChainFn) -> Self {
         self.chain = Some(chain);

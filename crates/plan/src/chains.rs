@@ -1,14 +1,19 @@
-//! Functions of single elements that are computed together, block by block, while their values are in the first cache.
+//! Functions of single elements and of rows that are computed together, block by block, while their values are in the first
+//! cache.
 //!
-//! Operators of one shape that take each other's results become one step. The step runs where the last of them would; what
-//! reads a result in between runs after it, which for assignments to variables is most of what an optimizer does.
+//! Operators of one shape that take each other's results become one step; where some of them are sums, means, extremes or
+//! softmax of the innermost dimensions, so do operators of the numbers of these rows. The step runs where the last of them
+//! would; what reads a result in between runs after it, which for assignments to variables is most of what an optimizer does.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use ferrolite_kernels::cpu::elementwise::chain::{Arg, Chain, Link, MOST_INPUTS, MOST_LINKS, MOST_OUTPUTS};
+use ferrolite_kernels::cpu::elementwise::chain::{
+    Arg, Chain, Function, Link, MOST_INPUTS, MOST_LINKS, MOST_OUTPUTS,
+};
 use ferrolite_ops::{Elementwise, Shape};
 
+use crate::extent::Extent;
 use crate::graph::Graph;
 use crate::infer::Inferred;
 use crate::variables::{Access, Variables};
@@ -47,47 +52,44 @@ pub(crate) fn arrange(
     let mut functions = vec![None; graph.nodes.len()];
     for &n in &inferred.nodes {
         if !taken_over.iter().any(|&(product, sum)| n == product || n == sum) {
-            functions[n] = elementwise(n).filter(|f| fits(graph, inferred, n, f));
+            functions[n] = elementwise(n).and_then(|function| {
+                let extent = Extent::of(graph, inferred, n, &function)?;
+                Some(Placed { function, extent })
+            });
         }
     }
-    let mut order = Order::new(graph, inferred, taken_over);
+    let mut order = Order::new(graph, inferred, &functions, taken_over);
     for &n in &inferred.nodes {
         if functions[n].is_some() {
-            grow(graph, inferred, &functions, &mut order, n);
+            grow(graph, &functions, &mut order, n);
         }
     }
     let groups = Groups { graph, inferred, pinned, functions: &functions, readers: readers(graph, inferred) };
     let left_out = |n: usize| taken_over.iter().any(|&(_, sum)| sum == n);
     let mut items = Vec::with_capacity(inferred.nodes.len());
     for vertex in order.sorted() {
-        groups.items(&order.members[vertex], &mut items);
+        groups.items(&order.members[vertex], order.extents[vertex].as_ref(), &mut items);
     }
     items.retain(|item| !matches!(item, Item::Node(n) if left_out(*n)));
     items
 }
 
-/// Whether all operands are spread over the result, whose shape is known.
-fn fits(graph: &Graph, inferred: &Inferred, n: usize, function: &Elementwise) -> bool {
-    let node = &graph.nodes[n];
-    let shape = |t: usize| inferred.infos[t].as_ref().map(|info| &info.shape);
-    let [output] = node.outputs.as_slice() else { return false };
-    let Some(result) = shape(*output).filter(|_| !inferred.dynamic[*output]) else { return false };
-    result.num_elements().is_ok_and(|n| n > 0)
-        && function.operands.iter().all(|&i| {
-            let operand = node.inputs.get(i).copied().flatten().and_then(shape);
-            operand.is_some_and(|operand| operand.broadcast(result).is_ok_and(|spread| spread == *result))
-        })
+/// A node's function and what it runs over.
+#[derive(Clone)]
+struct Placed {
+    function: Elementwise,
+    extent: Extent,
 }
 
 /// Puts an operator together with those that computed its operands, as far as that leaves an order to run them in.
-fn grow(graph: &Graph, inferred: &Inferred, functions: &[Option<Elementwise>], order: &mut Order, n: usize) {
-    let Some(function) = &functions[n] else { return };
-    let shape = |n: usize| inferred.infos[graph.nodes[n].outputs[0]].as_ref().map(|info| &info.shape);
+fn grow(graph: &Graph, functions: &[Option<Placed>], order: &mut Order, n: usize) {
+    let Some(Placed { function, extent }) = &functions[n] else { return };
     let operands = function.operands.iter().filter_map(|&i| graph.nodes[n].inputs[i]);
     let mut vertices: Vec<usize> = operands
         .filter_map(|t| order.writer[t])
-        .filter(|&w| functions[w].is_some() && shape(w) == shape(n))
+        .filter(|&w| functions[w].is_some())
         .map(|w| order.vertex[w])
+        .filter(|&v| order.extents[v].as_ref().is_some_and(|of| of.join(extent).is_some()))
         .collect();
     vertices.sort_unstable();
     vertices.dedup();
@@ -121,13 +123,20 @@ struct Order {
     members: Vec<Vec<usize>>,
     /// For every vertex the place that it would like to have.
     place: Vec<usize>,
+    /// For every vertex of functions what they run over.
+    extents: Vec<Option<Extent>>,
     /// What a search has seen.
     seen: Vec<usize>,
     searches: usize,
 }
 
 impl Order {
-    fn new(graph: &Graph, inferred: &Inferred, taken_over: &[(usize, usize)]) -> Self {
+    fn new(
+        graph: &Graph,
+        inferred: &Inferred,
+        functions: &[Option<Placed>],
+        taken_over: &[(usize, usize)],
+    ) -> Self {
         let count = graph.nodes.len();
         let mut order = Self {
             writer: vec![None; graph.tensors.len()],
@@ -135,6 +144,7 @@ impl Order {
             vertex: (0..count).collect(),
             members: vec![Vec::new(); count],
             place: (0..count).collect(),
+            extents: functions.iter().map(|f| f.as_ref().map(|f| f.extent.clone())).collect(),
             seen: vec![0; count],
             searches: 0,
         };
@@ -199,14 +209,16 @@ impl Order {
         }
     }
 
-    /// Makes node `n` and `vertices` one vertex, if no other has to run between them; `n` is the last node looked at, so
-    /// that no later one leads back to one of these.
+    /// Makes node `n` and `vertices` one vertex, if they run over the same and no other has to run between them; `n` is the
+    /// last node looked at, so that no later one leads back to one of these.
     fn merge(&mut self, n: usize, vertices: &[usize]) -> bool {
         let target = self.vertex[n];
         let all: Vec<usize> = vertices.iter().copied().chain([target]).collect();
         let mut nodes: Vec<usize> = all.iter().flat_map(|&v| self.members[v].iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
+        let extents = all.iter().map(|&v| self.extents[v].clone());
+        let Some(extent) = extents.reduce(|a, b| a?.join(&b?)).flatten() else { return false };
         if nodes.len() > MOST_LINKS / 2 || self.leads_back(&all, n) {
             return false;
         }
@@ -215,6 +227,7 @@ impl Order {
         }
         nodes.iter().for_each(|&node| self.vertex[node] = target);
         self.place[target] = n;
+        self.extents[target] = Some(extent);
         self.members[target] = nodes;
         true
     }
@@ -269,37 +282,46 @@ struct Groups<'a> {
     graph: &'a Graph,
     inferred: &'a Inferred,
     pinned: &'a [bool],
-    functions: &'a [Option<Elementwise>],
+    functions: &'a [Option<Placed>],
     readers: Vec<usize>,
 }
 
 impl Groups<'_> {
-    /// The chain of some nodes, or those of parts of them where they are too many for one.
-    fn items(&self, nodes: &[usize], items: &mut Vec<Item>) {
-        match self.chain(nodes) {
+    /// The chain of some nodes, which run over `extent`, or those of parts of them where they are too many for one.
+    fn items(&self, nodes: &[usize], extent: Option<&Extent>, items: &mut Vec<Item>) {
+        match extent.and_then(|extent| self.chain(nodes, extent)) {
             Some(group) => items.push(Item::Chain(group)),
             None if nodes.len() > 3 => {
                 let (first, second) = nodes.split_at(nodes.len() / 2);
-                self.items(first, items);
-                self.items(second, items);
+                self.items(first, extent, items);
+                self.items(second, extent, items);
             }
             None => items.extend(nodes.iter().map(|&n| Item::Node(n))),
         }
     }
 
     /// The chain of some nodes; `None` where their own kernels serve as well, or where they are too many for one.
-    fn chain(&self, nodes: &[usize]) -> Option<Group> {
+    fn chain(&self, nodes: &[usize], extent: &Extent) -> Option<Group> {
         let shape = |t: usize| self.inferred.infos[t].as_ref().map(|info| &info.shape);
-        let result = shape(*self.graph.nodes[*nodes.first()?].outputs.first()?)?;
+        let own: Vec<&Extent> =
+            nodes.iter().map(|&n| Some(&self.functions[n].as_ref()?.extent)).collect::<Option<_>>()?;
+        // Part of what was one vertex may have no rows any more.
+        let &first = own.first()?;
+        let extent = if first.row == 1 && own.iter().all(|&own| own == first) { first } else { extent };
         if let [n] = *nodes
-            && !self.spreads_short_runs(n, result)
+            && (extent.row > 1 || !self.spreads_short_runs(n, &extent.shape))
         {
             return None;
         }
         let (mut inputs, mut links) = (Vec::new(), Vec::new());
         let mut values: HashMap<usize, usize> = HashMap::new();
         for &n in nodes {
-            let (node, function) = (&self.graph.nodes[n], self.functions[n].as_ref()?);
+            let (node, Placed { function, extent: own }) =
+                (&self.graph.nodes[n], self.functions[n].as_ref()?);
+            let by_row = match function.function {
+                Function::OfRow(function) => function.reduces(),
+                _ => own.shape != extent.shape,
+            };
             let mut arg = |i: usize| -> Option<Arg> {
                 let t = node.inputs.get(i).copied().flatten()?;
                 if let Some(&link) = values.get(&t) {
@@ -314,14 +336,14 @@ impl Groups<'_> {
             let (&first, others) = function.operands.split_first()?;
             let mut value = arg(first)?;
             if others.is_empty() {
-                value = push(&mut links, function.function, [value, value]);
+                value = push(&mut links, Link { function: function.function, args: [value; 2], by_row });
             }
             for &other in others {
                 let other = arg(other)?;
-                value = push(&mut links, function.function, [value, other]);
+                value = push(&mut links, Link { function: function.function, args: [value, other], by_row });
             }
             if let Some(then) = function.then {
-                value = push(&mut links, then, [value, value]);
+                value = push(&mut links, Link { function: then, args: [value; 2], by_row });
             }
             if let (Arg::Link(link), [output]) = (value, node.outputs.as_slice()) {
                 values.insert(*output, link);
@@ -343,13 +365,13 @@ impl Groups<'_> {
         let shapes: Vec<&[usize]> =
             inputs.iter().map(|&t| shape(t).map(Shape::dims)).collect::<Option<_>>()?;
         let wanted: Vec<usize> = outputs.iter().map(|t| values[t]).collect();
-        let chain = Chain::new(result, &shapes, &links, &wanted)?;
+        let chain = Chain::of_rows(&extent.shape, extent.row, &shapes, &links, &wanted)?;
         Some(Group { nodes: nodes.to_vec(), inputs, outputs, chain })
     }
 
     /// Whether one of a node's operands is spread over its result in short runs.
     fn spreads_short_runs(&self, n: usize, result: &Shape) -> bool {
-        let Some(function) = &self.functions[n] else { return false };
+        let Some(Placed { function, .. }) = &self.functions[n] else { return false };
         function.operands.iter().any(|&i| {
             let operand = self.graph.nodes[n].inputs[i].and_then(|t| self.inferred.infos[t].as_ref());
             operand.is_some_and(|operand| {
@@ -361,12 +383,8 @@ impl Groups<'_> {
 }
 
 /// Appends a link and names its result.
-fn push(
-    links: &mut Vec<Link>,
-    function: ferrolite_kernels::cpu::elementwise::chain::Function,
-    args: [Arg; 2],
-) -> Arg {
-    links.push(Link { function, args });
+fn push(links: &mut Vec<Link>, link: Link) -> Arg {
+    links.push(link);
     Arg::Link(links.len() - 1)
 }
 

@@ -12,6 +12,7 @@ mod chains;
 mod compile;
 mod describe;
 mod error;
+mod extent;
 mod graph;
 mod infer;
 mod inline;

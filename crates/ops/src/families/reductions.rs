@@ -5,6 +5,7 @@
 
 use core::marker::PhantomData;
 
+use ferrolite_kernels::cpu::elementwise::chain::OfRow;
 use ferrolite_kernels::cpu::reduce::{
     All, Any, MaxOf, Mean, MinOf, Product, QuantizedSum, ReducePlan, Reduction, RescaledSum, Sum,
     quantized_product, reduce,
@@ -14,6 +15,7 @@ use ferrolite_model::options::ReducerOptionsT;
 use ferrolite_model::{BuiltinOperator, TensorType};
 
 use super::moving::each_type;
+use crate::chain::Elementwise;
 use crate::element::{Bool, Element};
 use crate::error::OpError;
 use crate::kernel::{FnKernel, Kernel};
@@ -24,24 +26,26 @@ use crate::spec::OpSpec;
 
 /// The family's operators.
 pub const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::MEAN, infer, lower_mean).versions(3).inputs(2, 2).types(each_type!([
-        Float32, Int32, Int64, UInt8, Int8, Int16
-    ](
-        Int32
-    ))),
-    OpSpec::builtin(BuiltinOperator::SUM, infer, lower_sum).versions(2).inputs(2, 2).types(each_type!([
-        Float32, Int32, Int64, UInt8, Int8, Int16
-    ](
-        Int32
-    ))),
+    OpSpec::builtin(BuiltinOperator::MEAN, infer, lower_mean)
+        .versions(3)
+        .inputs(2, 2)
+        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32)))
+        .chain(|node| of_rows(node, OfRow::Mean)),
+    OpSpec::builtin(BuiltinOperator::SUM, infer, lower_sum)
+        .versions(2)
+        .inputs(2, 2)
+        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32)))
+        .chain(|node| of_rows(node, OfRow::Sum)),
     OpSpec::builtin(BuiltinOperator::REDUCE_MAX, infer, lower_max)
         .versions(3)
         .inputs(2, 2)
-        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32))),
+        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32)))
+        .chain(|node| of_rows(node, OfRow::Max)),
     OpSpec::builtin(BuiltinOperator::REDUCE_MIN, infer, lower_min)
         .versions(3)
         .inputs(2, 2)
-        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32))),
+        .types(each_type!([Float32, Int32, Int64, UInt8, Int8, Int16](Int32)))
+        .chain(|node| of_rows(node, OfRow::Min)),
     OpSpec::builtin(BuiltinOperator::REDUCE_PROD, infer, lower_product)
         .versions(2)
         .inputs(2, 2)
@@ -75,6 +79,15 @@ fn infer(node: &Node<'_>) -> Result<OutputShapes, InferError> {
         (true, false) => None,
     });
     Ok(one(dims.collect::<Shape>()))
+}
+
+/// A reduction of floats as a link of a chain: the axes must be the innermost, but for those of one element, which do not
+/// count.
+fn of_rows(node: &Node<'_>, function: OfRow) -> Option<Elementwise> {
+    let (shape, reduced) = (node.shape(0).ok()?, reduced_axes(node).ok()?);
+    let row = shape.iter().zip(reduced).filter(|&(&len, _)| len != 1).skip_while(|axis| !axis.1);
+    let row = row.map(|(&len, reduced)| reduced.then_some(len)).collect::<Option<Vec<_>>>()?;
+    Elementwise::of_rows(function, row.into_iter().try_fold(1, usize::checked_mul)?)
 }
 
 fn plan(node: &Node<'_>) -> Result<ReducePlan, OpError> {

@@ -43,17 +43,8 @@ pub fn softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize, beta: f32
         type Output = ();
         #[inline(always)]
         fn run<S: Isa>(self, isa: S) {
-            let Self(src, dst, len, beta) = self;
-            // SAFETY: the row has `len` elements on both sides.
-            unsafe {
-                let max = row_max(isa, src, len);
-                let sum = exponentials(isa, src, dst, len, max, beta);
-                let scale = isa.splat(1.0 / sum);
-                for i in (0..len).step_by(S::LANES) {
-                    let n = S::LANES.min(len - i);
-                    store(isa, isa.mul(load(isa, dst.add(i), n), scale), dst.add(i), n);
-                }
-            }
+            // SAFETY: the row has as many elements on both sides.
+            unsafe { softmax_row(isa, self.0, self.1, self.2, self.3) };
         }
     }
     if row <= NARROW && io.len() > row {
@@ -62,6 +53,24 @@ pub fn softmax(cpu: Cpu, par: Par, mut io: InOut<'_, f32>, row: usize, beta: f32
     rows_in_out(par, &mut io, row, |src, dst, rows| {
         each_row(src, dst, rows, row, |src, dst| cpu.dispatch(Row(src, dst, row, beta)));
     });
+}
+
+/// [`softmax`] of one row of more than [`NARROW`] elements.
+///
+/// # Safety
+/// `src` and `dst` must be valid for `len` elements, and the same or disjoint.
+#[inline(always)]
+pub(super) unsafe fn softmax_row<S: Isa>(isa: S, src: *const f32, dst: *mut f32, len: usize, beta: f32) {
+    // SAFETY: forwarded.
+    unsafe {
+        let max = row_max(isa, src, len);
+        let sum = exponentials(isa, src, dst, len, max, beta);
+        let scale = isa.splat(1.0 / sum);
+        for i in (0..len).step_by(S::LANES) {
+            let n = S::LANES.min(len - i);
+            store(isa, isa.mul(load(isa, dst.add(i), n), scale), dst.add(i), n);
+        }
+    }
 }
 
 /// `x - max - ln Σ e^(x - max)` of each row of `row` elements.

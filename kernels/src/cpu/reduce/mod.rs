@@ -6,6 +6,8 @@ mod product;
 mod reductions;
 mod topk;
 
+pub(crate) use plan::reduce_row;
+
 pub use arg::{Extreme, arg_extreme};
 pub use plan::{ReducePlan, reduce};
 pub use product::quantized_product;

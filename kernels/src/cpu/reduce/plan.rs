@@ -273,6 +273,12 @@ impl<R: Reduction> Stretch<'_, R> {
     }
 }
 
+/// Reduces one row to what [`reduce`] makes of it where a row of at least two elements is all that is reduced.
+#[inline(always)]
+pub(crate) fn reduce_row<R: Reduction>(reduction: R, row: &[R::In]) -> R::Out {
+    reduction.finish(R::merge(reduction.start(), reduction.run(row)))
+}
+
 /// A reduction of neighbouring elements.
 trait Run: Reduction {
     /// Reduces a run in the order in which the reference adds floats with two registers of 16 lanes, which is as good

@@ -1,5 +1,6 @@
 //! SOFTMAX, LOG_SOFTMAX and L2_NORMALIZATION, along the innermost dimension.
 
+use ferrolite_kernels::cpu::elementwise::chain::OfRow;
 use ferrolite_kernels::cpu::elementwise::quantized::Narrow;
 use ferrolite_kernels::cpu::elementwise::softmax::{
     QuantizedL2, QuantizedLogSoftmax, SoftmaxI16, exp_table, l2_normalize, log_softmax, softmax,
@@ -16,6 +17,7 @@ use super::{
     Lowered, Source, elements, infer_same, input_affine, kernel_name, output_affine, scales_too_far_apart,
     source, unexpected, wrong_size,
 };
+use crate::chain::Elementwise;
 use crate::element::Element;
 use crate::error::OpError;
 use crate::kernel::FnKernel;
@@ -26,8 +28,10 @@ use crate::{same_types, types};
 
 /// The operators of this module.
 pub(crate) const SPECS: &[OpSpec] = &[
-    OpSpec::builtin(BuiltinOperator::SOFTMAX, infer_same, lower_softmax).versions(4).in_place(&[0]).types(
-        types![
+    OpSpec::builtin(BuiltinOperator::SOFTMAX, infer_same, lower_softmax)
+        .versions(4)
+        .in_place(&[0])
+        .types(types![
             (Float32) -> (Float32),
             (Float16) -> (Float16),
             (UInt8) -> (UInt8),
@@ -35,8 +39,8 @@ pub(crate) const SPECS: &[OpSpec] = &[
             (Int8) -> (Int8),
             (Int8) -> (Int16),
             (Int16) -> (Int16),
-        ],
-    ),
+        ])
+        .chain(chain_of_softmax),
     OpSpec::builtin(BuiltinOperator::LOG_SOFTMAX, infer_same, lower_log_softmax)
         .versions(2)
         .in_place(&[0])
@@ -53,6 +57,12 @@ fn row_len(node: &Node<'_>) -> Result<usize, OpError> {
         .last()
         .copied()
         .ok_or_else(|| OpError::invalid("a scalar has no rows: give the tensor at least one dimension"))
+}
+
+/// Softmax of floats as a link of a chain.
+fn chain_of_softmax(node: &Node<'_>) -> Option<Elementwise> {
+    let beta = node.options::<SoftmaxOptionsT>().ok()?.beta;
+    Elementwise::of_rows(OfRow::Softmax { beta }, row_len(node).ok()?)
 }
 
 /// Costs of about four passes over the elements.

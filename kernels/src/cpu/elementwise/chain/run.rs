@@ -3,10 +3,9 @@
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::plan::{BLOCK, Chain, Code, Place, REGISTERS, Spread};
-use super::{Function, MOST_INPUTS, MOST_OUTPUTS};
-use crate::cpu::elementwise::math::{self, Function as _};
-use crate::cpu::gradient::activation::{Gradient, SELU_SCALE, SELU_SCALE_ALPHA};
+use super::compute::{self, compute};
+use super::plan::{Chain, Code, MEMORY, Operand, Place, Spread, Step};
+use super::{MOST_INPUTS, MOST_OUTPUTS};
 use crate::error::ShapeError;
 use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
@@ -38,7 +37,7 @@ impl Chain {
         par: Par,
     ) -> Result<(), ShapeError> {
         ShapeError::check("inputs", self.input_lens.len(), inputs.len())?;
-        ShapeError::check("outputs", self.outputs, outputs.len())?;
+        ShapeError::check("outputs", self.output_lens.len(), outputs.len())?;
         let mut operands = Operands {
             inputs: [core::ptr::null(); MOST_INPUTS],
             outputs: [core::ptr::null_mut(); MOST_OUTPUTS],
@@ -47,13 +46,13 @@ impl Chain {
             ShapeError::check("elements of an input", len, input.len())?;
             *to = input.as_ptr();
         }
-        for (to, output) in operands.outputs.iter_mut().zip(outputs) {
-            ShapeError::check("elements of an output", self.len, output.len())?;
+        for ((to, output), &len) in operands.outputs.iter_mut().zip(outputs).zip(&self.output_lens) {
+            ShapeError::check("elements of an output", len, output.len())?;
             *to = output.as_mut_ptr();
         }
-        let tile = par.even_chunk(self.len, TILE, self.block);
-        par.for_each_tile(self.len.div_ceil(tile), |t| {
-            let range = t * tile..self.len.min((t + 1) * tile);
+        let tile = par.even_chunk(self.rows, (TILE / self.row).max(1), self.unit);
+        par.for_each_tile(self.rows.div_ceil(tile), |t| {
+            let range = t * tile..self.rows.min((t + 1) * tile);
             // The lengths have been checked, and tiles do not overlap.
             cpu.dispatch(Tile { chain: self, operands: &operands, range });
         });
@@ -61,16 +60,23 @@ impl Chain {
     }
 }
 
-/// Blocks of floats that need no content before they are written.
+/// Registers: floats that need no content before they are written.
 #[repr(align(64))]
-struct Registers([MaybeUninit<f32>; REGISTERS * BLOCK]);
+struct Memory([MaybeUninit<f32>; MEMORY]);
 
-/// A range of elements that starts with a block. Operands have the planned lengths, and nobody else writes the range's part
-/// of the outputs: [`Chain::run`] sees to both.
+/// A range of rows that starts with a block. Operands have the planned lengths, and nobody else writes the range's part of
+/// the outputs: [`Chain::run`] sees to both.
 struct Tile<'a> {
     chain: &'a Chain,
     operands: &'a Operands,
     range: Range<usize>,
+}
+
+/// Neighbouring rows, at most as many as a block has.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    rows: usize,
 }
 
 impl Kernel for Tile<'_> {
@@ -78,61 +84,103 @@ impl Kernel for Tile<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let Self { chain, operands, range } = self;
-        let mut memory = MaybeUninit::<Registers>::uninit();
+        let chain = self.chain;
+        let mut memory = MaybeUninit::<Memory>::uninit();
         // SAFETY: the place of a field, of which nothing is read.
         let registers = unsafe { &raw mut (*memory.as_mut_ptr()).0 }.cast::<f32>();
-        let whole = chain.block.min(range.len());
+        let whole = chain.block.min(self.range.len()) * chain.row;
         for fill in &chain.fills {
-            // SAFETY: a register has room for a block; the input is not empty as the range is not, and a periodic one has
-            // the length that a block is a multiple of.
-            unsafe {
-                let (from, to) = (operands.inputs[fill.input], registers.add(fill.register * BLOCK));
-                match fill.spread {
-                    Spread::Scalar => splat(isa, *from, to, whole),
-                    Spread::Periodic => repeat(from, chain.input_lens[fill.input], to, whole),
-                    Spread::Walk(_) => {}
+            if let Spread::Periodic = fill.spread {
+                let to = self.at(registers, fill.to, Step::Element, self.range.start);
+                // SAFETY: a register has room for a block, and the input, which is not empty as the range is not, has the
+                // length that a block is a multiple of.
+                unsafe {
+                    repeat(self.operands.inputs[fill.input], chain.input_lens[fill.input], to, whole);
                 }
             }
         }
-        let mut start = range.start;
-        while start < range.end {
-            let n = chain.block.min(range.end - start);
-            for fill in &chain.fills {
-                if let Spread::Walk(walk) = &fill.spread {
-                    let from = operands.inputs[fill.input];
-                    walk.runs(start..start + n, |run| {
-                        // SAFETY: the run lies in the block, and the walk's operand in the input.
-                        unsafe {
-                            let from = from.add(run.operands[1]);
-                            let to = registers.add(fill.register * BLOCK + run.start - start);
-                            if walk.advances(1) {
-                                core::ptr::copy_nonoverlapping(from, to, run.len);
-                            } else {
-                                core::slice::from_raw_parts_mut(to.cast::<MaybeUninit<f32>>(), run.len)
-                                    .fill(MaybeUninit::new(*from));
-                            }
-                        }
-                    });
+        let mut first = self.range.start;
+        while first < self.range.end {
+            let block = Block { first, rows: chain.block.min(self.range.end - first) };
+            self.spread(registers, block);
+            for code in &chain.code {
+                self.compute(isa, registers, block, code);
+            }
+            first += block.rows;
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// Where the values of an operand for row `first`, with which a block begins, are.
+    #[inline(always)]
+    fn at(&self, registers: *mut f32, place: Place, step: Step, first: usize) -> *mut f32 {
+        let chain = self.chain;
+        let before = step.of_rows(chain.row, first);
+        // SAFETY: inputs and outputs have a value wherever their step leads, as their lengths are the planned ones; registers
+        // lie within the memory.
+        unsafe {
+            match place {
+                Place::Input(i) => self.operands.inputs[i].add(before).cast_mut(),
+                Place::Output(o) => self.operands.outputs[o].add(before),
+                Place::Elements(register) => registers.add(register * chain.register),
+                Place::Numbers(register) => registers.add(chain.numbers + register * chain.number_register),
+            }
+        }
+    }
+
+    /// Spreads inputs over the registers of a block.
+    #[inline(always)]
+    fn spread(&self, registers: *mut f32, block: Block) {
+        for fill in &self.chain.fills {
+            let Spread::Walk(walk, step) = &fill.spread else { continue };
+            let from = self.operands.inputs[fill.input];
+            let to = self.at(registers, fill.to, *step, block.first);
+            let start = step.of_rows(self.chain.row, block.first);
+            walk.runs(start..start + step.of_rows(self.chain.row, block.rows), |run| {
+                // SAFETY: the run lies in the block, for which the register has room, and the walk's operand in the input.
+                unsafe {
+                    let from = from.add(run.operands[1]);
+                    let to = to.add(run.start - start);
+                    if walk.advances(1) {
+                        core::ptr::copy_nonoverlapping(from, to, run.len);
+                    } else {
+                        core::slice::from_raw_parts_mut(to.cast::<MaybeUninit<f32>>(), run.len)
+                            .fill(MaybeUninit::new(*from));
+                    }
+                }
+            });
+        }
+    }
+
+    /// Computes one function of a block.
+    #[inline(always)]
+    fn compute<S: Isa>(&self, isa: S, registers: *mut f32, block: Block, code: &Code) {
+        let row = self.chain.row;
+        // So many stretches of so many elements.
+        let (stretches, len) = match code.to.step {
+            _ if code.row_by_row => (block.rows, row),
+            step => (1, step.of_rows(row, block.rows)),
+        };
+        let place = |operand: Operand| self.at(registers, operand.place, operand.step, block.first);
+        let (a, b, to) = (place(code.args[0]), place(code.args[1]), place(code.to));
+        let operand = |of: Operand, at: *mut f32, stretch: usize| compute::Operand {
+            // SAFETY: as in `at`.
+            at: unsafe { at.add(of.step.of_rows(row, stretch)) },
+            one: of.one,
+        };
+        for stretch in 0..stretches {
+            let (a, b) = (operand(code.args[0], a, stretch), operand(code.args[1], b, stretch));
+            // SAFETY: what the arguments have for the block has been written, as much of the result is writable, and no
+            // argument overlaps it but by being the same register. Where all arguments are single numbers, one result is
+            // computed and spread.
+            unsafe {
+                let to = to.add(code.to.step.of_rows(row, stretch));
+                compute(isa, code.function, a, b, to, if code.spread { 1 } else { len });
+                if code.spread {
+                    splat(isa, *to, to, len);
                 }
             }
-            for code in &chain.code {
-                let place = |place: Place| -> *mut f32 {
-                    // SAFETY: inputs that are read in place and outputs are as long as the chain, registers are within the
-                    // memory.
-                    unsafe {
-                        match place {
-                            Place::Input(i) => operands.inputs[i].add(start).cast_mut(),
-                            Place::Output(o) => operands.outputs[o].add(start),
-                            Place::Register(r) => registers.add(r * BLOCK),
-                        }
-                    }
-                };
-                // SAFETY: `n` elements of each operand have been written; `n` of the result are writable, and no argument
-                // overlaps it but by being the same register.
-                unsafe { compute(isa, code, place(code.args[0]), place(code.args[1]), place(code.to), n) };
-            }
-            start += n;
         }
     }
 }
@@ -168,148 +216,6 @@ unsafe fn repeat(from: *const f32, period: usize, to: *mut f32, n: usize) {
             let more = done.min(n - done);
             core::ptr::copy_nonoverlapping(to, to.add(done), more);
             done += more;
-        }
-    }
-}
-
-/// A function of one number over `n` elements.
-macro_rules! each {
-    ($isa:ident, $S:ident, $a:ident, $to:ident, $n:ident, |$x:ident| $value:expr) => {{
-        let mut i = 0;
-        while i + $S::LANES <= $n {
-            let $x = $isa.load_ptr($a.add(i));
-            $isa.store_ptr($value, $to.add(i));
-            i += $S::LANES;
-        }
-        if i < $n {
-            let $x = $isa.load_ptr_part($a.add(i), $n - i);
-            $isa.store_ptr_part($value, $to.add(i), $n - i);
-        }
-    }};
-}
-
-/// A function of two numbers over `n` elements.
-macro_rules! pairs {
-    ($isa:ident, $S:ident, $a:ident, $b:ident, $to:ident, $n:ident, |$x:ident, $y:ident| $value:expr) => {{
-        let mut i = 0;
-        while i + $S::LANES <= $n {
-            let ($x, $y) = ($isa.load_ptr($a.add(i)), $isa.load_ptr($b.add(i)));
-            $isa.store_ptr($value, $to.add(i));
-            i += $S::LANES;
-        }
-        if i < $n {
-            let ($x, $y) = ($isa.load_ptr_part($a.add(i), $n - i), $isa.load_ptr_part($b.add(i), $n - i));
-            $isa.store_ptr_part($value, $to.add(i), $n - i);
-        }
-    }};
-}
-
-/// # Safety
-/// `a`, and `b` for a function of two numbers, are readable for `n` values, `to` is writable for as many; an operand that
-/// overlaps `to` is `to`.
-#[inline(always)]
-unsafe fn compute<S: Isa>(isa: S, code: &Code, a: *mut f32, b: *mut f32, to: *mut f32, n: usize) {
-    // Unlike `max` and `min` of an instruction set, a choice by comparison says which zero and which NaN comes out.
-    // SAFETY: the caller's promise; each element is read before it is written.
-    unsafe {
-        match code.function {
-            Function::Copy => each!(isa, S, a, to, n, |x| x),
-            Function::Neg => each!(isa, S, a, to, n, |x| isa.neg(x)),
-            Function::Abs => each!(isa, S, a, to, n, |x| isa.abs(x)),
-            Function::Square => each!(isa, S, a, to, n, |x| isa.mul(x, x)),
-            Function::Sqrt => each!(isa, S, a, to, n, |x| math::Sqrt.eval(isa, x)),
-            Function::Rsqrt => each!(isa, S, a, to, n, |x| math::Rsqrt.eval(isa, x)),
-            Function::Exp => each!(isa, S, a, to, n, |x| math::Exp.eval(isa, x)),
-            Function::Log => each!(isa, S, a, to, n, |x| math::Log.eval(isa, x)),
-            Function::Sigmoid => each!(isa, S, a, to, n, |x| math::Sigmoid.eval(isa, x)),
-            Function::Tanh => each!(isa, S, a, to, n, |x| math::Tanh.eval(isa, x)),
-            Function::HardSwish => each!(isa, S, a, to, n, |x| math::HardSwish.eval(isa, x)),
-            Function::Clamp { low, high } => {
-                let (low, high) = (isa.splat(low), isa.splat(high));
-                each!(isa, S, a, to, n, |x| {
-                    let x = isa.select(isa.lt(x, low), low, x);
-                    isa.select(isa.lt(high, x), high, x)
-                });
-            }
-            Function::LeakyRelu { alpha } => {
-                let (alpha, zero) = (isa.splat(alpha), isa.zero());
-                each!(isa, S, a, to, n, |x| isa.select(isa.lt(x, zero), isa.mul(x, alpha), x));
-            }
-            Function::Add => pairs!(isa, S, a, b, to, n, |x, y| isa.add(x, y)),
-            Function::Sub => pairs!(isa, S, a, b, to, n, |x, y| isa.sub(x, y)),
-            Function::Mul => pairs!(isa, S, a, b, to, n, |x, y| isa.mul(x, y)),
-            Function::Div => pairs!(isa, S, a, b, to, n, |x, y| isa.div(x, y)),
-            Function::Maximum => pairs!(isa, S, a, b, to, n, |x, y| isa.select(isa.lt(y, x), x, y)),
-            Function::Minimum => pairs!(isa, S, a, b, to, n, |x, y| isa.select(isa.lt(x, y), x, y)),
-            Function::SquaredDifference => pairs!(isa, S, a, b, to, n, |x, y| {
-                let difference = isa.sub(x, y);
-                isa.mul(difference, difference)
-            }),
-            Function::Pow => {
-                for i in 0..n {
-                    *to.add(i) = (*a.add(i)).powf(*b.add(i));
-                }
-            }
-            Function::Gradient(gradient) => grade(isa, gradient, a, b, to, n),
-        }
-    }
-}
-
-/// [`Gradient::of`] by vectors, with the same roundings.
-///
-/// # Safety
-/// As for [`compute`].
-#[inline(always)]
-unsafe fn grade<S: Isa>(isa: S, gradient: Gradient, a: *mut f32, b: *mut f32, to: *mut f32, n: usize) {
-    let (zero, one) = (isa.zero(), isa.splat(1.0));
-    // SAFETY: the caller's promise.
-    unsafe {
-        match gradient {
-            Gradient::Relu => pairs!(isa, S, a, b, to, n, |k, g| isa.select(isa.lt(zero, k), g, zero)),
-            Gradient::Relu6 => {
-                let six = isa.splat(6.0);
-                pairs!(isa, S, a, b, to, n, |k, g| {
-                    let below = isa.select(isa.lt(k, six), g, zero);
-                    isa.select(isa.lt(zero, k), below, zero)
-                });
-            }
-            Gradient::LeakyRelu { alpha } => {
-                let alpha = isa.splat(alpha);
-                pairs!(isa, S, a, b, to, n, |k, g| isa.select(isa.lt(zero, k), g, isa.mul(alpha, g)));
-            }
-            Gradient::Elu => pairs!(isa, S, a, b, to, n, |k, g| {
-                isa.select(isa.lt(k, zero), isa.mul(g, isa.add(k, one)), g)
-            }),
-            Gradient::Selu => {
-                let (scale, shift) = (isa.splat(SELU_SCALE), isa.splat(SELU_SCALE_ALPHA));
-                pairs!(isa, S, a, b, to, n, |k, g| {
-                    isa.select(isa.lt(k, zero), isa.mul(g, isa.add(k, shift)), isa.mul(g, scale))
-                });
-            }
-            Gradient::Softsign => pairs!(isa, S, a, b, to, n, |k, g| {
-                let scale = isa.add(one, isa.abs(k));
-                isa.div(g, isa.mul(scale, scale))
-            }),
-            Gradient::Tanh => pairs!(isa, S, a, b, to, n, |k, g| isa.mul(g, isa.sub(one, isa.mul(k, k)))),
-            Gradient::Sigmoid => {
-                pairs!(isa, S, a, b, to, n, |k, g| isa.mul(isa.mul(g, k), isa.sub(one, k)))
-            }
-            Gradient::Sqrt => {
-                let half = isa.splat(0.5);
-                pairs!(isa, S, a, b, to, n, |k, g| isa.div(isa.mul(g, half), k));
-            }
-            Gradient::Rsqrt => {
-                let half = isa.splat(-0.5);
-                pairs!(isa, S, a, b, to, n, |k, g| isa.mul(isa.mul(isa.mul(isa.mul(g, half), k), k), k));
-            }
-            Gradient::Reciprocal => {
-                pairs!(isa, S, a, b, to, n, |k, g| isa.mul(isa.mul(isa.neg(g), k), k))
-            }
-            Gradient::Softplus => {
-                for i in 0..n {
-                    *to.add(i) = gradient.of(*a.add(i), *b.add(i));
-                }
-            }
         }
     }
 }

@@ -48,7 +48,7 @@ const ALL: [Function; 33] = [
 ];
 
 /// The function by the kernels that run it alone.
-fn alone(cpu: Cpu, function: Function, a: &[f32], b: &[f32]) -> Vec<f32> {
+pub(super) fn alone(cpu: Cpu, function: Function, a: &[f32], b: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; a.len()];
     let par = Par::serial();
     let plan = Broadcast::new([&[a.len()], &[b.len()]]).unwrap();
@@ -90,18 +90,19 @@ fn alone(cpu: Cpu, function: Function, a: &[f32], b: &[f32]) -> Vec<f32> {
         Function::SquaredDifference => two!(|x: f32, y: f32| (x - y) * (x - y)),
         Function::Pow => two!(f32::powf),
         Function::Gradient(gradient) => gradient.run(cpu, a, b, &mut out, par),
+        Function::OfRow(_) => unreachable!("not a function of elements"),
     }
     out
 }
 
 /// Equal bits, any NaN equal to any other.
-fn same(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()))
 }
 
 /// Numbers of both signs with every special one among them.
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
+pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40, -1e30, 88.0, 6.0];
     let mut numbers = noise(len, seed);
     for (i, x) in numbers.iter_mut().enumerate() {
@@ -120,8 +121,8 @@ fn every_function_is_the_same_bits_alone_and_in_a_chain() {
         for function in ALL {
             let args = [Arg::Input(0), Arg::Input(1)];
             // The function, a copy of it that stays in between, and that again as an output.
-            let copy = |of| Link { function: Function::Copy, args: [Arg::Link(of); 2] };
-            let links = [Link { function, args }, copy(0), copy(1)];
+            let copy = |of| Link::of_elements(Function::Copy, [Arg::Link(of); 2]);
+            let links = [Link::of_elements(function, args), copy(0), copy(1)];
             let chain = Chain::new(&[len], &[&[len], &[len]], &links, &[0, 2]).unwrap();
             for cpu in Cpu::all() {
                 let want = alone(cpu, function, &a, &b);
@@ -151,8 +152,8 @@ fn operands_of_all_shapes() {
         ("like itself", &[2, 40], &[2, 40]),
     ];
     let links = [
-        Link { function: Function::Sub, args: [Arg::Input(0), Arg::Input(1)] },
-        Link { function: Function::Mul, args: [Arg::Link(0), Arg::Input(1)] },
+        Link::of_elements(Function::Sub, [Arg::Input(0), Arg::Input(1)]),
+        Link::of_elements(Function::Mul, [Arg::Link(0), Arg::Input(1)]),
     ];
     for (name, shape, other) in rows {
         let len: usize = shape.iter().product();
@@ -178,7 +179,7 @@ fn operands_of_all_shapes() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let add = |a, b| Link { function: Function::Add, args: [a, b] };
+    let add = |a, b| Link::of_elements(Function::Add, [a, b]);
     let (x, y) = (Arg::Input(0), Arg::Input(1));
     assert!(Chain::new(&[4], &[&[4], &[3]], &[add(x, y)], &[0]).is_none(), "no broadcast");
     assert!(
