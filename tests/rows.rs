@@ -39,7 +39,8 @@ impl Net {
     }
 
     fn ints(&mut self, values: &[i32]) -> usize {
-        let (shape, bytes) = ([values.len()], values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        let shape = [values.len()];
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let tensor = self.builder.add_constant(0, Tensor::new("ints", TensorType::Int32, &shape), bytes);
         self.keep(tensor, &shape)
     }
@@ -199,7 +200,13 @@ fn normalizations_are_one_step() {
         ("of one row", &[1, 300], |n| vec![keras(n, 0, &[1], &[300], [true, true])], 1),
         ("over two axes", &[3, 5, 6, 8], |n| vec![keras(n, 0, &[3, 2], &[6, 8], [true, true])], 1),
         ("over planes", &[3, 5, 6, 8], |n| vec![keras(n, 0, &[2, 3], &[5, 1, 1], [true, true])], 1),
-        ("over all but the batch", &[3, 5, 6, 8], |n| vec![keras(n, 0, &[1, 2, 3], &[8], [true, true])], 1),
+        ("over all but the batch", &[3, 5, 6, 8], |n| vec![pytorch(n, 0, &[1, 2, 3], &[8], false)], 1),
+        (
+            "with numbers that are neither of rows nor of elements",
+            &[3, 5, 6, 8],
+            |n| vec![keras(n, 0, &[1, 2, 3], &[8], [true, true])],
+            3,
+        ),
         ("by division", &[2, 9, 100], |n| vec![pytorch(n, 0, &[2], &[100], false)], 1),
         ("by a power", &[2, 9, 100], |n| vec![pytorch(n, 0, &[2], &[100], true)], 1),
         ("of a root of squares", &[2, 9, 128], |n| vec![rms(n, 0)], 1),
