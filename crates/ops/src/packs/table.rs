@@ -367,7 +367,7 @@ mod tests {
             ("kernels", 48..49, &[7], PackRejection::OtherKernels),
             ("model", 64..65, &[7], PackRejection::OtherModel),
             ("model's length", 80..81, &[7], PackRejection::OtherModel),
-            ("cpu", 88..92, b"abc\0", PackRejection::OtherCpu("abc".to_owned())),
+            ("cpu", 88..92, b"xyz\0", PackRejection::OtherCpu("xyz".to_owned())),
         ];
         for (name, at, bytes, want) in rows {
             let mut file = file();
