@@ -505,7 +505,7 @@ fn random_model(seed: u64, dtype: TensorType, count: usize) -> Model {
         let made = match random.below(9) {
             0 | 1 => vec![net.relu(x)],
             2 => {
-                let other = tensors.iter().rev().copied().filter(|&t| net.rows(t) == rows).last();
+                let other = tensors.iter().copied().find(|&t| net.rows(t) == rows);
                 vec![net.add(x, other.unwrap_or(x))]
             }
             3 | 4 => {
@@ -530,7 +530,7 @@ fn random_model(seed: u64, dtype: TensorType, count: usize) -> Model {
                 let len = random.below(rows - first + 1);
                 vec![net.slice(x, first, len)]
             }
-            7 if rows % 2 == 0 && rows > 0 => {
+            7 if rows.is_multiple_of(2) && rows > 0 => {
                 let pairs = net.reshape(x, &[2, rows / 2, ROW]);
                 let options = UnpackOptionsT { num: 2, axis: 0 };
                 let half = [rows / 2, ROW];

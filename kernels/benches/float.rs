@@ -136,7 +136,8 @@ fn depthwise(c: &mut Criterion) {
     {
         let shape = shape(size, [channels; 2], kernel, stride, channels);
         let filter = wave(kernel * kernel * channels);
-        let weights = DepthwiseWeightsF32::new(cpu, [kernel; 2], channels, &filter, None).expect("sizes fit");
+        let weights =
+            DepthwiseWeightsF32::new(cpu, [kernel; 2], channels, &filter[..], None).expect("sizes fit");
         let conv = DepthwiseF32::new(shape, weights).expect("sizes fit");
         let input = wave(size * size * channels);
         let mut out = Tensor::zeros(conv.output().iter().product::<usize>() * channels);

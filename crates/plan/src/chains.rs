@@ -37,7 +37,7 @@ pub(crate) struct Group {
 /// A step to be.
 pub(crate) enum Item {
     Node(usize),
-    Chain(Group),
+    Chain(Box<Group>),
 }
 
 /// The nodes of a segment in an order in which chains can run as one step each. Of every pair in `taken_over` the first
@@ -290,7 +290,7 @@ impl Groups<'_> {
     /// The chain of some nodes, which run over `extent`, or those of parts of them where they are too many for one.
     fn items(&self, nodes: &[usize], extent: Option<&Extent>, items: &mut Vec<Item>) {
         match extent.and_then(|extent| self.chain(nodes, extent)) {
-            Some(group) => items.push(Item::Chain(group)),
+            Some(group) => items.push(Item::Chain(Box::new(group))),
             None if nodes.len() > 3 => {
                 let (first, second) = nodes.split_at(nodes.len() / 2);
                 self.items(first, extent, items);

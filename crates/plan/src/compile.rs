@@ -188,7 +188,8 @@ impl Compiler<'_> {
         for item in items {
             let n = match item {
                 Item::Node(n) => n,
-                Item::Chain(Group { nodes, inputs, outputs, chain }) => {
+                Item::Chain(group) => {
+                    let Group { nodes, inputs, outputs, chain } = *group;
                     let inputs = inputs.into_iter().map(Some).collect();
                     units.push(Unit { inputs, outputs, chain: Some(chain), ..Unit::of(nodes) });
                     continue;

@@ -70,6 +70,7 @@ mod tests {
             steps: Vec::new(),
             infos: Vec::new(),
             constants: Vec::new(),
+            views: Vec::new(),
             allocate: Vec::new(),
             fill: Vec::new(),
             arena_bytes: 0,
