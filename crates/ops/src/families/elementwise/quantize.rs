@@ -2,6 +2,7 @@
 
 use ferrolite_kernels::cpu::elementwise::lut::table8;
 use ferrolite_kernels::cpu::elementwise::quantized::{Affine, Narrow, Rescale, RescaleShift, round_to_i16};
+use ferrolite_kernels::cpu::float::stored::widen;
 use ferrolite_model::options::FakeQuantOptionsT;
 use ferrolite_model::{BuiltinOperator, TensorType};
 use half::f16;
@@ -248,7 +249,7 @@ fn rescale<A: Narrow + Element, B: Narrow + Element>(
 
 fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float16 => unary_to_kernel::<f16, f32>("f16_dequantize", node, |x: f16| x.to_f32()),
+        TensorType::Float16 => dequantize_half(node),
         TensorType::Float8E4M3Fn => unary_to_kernel("f8e4m3fn_dequantize", node, F8E4M3Fn::to_f32),
         TensorType::Float8E5M2 => unary_to_kernel("f8e5m2_dequantize", node, F8E5M2::to_f32),
         TensorType::Int8 => dequantize::<i8>("i8_dequantize", node, cx),
@@ -259,6 +260,18 @@ fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
         TensorType::Int2 => dequantize_packed("i2_dequantize", node, Packed { bits: 2, signed: true }),
         _ => Err(unexpected(node)),
     }
+}
+
+fn dequantize_half(node: &Node<'_>) -> Lowered {
+    let run = FnKernel::new("f16_dequantize", |io, context| {
+        let (input, out) = (io.inputs.get::<f16>(0)?, io.outputs.get::<f32>(0)?);
+        if input.len() != out.len() {
+            return Err(wrong_size());
+        }
+        widen(context.par(), input, out);
+        Ok(())
+    });
+    Ok(run.ops(elements(node)?).boxed())
 }
 
 #[inline(always)]
