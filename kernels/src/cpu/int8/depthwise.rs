@@ -115,6 +115,8 @@ struct Strip {
 /// Tiles that spread evenly over a few threads.
 #[cfg(target_arch = "x86_64")]
 const LEAST_TILES: usize = 16;
+/// Multiplications below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 256 * 1024;
 /// Bytes of pairs that stay in the second-level cache.
 const STRIP_BYTES: usize = 128 << 10;
 
@@ -178,6 +180,8 @@ pub fn depthwise<X: Activation + IntoLanes>(
     if window.pixels() == 0 || weights.outputs == 0 {
         return;
     }
+    let work = window.pixels().saturating_mul(weights.outputs * window.kernel[0] * window.kernel[1]);
+    let par = if work < WORTH_A_THREAD { Par::serial() } else { par };
     #[cfg(target_arch = "x86_64")]
     if let Some((filters, vnni)) = weights.quads::<X>() {
         // A tile is an output row, or part of its channels where rows are few.

@@ -172,6 +172,10 @@ fn depthwise_cases() -> Vec<(&'static str, ConvShape)> {
         ("filter wider than the image", conv([2, 2], 16, 1, [3, 5]).pad([1, 2, 1, 2])),
         ("only padding in some windows", conv([2, 2], 16, 1, [3, 3]).pad([4, 4, 4, 4])),
         ("filter does not fit", conv([2, 2], 16, 1, [3, 3])),
+        // Of a size that several threads share.
+        ("3x3 in strips", conv([39, 41], 24, 1, [3, 3]).pad([1, 1, 1, 1])),
+        ("5x5 by channels", conv([5, 9], 340, 1, [5, 5]).pad([2, 2, 2, 2])),
+        ("3x3 dilated in strips", conv([30, 31], 24, 1, [3, 3]).dilation([2, 2]).pad([2, 2, 2, 2])),
     ]
 }
 
