@@ -161,7 +161,8 @@ fn weave<const N: usize>(rows: [&[u8]; N], to: &mut [u8]) {
     const TOGETHER: usize = 16;
     let len = rows[0].len();
     let whole = len - len % TOGETHER;
-    let (cells, []) = to.as_chunks_mut::<N>() else { unreachable!("a byte of each row for each column") };
+    let (cells, _) = to.as_chunks_mut::<N>();
+    assert_eq!(cells.len(), len, "a byte of each row for each column");
     for at in (0..whole).step_by(TOGETHER) {
         let mut block = [[0; TOGETHER]; N];
         for (block, row) in block.iter_mut().zip(rows) {

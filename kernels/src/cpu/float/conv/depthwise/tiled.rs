@@ -92,7 +92,7 @@ fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, cons
             unsafe {
                 // At stride two few pixels serve several columns of the filter.
                 if STEP == 1 && S::REGISTERS >= LINES * M + SIZE * SIZE + 2 {
-                    by_pixel::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block);
+                    by_pixel::<S, SIZE, LINES, M>(isa, strip, &under, (line, first), block);
                 } else {
                     by_column::<S, SIZE, STEP, LINES, M>(isa, strip, &under, (line, first), block);
                 }
@@ -102,15 +102,14 @@ fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, cons
     }
 }
 
-/// Computes `M` pixels of `LINES` lines of a block of channels, from line and pixel `at` on. The whole filter is in
-/// registers and each pixel under the tile is read once. Columns from left to right meet a sum's taps in the order of the
+/// Computes `M` pixels of `LINES` lines of a block of channels at stride one, from line and pixel `at` on. The whole filter is
+/// in registers and each pixel under the tile is read once. Columns from left to right meet a sum's taps in the order of the
 /// filter's columns.
 ///
 /// # Safety
-/// The pixels in the first `(M - 1) * STEP + SIZE` columns of the first `(LINES - 1) * STEP + SIZE` rows must be
-/// valid for reading all channels.
+/// As [`by_column`], for a step of one.
 #[inline(always)]
-unsafe fn by_pixel<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
+unsafe fn by_pixel<S: Isa, const SIZE: usize, const LINES: usize, const M: usize>(
     isa: S,
     strip: &Strip<'_>,
     under: &[[Pixel; MAX_COLUMNS]; MAX_ROWS],
@@ -128,13 +127,13 @@ unsafe fn by_pixel<S: Isa, const SIZE: usize, const STEP: usize, const LINES: us
             *tap = unsafe { isa.load_ptr(weights.as_ptr().add((ky * SIZE + kx) * S::LANES)) };
         }
     }
-    for column in 0..(M - 1) * STEP + SIZE {
-        for r in 0..(LINES - 1) * STEP + SIZE {
+    for column in 0..M - 1 + SIZE {
+        for r in 0..LINES - 1 + SIZE {
             // SAFETY: the pixel holds all channels of the block.
             let value = unsafe { isa.load_ptr(under[r][column].add(channel)) };
             for (line, sums) in sums.iter_mut().enumerate() {
                 for (m, sum) in sums.iter_mut().enumerate() {
-                    let (ky, kx) = (r.wrapping_sub(line * STEP), column.wrapping_sub(m * STEP));
+                    let (ky, kx) = (r.wrapping_sub(line), column.wrapping_sub(m));
                     if ky < SIZE && kx < SIZE {
                         *sum = isa.fma(value, filter[ky][kx], *sum);
                     }
@@ -145,10 +144,11 @@ unsafe fn by_pixel<S: Isa, const SIZE: usize, const STEP: usize, const LINES: us
     strip.finish(isa, at, channel, S::LANES, sums);
 }
 
-/// As [`by_pixel`], a column of the filter at a time: of large filters, and where registers are few.
+/// As [`by_pixel`] at any stride, a column of the filter at a time: of large filters too, and where registers are few.
 ///
 /// # Safety
-/// As [`by_pixel`].
+/// The pixels in the first `(M - 1) * STEP + SIZE` columns of the first `(LINES - 1) * STEP + SIZE` rows must be
+/// valid for reading all channels.
 #[inline(always)]
 unsafe fn by_column<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, const M: usize>(
     isa: S,
