@@ -83,6 +83,7 @@ impl Cpu {
 
     /// Every instruction set the running CPU has, plainest first. For tests and comparisons.
     pub fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "a target may have no other")]
         let mut all = vec![Self::portable()];
         #[cfg(target_arch = "x86_64")]
         {

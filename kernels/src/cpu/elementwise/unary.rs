@@ -137,6 +137,7 @@ impl<'a, T: Copy> Tiles<'a, T> {
         Self { src, dst: SharedMut::new(out), in_place: core::ptr::eq(src, dst), len }
     }
 
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn len(&self) -> usize {
         self.len
     }

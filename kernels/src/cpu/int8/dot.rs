@@ -8,7 +8,9 @@
 //!   while they are read, and nothing can saturate.
 //! * the 8-bit dot products of AVX-512 VNNI and of Arm, which take four bytes at a time.
 
-use crate::isa::{Cpu, Isa, Kernel, Portable};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::isa::Kernel;
+use crate::isa::{Cpu, Isa, Portable};
 
 #[cfg(test)]
 use crate::isa::Emulated16;
@@ -308,8 +310,10 @@ impl Dot for Emulated16 {
 }
 
 /// Runs a [`PairsKernel`] inside a function compiled for the token's instruction set.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 struct InPairs<K, S>(K, S);
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<K: PairsKernel, S: Pairs> Kernel for InPairs<K, S> {
     type Output = K::Output;
     #[inline(always)]

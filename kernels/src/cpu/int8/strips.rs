@@ -121,6 +121,7 @@ impl Strip {
     }
 
     /// As [`Strip::pack`], leaving bytes as they are.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn copy(
         &self,
@@ -194,8 +195,10 @@ impl<X: Activation, T: PanelElement> Elements<X, T> for Converted {
 }
 
 /// As they are.
+#[cfg(target_arch = "x86_64")]
 struct AsStored;
 
+#[cfg(target_arch = "x86_64")]
 impl Elements<u8, u8> for AsStored {
     #[inline(always)]
     fn put(&self, from: &[u8], to: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! Convolution windows as the rows of a matrix.
 
 use super::shape::product;
-use crate::cpu::float::gemm::{MAX_ROWS, MAX_TAPS, RowSource, evenly};
+use crate::cpu::float::gemm::{Even, MAX_ROWS, MAX_TAPS, RowSource, evenly};
 
 /// How the pieces of a window are found.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -283,6 +283,32 @@ impl<T: Copy> ConvRows<'_, T> {
         }
     }
 
+    /// Writes the address of each piece of a window that hangs over no edge at the sides, each of which is within the
+    /// input up to `beyond` values behind its end. `None` if the window hangs over another edge.
+    fn first_pieces(
+        &self,
+        window: &Window,
+        corner: [isize; 3],
+        beyond: usize,
+        pieces: &mut [*const T],
+    ) -> Option<()> {
+        let w = &self.windows;
+        let (taps, piece_len) = w.pieces_of_a_filter_row();
+        let tap_step = w.dilation[2] * w.in_channels;
+        let reach = taps.saturating_sub(1) * tap_step + beyond + piece_len;
+        let (line_len, x) = (w.input[2] * w.in_channels, corner[2] as usize * w.in_channels);
+        let mut pieces = pieces.iter_mut();
+        for filter_row in w.filter_rows() {
+            let line = w.line(window, corner, filter_row)?;
+            // The last value of the last piece is within the input, so all are.
+            let run = self.input[line * line_len + x..][..reach].as_ptr();
+            for (tap, piece) in (0..taps).zip(&mut pieces) {
+                *piece = run.wrapping_add(tap * tap_step);
+            }
+        }
+        Some(())
+    }
+
     /// Locates the windows of rows that follow each other in a line and hang over no edge: from each to the next
     /// it is the same step for every piece.
     fn locate_neighbours(
@@ -417,10 +443,25 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         }
     }
 
+    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
+        let w = &self.windows;
+        if w.access == Access::Copies || w.out_step != [1; 3] {
+            return None;
+        }
+        let window = w.window(first);
+        let corner = w.corner(&window);
+        if w.count[2] - window.at[2] < rows || w.whole_windows(corner[2], rows) < rows {
+            return None;
+        }
+        let step = w.stride[2] * w.in_channels;
+        self.first_pieces(&window, corner, (rows - 1) * step, pieces)?;
+        Some(Even { step, out_start: first * w.out_channels, out_step: w.out_channels })
+    }
+
     fn outputs(&self, first: usize, starts: &mut [usize]) {
         let w = &self.windows;
         if w.out_step == [1; 3] {
-            return evenly(first, w.out_channels, starts);
+            return evenly(first * w.out_channels, w.out_channels, starts);
         }
         for (row, start) in starts.iter_mut().enumerate() {
             let Window { image, at } = w.window(first + row);

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::micro::{self, Tile};
 use super::pack::Panels;
-use super::rows::{MAX_ROWS, RowSource};
+use super::rows::{MAX_ROWS, RowSource, evenly};
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;
 use crate::isa::{Cpu, Isa, Kernel};
@@ -135,18 +135,32 @@ impl Kernel for Block<'_> {
         while row < end {
             let height = micro::height_for::<S>(end - row);
             let rows = height.min(end - row);
-            source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
-            source.outputs(row, &mut starts[..rows]);
-            for start in &mut starts[..rows] {
-                *start += product.column;
-                out.check(*start, weights.n());
+            let tallest = rows == micro::tall::<S>();
+            let even = if tallest { source.locate_even(row, rows, &mut pieces[..taps]) } else { None };
+            if let Some(even) = even {
+                let start = even.out_start + product.column;
+                evenly(start, even.out_step, &mut starts[..rows]);
+                // The last row starts last.
+                out.check(start, (rows - 1) * even.out_step + weights.n());
+            } else {
+                source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
+                source.outputs(row, &mut starts[..rows]);
+                let mut greatest = 0;
+                for start in &mut starts[..rows] {
+                    *start += product.column;
+                    greatest = greatest.max(*start);
+                }
+                out.check(greatest, weights.n());
+                let last = starts[rows - 1];
+                starts[rows..height].fill(last);
             }
-            let last = starts[rows - 1];
-            starts[rows..height].fill(last);
+            let pieces = &pieces[..if even.is_some() { taps } else { taps * height }];
+            let step = even.map(|even| even.step);
             for panel in panels.clone() {
                 let (column, columns, _) = weights.layout.columns(panel);
                 let tile = Tile {
-                    pieces: &pieces[..taps * height],
+                    pieces,
+                    step,
                     rows,
                     taps,
                     depth,
@@ -159,7 +173,7 @@ impl Kernel for Block<'_> {
                     starts: &starts,
                     activation: epilogue.activation,
                 };
-                // SAFETY: the source located `taps * height` pieces of `depth` values; each start leaves room for
+                // SAFETY: the source located `taps * height` pieces of `depth` values, or `taps` with a step; each start leaves room for
                 // all columns in the output (checked above) and in the residual (as long as the output). Blocks
                 // have disjoint rows or columns, so no other thread writes there.
                 unsafe { micro::compute(isa, height, &tile) };

@@ -40,8 +40,10 @@ pub(crate) fn tile_shape(cpu: Cpu) -> TileShape {
 
 /// Everything a tile needs but its height.
 pub(super) struct Tile<'a> {
-    /// Addresses of the pieces of the left rows, `height` per tap.
+    /// Addresses of the pieces of the left rows: `height` per tap, or that of the first row if there is a `step`.
     pub(super) pieces: &'a [*const f32],
+    /// Values from a piece of each row to that of the next, if rows lie evenly and are as many as the tallest tile's.
+    pub(super) step: Option<usize>,
     /// Distinct rows: the last one is repeated up to the height.
     pub(super) rows: usize,
     /// Pieces of a row.
@@ -65,30 +67,35 @@ pub(super) struct Tile<'a> {
 /// Computes and stores a tile of `height` rows: one of [`heights`].
 ///
 /// # Safety
-/// `tile.pieces` must hold `taps * height` addresses valid for `depth` values, and `out` and `residual` (unless
-/// null) must be valid for `columns` values at each of the first `height` starts.
+/// `tile.pieces` must hold `taps * height` addresses valid for `depth` values, or with a step `taps` addresses valid for
+/// as many at `height` places a step apart. `out` and `residual` (unless null) must be valid for `columns` values at
+/// each of the first `height` starts.
 #[inline(always)]
 pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
     let one_vector = tile.columns <= S::LANES;
     // SAFETY (each arm): the contract is the same, and the constant is `height`.
     macro_rules! heights {
-        ($($rows:literal)*) => {
-            match (height, one_vector) {
+        ($($rows:literal)* tall $tall:literal) => {
+            match (height, one_vector, tile.step) {
+                // SAFETY: forwarded.
+                ($tall, true, Some(step)) => unsafe { several::<S, _, $tall, 1>(isa, tile, Stepped(step)) },
+                // SAFETY: forwarded.
+                ($tall, false, Some(step)) => unsafe { several::<S, _, $tall, 2>(isa, tile, Stepped(step)) },
                 $(
                     // SAFETY: forwarded.
-                    ($rows, true) => unsafe { several::<S, $rows, 1>(isa, tile) },
+                    ($rows, true, None) => unsafe { several::<S, _, $rows, 1>(isa, tile, Pointed) },
                     // SAFETY: forwarded.
-                    ($rows, false) => unsafe { several::<S, $rows, 2>(isa, tile) },
+                    ($rows, false, None) => unsafe { several::<S, _, $rows, 2>(isa, tile, Pointed) },
                 )*
                 _ => unreachable!("no tile of {height} rows"),
             }
         };
     }
     match tall::<S>() {
-        14 => heights!(1 4 7 14),
-        8 => heights!(1 2 4 8),
-        6 => heights!(1 2 3 6),
-        _ => heights!(1 2 4),
+        14 => heights!(1 4 7 14 tall 14),
+        8 => heights!(1 2 4 8 tall 8),
+        6 => heights!(1 2 3 6 tall 6),
+        _ => heights!(1 2 4 tall 4),
     }
     // The last row may stand for several lines of the tile: its values must be mapped once.
     let rows = tile.starts[..tile.rows].iter().map(|&start| tile.out.wrapping_add(start));
@@ -110,13 +117,127 @@ pub(super) fn height_for<S: Isa>(rows: usize) -> usize {
     heights.iter().copied().find(|&height| height >= rows).unwrap_or(heights[heights.len() - 1])
 }
 
+/// How a tile finds its rows.
+trait Rows: Copy {
+    /// Adds the products of the `depth` values of piece `tap` of `M` rows with the weights from `weights` on.
+    ///
+    /// # Safety
+    /// As [`compute`] for `M` rows; `weights` must be valid for `depth * N` vectors.
+    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+        self,
+        isa: S,
+        tile: &Tile<'_>,
+        tap: usize,
+        weights: *const f32,
+        sums: [[S::F; N]; M],
+    ) -> [[S::F; N]; M];
+}
+
+/// By an address for each row.
+#[derive(Copy, Clone)]
+struct Pointed;
+
+impl Rows for Pointed {
+    #[inline(always)]
+    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+        self,
+        isa: S,
+        tile: &Tile<'_>,
+        tap: usize,
+        mut weights: *const f32,
+        mut sums: [[S::F; N]; M],
+    ) -> [[S::F; N]; M] {
+        let mut rows = [core::ptr::null::<f32>(); M];
+        for (m, row) in rows.iter_mut().enumerate() {
+            // SAFETY: `pieces` holds M addresses per tap.
+            *row = unsafe { *tile.pieces.get_unchecked(tap * M + m) };
+        }
+        for k in 0..tile.depth {
+            // SAFETY: within the panel.
+            let columns = unsafe { columns::<S, N>(isa, weights) };
+            for m in 0..M {
+                // SAFETY: each piece has `depth` values.
+                let value = isa.splat(unsafe { *rows[m].add(k) });
+                for v in 0..N {
+                    sums[m][v] = isa.fma(value, columns[v], sums[m][v]);
+                }
+            }
+            weights = weights.wrapping_add(N * S::LANES);
+        }
+        sums
+    }
+}
+
+/// By the address of the first row and a step.
+#[derive(Copy, Clone)]
+struct Stepped(usize);
+
+/// Rows that share a pointer: what is added to it for each of them is one register times two at most, as addresses can have.
+const ROWS_OF_A_POINTER: usize = 3;
+const POINTERS: usize = MAX_ROWS.div_ceil(ROWS_OF_A_POINTER);
+
+impl Rows for Stepped {
+    #[inline(always)]
+    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+        self,
+        isa: S,
+        tile: &Tile<'_>,
+        tap: usize,
+        mut weights: *const f32,
+        mut sums: [[S::F; N]; M],
+    ) -> [[S::F; N]; M] {
+        let Self(step) = self;
+        // SAFETY: `pieces` holds an address per tap.
+        let first = unsafe { *tile.pieces.get_unchecked(tap) };
+        let mut pointers = [first; POINTERS];
+        for (at, pointer) in pointers.iter_mut().enumerate() {
+            *pointer = first.wrapping_add(at * ROWS_OF_A_POINTER * step);
+        }
+        for _ in 0..tile.depth {
+            // SAFETY: within the panel.
+            let columns = unsafe { columns::<S, N>(isa, weights) };
+            for (group, &pointer) in pointers.iter().enumerate() {
+                for (r, offset) in [0, step, 2 * step].into_iter().enumerate() {
+                    let m = group * ROWS_OF_A_POINTER + r;
+                    if m < M {
+                        // SAFETY: each piece has `depth` values at M places.
+                        let value = isa.splat(unsafe { *pointer.wrapping_add(offset) });
+                        for v in 0..N {
+                            sums[m][v] = isa.fma(value, columns[v], sums[m][v]);
+                        }
+                    }
+                }
+            }
+            for pointer in &mut pointers {
+                *pointer = pointer.wrapping_add(1);
+            }
+            weights = weights.wrapping_add(N * S::LANES);
+        }
+        sums
+    }
+}
+
+/// The weights of `N` vectors of columns.
+///
+/// # Safety
+/// They must be there.
+#[inline(always)]
+unsafe fn columns<S: Isa, const N: usize>(isa: S, weights: *const f32) -> [S::F; N] {
+    let mut columns = [isa.zero(); N];
+    for (v, column) in columns.iter_mut().enumerate() {
+        // SAFETY: forwarded.
+        *column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+        isa.prefetch(weights.wrapping_add(AHEAD + v * S::LANES));
+    }
+    columns
+}
+
 /// Each sum is one chain over the depth, also of a single row: the reference adds in this order.
 ///
 /// # Safety
 /// As [`compute`], for `M` rows.
 #[inline(always)]
-unsafe fn several<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>) {
-    debug_assert!(tile.pieces.len() >= tile.taps * M);
+unsafe fn several<S: Isa, R: Rows, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>, rows: R) {
     debug_assert!(tile.panel.len() == (tile.taps * tile.depth + 1) * N * S::LANES);
     let mut weights = tile.panel.as_ptr();
     let mut bias = [isa.zero(); N];
@@ -125,31 +246,11 @@ unsafe fn several<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_
         *bias = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
     }
     let mut sums = [bias; M];
-    // SAFETY: within the panel, whose length is (taps * depth + 1) * N vectors.
-    weights = unsafe { weights.add(N * S::LANES) };
+    weights = weights.wrapping_add(N * S::LANES);
     for tap in 0..tile.taps {
-        let mut rows = [core::ptr::null::<f32>(); M];
-        for (m, row) in rows.iter_mut().enumerate() {
-            // SAFETY: `pieces` holds M addresses per tap.
-            *row = unsafe { *tile.pieces.get_unchecked(tap * M + m) };
-        }
-        for k in 0..tile.depth {
-            let mut columns = [isa.zero(); N];
-            for (v, column) in columns.iter_mut().enumerate() {
-                // SAFETY: within the panel.
-                *column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
-                isa.prefetch(weights.wrapping_add(AHEAD + v * S::LANES));
-            }
-            for m in 0..M {
-                // SAFETY: each piece has `depth` values.
-                let value = isa.splat(unsafe { *rows[m].add(k) });
-                for v in 0..N {
-                    sums[m][v] = isa.fma(value, columns[v], sums[m][v]);
-                }
-            }
-            // SAFETY: at most one past the panel's end.
-            weights = unsafe { weights.add(N * S::LANES) };
-        }
+        // SAFETY: forwarded; the panel's length is (taps * depth + 1) * N vectors.
+        sums = unsafe { rows.add(isa, tile, tap, weights, sums) };
+        weights = weights.wrapping_add(tile.depth * N * S::LANES);
     }
     // SAFETY: forwarded.
     unsafe { finish(isa, tile, &mut sums) };

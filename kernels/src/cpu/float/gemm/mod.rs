@@ -21,7 +21,7 @@ pub(crate) use driver::{MAX_TAPS, Product, product};
 pub use pack::PackedF32;
 
 pub(crate) use pack::{Layout, Panels, pack_at_run_time};
-pub(crate) use rows::{MAX_ROWS, RowSource, Strided, evenly};
+pub(crate) use rows::{Even, MAX_ROWS, RowSource, Strided, evenly};
 
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;

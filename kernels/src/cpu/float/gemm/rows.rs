@@ -26,6 +26,26 @@ pub(crate) trait RowSource<T>: Sync {
 
     /// Where the output rows from `first` on start. Distinct rows have disjoint outputs.
     fn outputs(&self, first: usize, starts: &mut [usize]);
+
+    /// As [`RowSource::locate`] and [`RowSource::outputs`] in one, where it is the same step from each row to the next:
+    /// writes the address of each piece of the row `first` to `pieces[tap]`. Each must be valid for reading `depth` values
+    /// there and at `rows - 1` further places, [`Even::step`] apart. `None` where rows lie otherwise, which costs
+    /// little to find out.
+    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
+        let _ = (first, rows, pieces);
+        None
+    }
+}
+
+/// Distances of rows that lie evenly.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Even {
+    /// Values from each piece of a row to that of the next.
+    pub(crate) step: usize,
+    /// Where the first row of the output starts.
+    pub(crate) out_start: usize,
+    /// Values from a row of the output to the next.
+    pub(crate) out_step: usize,
 }
 
 /// The rows of a matrix in memory.
@@ -56,13 +76,18 @@ impl<T: Sync> RowSource<T> for Strided<'_, T> {
         repeated.fill(last);
     }
     fn outputs(&self, first: usize, starts: &mut [usize]) {
-        evenly(first, self.ldc, starts);
+        evenly(first * self.ldc, self.ldc, starts);
+    }
+    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
+        let last = (rows - 1) * self.lda;
+        pieces[0] = self.a[first * self.lda..][..last + self.k].as_ptr();
+        Some(Even { step: self.lda, out_start: first * self.ldc, out_step: self.ldc })
     }
 }
 
-/// The starts of rows `step` apart, from row `first` on.
-pub(crate) fn evenly(first: usize, step: usize, starts: &mut [usize]) {
-    let mut next = first * step;
+/// The starts of rows `step` apart, from `start` on.
+pub(crate) fn evenly(start: usize, step: usize, starts: &mut [usize]) {
+    let mut next = start;
     for start in starts {
         *start = next;
         next += step;
@@ -107,6 +132,6 @@ impl RowSource<f32> for Transposed<'_> {
         }
     }
     fn outputs(&self, first: usize, starts: &mut [usize]) {
-        evenly(first, self.ldc, starts);
+        evenly(first * self.ldc, self.ldc, starts);
     }
 }
