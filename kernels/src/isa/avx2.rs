@@ -1,28 +1,33 @@
-//! AVX2 with fused multiply-add: eight lanes.
+//! AVX2 with fused multiply-add and 16-bit floats, as every CPU with AVX2 but some early ones has: eight lanes.
 
 use core::arch::x86_64::*;
+
+use half::f16;
 
 use super::leaf::{leaf, leaf_ptr};
 use super::{Isa, Kernel};
 
-/// Proof that the CPU has AVX2 and FMA.
+/// Proof that the CPU has AVX2, FMA and F16C.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Avx2Fma(());
 
 impl Avx2Fma {
-    /// The token, if the running CPU has AVX2 and FMA.
+    /// The token, if the running CPU has all parts.
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        (is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c"))
+        .then_some(Self(()))
     }
 
-    /// Runs a kernel compiled for AVX2 and FMA.
+    /// Runs a kernel compiled for AVX2, FMA and F16C.
     #[inline]
     pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn run<K: Kernel>(isa: Avx2Fma, kernel: K) -> K::Output {
             kernel.run(isa)
         }
-        // SAFETY: the token proves that the CPU has AVX2 and FMA.
+        // SAFETY: the token proves that the CPU has them.
         unsafe { run(self, kernel) }
     }
 }
@@ -50,9 +55,11 @@ impl Isa for Avx2Fma {
     type M = __m256;
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
+    const WIDENS_HALVES: bool = true;
 
     leaf_ptr! {
         load_ptr(ptr: *const f32) -> F = _mm256_loadu_ps(ptr);
+        load_halves_ptr(ptr: *const f16) -> F = _mm256_cvtph_ps(_mm_loadu_si128(ptr.cast()));
         load_ptr_part(ptr: *const f32, n: usize) -> F = _mm256_maskload_ps(ptr, _mm256_loadu_si256(first(n)));
         store_ptr(value: Self::F, ptr: *mut f32) = _mm256_storeu_ps(ptr, value);
         store_ptr_part(value: Self::F, ptr: *mut f32, n: usize) = _mm256_maskstore_ps(ptr, _mm256_loadu_si256(first(n)), value);

@@ -2,6 +2,8 @@
 
 use core::arch::x86_64::*;
 
+use half::f16;
+
 use super::leaf::{leaf, leaf_ptr};
 use super::{Isa, Kernel};
 
@@ -164,9 +166,11 @@ impl Isa for Avx512 {
     type M = __mmask16;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
+    const WIDENS_HALVES: bool = true;
 
     leaf_ptr! {
         load_ptr(ptr: *const f32) -> F = _mm512_loadu_ps(ptr);
+        load_halves_ptr(ptr: *const f16) -> F = _mm512_cvtph_ps(_mm256_loadu_si256(ptr.cast()));
         load_ptr_part(ptr: *const f32, n: usize) -> F = _mm512_maskz_loadu_ps(first(n), ptr);
         store_ptr(value: Self::F, ptr: *mut f32) = _mm512_storeu_ps(ptr, value);
         store_ptr_part(value: Self::F, ptr: *mut f32, n: usize) = _mm512_mask_storeu_ps(ptr, first(n), value);

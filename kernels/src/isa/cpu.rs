@@ -161,6 +161,19 @@ impl Cpu {
         self.dispatch(Lanes)
     }
 
+    /// Whether an instruction widens floats of 16 bits.
+    pub fn widens_halves(self) -> bool {
+        struct Widens;
+        impl Kernel for Widens {
+            type Output = bool;
+            #[inline(always)]
+            fn run<S: Isa>(self, _: S) -> bool {
+                S::WIDENS_HALVES
+            }
+        }
+        self.dispatch(Widens)
+    }
+
     /// Runs a kernel in a function compiled for this instruction set. The dot-product tokens run the kernel of
     /// the set they extend.
     #[inline]

@@ -33,6 +33,8 @@
 //! vector method in it becomes a call of its own. The same holds for closures that cross into a thread pool:
 //! call [`Cpu::dispatch`] inside the closure.
 
+use half::f16;
+
 mod cpu;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod leaf;
@@ -141,6 +143,8 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     const LANES: usize;
     /// Vector registers the instruction set has; micro-kernels choose tile sizes by it.
     const REGISTERS: usize;
+    /// Whether an instruction widens floats of 16 bits; otherwise [`Isa::load_halves_ptr`] takes a dozen.
+    const WIDENS_HALVES: bool = false;
 
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F;
@@ -152,6 +156,23 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// # Safety
     /// `ptr` must be valid for reading `n` values.
     unsafe fn load_ptr_part(self, ptr: *const f32, n: usize) -> Self::F;
+    /// Reads `LANES` floats of 16 bits (IEEE 754), widened exactly; a NaN stays one.
+    /// # Safety
+    /// `ptr` must be valid for reading `LANES` values.
+    #[inline(always)]
+    unsafe fn load_halves_ptr(self, ptr: *const f16) -> Self::F {
+        /// Takes the exponent from the bias of 16 bits, 15, to that of 32, 127; subnormal numbers become normal.
+        const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+        const GREATEST: i32 = 0x7bff << 13;
+        // SAFETY: forwarded; any 16 bits are an integer.
+        let halves = unsafe { self.load_i16_ptr(ptr.cast()) };
+        let magnitude = self.shl::<13>(self.and(halves, self.splat_i32(0x7fff)));
+        let finite = self.bits(self.mul(self.bits_to_f32(magnitude), self.splat(REBIAS)));
+        let unbounded = self.or(finite, self.splat_i32(0x7f80_0000));
+        let beyond = self.lt_i32(self.splat_i32(GREATEST), magnitude);
+        let sign = self.and(self.shl::<16>(halves), self.splat_i32(i32::MIN));
+        self.bits_to_f32(self.or(self.select_i32(beyond, unbounded, finite), sign))
+    }
     /// Writes `LANES` floats.
     /// # Safety
     /// `ptr` must be valid for writing `LANES` values.

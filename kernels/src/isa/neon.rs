@@ -2,6 +2,8 @@
 
 use core::arch::aarch64::*;
 
+use half::f16;
+
 use super::leaf::{leaf, leaf_ptr};
 use super::{Isa, Kernel, MAX_LANES};
 
@@ -68,15 +70,34 @@ fn pack_i16(a: int32x4_t) -> int16x8_t {
     vcombine_s16(half, half)
 }
 
+/// Four floats of 16 bits in 32 bits. By assembly, as the intrinsic is not stable.
+#[inline]
+#[target_feature(enable = "neon")]
+fn widen(halves: uint16x4_t) -> float32x4_t {
+    let wide: float32x4_t;
+    // SAFETY: an instruction on registers that every CPU with Neon has.
+    unsafe {
+        core::arch::asm!(
+            "fcvtl {wide:v}.4s, {halves:v}.4h",
+            wide = lateout(vreg) wide,
+            halves = in(vreg) halves,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    wide
+}
+
 impl Isa for Neon {
     type F = float32x4_t;
     type I = int32x4_t;
     type M = uint32x4_t;
     const LANES: usize = 4;
     const REGISTERS: usize = 32;
+    const WIDENS_HALVES: bool = true;
 
     leaf_ptr! {
         load_ptr(ptr: *const f32) -> F = vld1q_f32(ptr);
+        load_halves_ptr(ptr: *const f16) -> F = widen(vld1_u16(ptr.cast()));
         load_ptr_part(ptr: *const f32, n: usize) -> F = vld1q_f32(gather(ptr, n).as_ptr());
         store_ptr(value: Self::F, ptr: *mut f32) = vst1q_f32(ptr, value);
         store_ptr_part(value: Self::F, ptr: *mut f32, n: usize) = {

@@ -67,6 +67,24 @@ fn same(a: f32, b: f32) -> bool {
 }
 
 #[test]
+fn halves() {
+    for_each_isa!(|isa: S, wrong| {
+        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+        for block in all.chunks_exact(S::LANES) {
+            let mut wide = [0.0; MAX_LANES];
+            // SAFETY: a block has a value for each lane.
+            isa.store(unsafe { isa.load_halves_ptr(block.as_ptr()) }, &mut wide);
+            for (half, wide) in block.iter().zip(wide) {
+                let want = half.to_f32();
+                if want.to_bits() != wide.to_bits() && !(want.is_nan() && wide.is_nan()) {
+                    wrong.push(format!("{:#x}: {want}, got {wide}", half.to_bits()));
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn float_methods() {
     type Unary<S> = (&'static str, fn(S, <S as Isa>::F) -> <S as Isa>::F, fn(f32) -> f32);
     type Binary<S> =

@@ -1,9 +1,12 @@
 //! Small weights in every layout, by whose packed bytes one version of the layouts is told from another.
 
+use half::f16;
+
 use super::{Lines, Packing, Shelf};
 use crate::cpu::float::conv::{ConvShape, ConvWeightsF32, DepthwiseWeightsF32};
 use crate::cpu::float::conv::{TransposeConvShape, TransposeConvWeightsF32};
 use crate::cpu::float::gemm::PackedF32;
+use crate::cpu::float::stored::StoredFloats;
 use crate::cpu::int8::blockwise::BlockWeights;
 use crate::cpu::int8::depthwise::PackedDepthwise;
 use crate::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights, Width};
@@ -40,6 +43,8 @@ fn floats(packing: Packing<'_>) -> Result<(), ShapeError> {
     let bias = Some(&values[..CHANNELS]);
     let matrix = &values[..CHANNELS * INPUTS];
     PackedF32::new(packing, CHANNELS, INPUTS, matrix, bias)?;
+    let halves: Vec<f16> = matrix.iter().map(|&value| f16::from_f32(value)).collect();
+    PackedF32::new(packing, CHANNELS, INPUTS, StoredFloats::Kept(&halves), bias)?;
     PackedF32::from_transposed(packing, CHANNELS, INPUTS, matrix, bias)?;
     let shape = ConvShape {
         batch: 1,

@@ -15,6 +15,9 @@ pub enum StoredFloats<'a> {
     Single(&'a [f32]),
     /// 16 bits.
     Half(&'a [f16]),
+    /// 16 bits, which stay as they are in packed weights on machines that have an instruction to widen them: for products of
+    /// few rows, whose time is that of reading the weights. More rows are dearer that way.
+    Kept(&'a [f16]),
 }
 
 impl<'a> StoredFloats<'a> {
@@ -23,7 +26,7 @@ impl<'a> StoredFloats<'a> {
     pub fn len(self) -> usize {
         match self {
             Self::Single(floats) => floats.len(),
-            Self::Half(floats) => floats.len(),
+            Self::Half(floats) | Self::Kept(floats) => floats.len(),
         }
     }
 
@@ -38,6 +41,7 @@ impl<'a> StoredFloats<'a> {
         match self {
             Self::Single(floats) => Self::Single(&floats[range]),
             Self::Half(floats) => Self::Half(&floats[range]),
+            Self::Kept(floats) => Self::Kept(&floats[range]),
         }
     }
 
@@ -46,7 +50,7 @@ impl<'a> StoredFloats<'a> {
     pub fn widened(self) -> Cow<'a, [f32]> {
         match self {
             Self::Single(floats) => Cow::Borrowed(floats),
-            Self::Half(floats) => {
+            Self::Half(floats) | Self::Kept(floats) => {
                 let mut wide = vec![0.0; floats.len()];
                 widen(Par::serial(), floats, &mut wide);
                 Cow::Owned(wide)

@@ -151,7 +151,7 @@ impl ConvInputGrad {
                     let windows = &mut windows[..count * g.filter_rows()];
                     let a = &rows[group * g.out_group..];
                     let source = Strided { a, lda: channels, ldc: g.filter_rows(), k: g.out_group };
-                    let weights = Panels { layout, data: &packed[group * layout.len()..][..layout.len()] };
+                    let weights = Panels::new(layout, &packed[group * layout.len()..][..layout.len()]);
                     let epilogue = Epilogue::new(Activation::None);
                     let work = Product { source: &source, rows: count, weights, column: 0, epilogue };
                     product(self.cpu, &work, windows, &mut [], par)?;

@@ -130,10 +130,11 @@ fn lower_float(
     if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
         let mut params = PackParams::new(node);
         params.extend(&[sizes.groups]);
+        let stored = stored.stored_for(sizes.window.pixels(), &mut params);
         let operands = [Some(filter), bias];
         let weights = cx.packs.get_or_pack(cpu, "conv_f32", params.as_slice(), &operands, |packing| {
             let bias = bias.and_then(|b| b.value).map(floats);
-            Ok(ConvWeightsF32::new(packing, &shape, stored.stored(), bias.as_deref())?)
+            Ok(ConvWeightsF32::new(packing, &shape, stored, bias.as_deref())?)
         })?;
         let conv = ConvF32::new(shape, (*weights).clone())?.spaced(step)?;
         let (name, scratch) = (conv.name(), conv.scratch_bytes(par));

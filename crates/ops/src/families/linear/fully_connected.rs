@@ -165,10 +165,11 @@ fn lower_float(
     };
     let kernel = match FloatWeights::of(weights) {
         Some(stored) if known(bias) => {
-            let params = PackParams::new(node);
+            let mut params = PackParams::new(node);
+            let stored = stored.stored_for(rows, &mut params);
             let operands = [Some(weights), bias];
             let packed = cx.packs.get_or_pack(cpu, "dense_f32", params.as_slice(), &operands, |packing| {
-                pack(packing, stored.stored(), bias.and_then(|b| b.value).map(floats).as_deref())
+                pack(packing, stored, bias.and_then(|b| b.value).map(floats).as_deref())
             })?;
             FnKernel::new(packed.name(), move |io, cx| {
                 let residual = io.inputs.optional(ADDEND)?;

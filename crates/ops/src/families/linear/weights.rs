@@ -182,6 +182,25 @@ impl<'a> FloatWeights<'a> {
             Self::Half(floats) => StoredFloats::Half(floats),
         }
     }
+
+    /// As the kernels pack them for products of `rows` rows: 16 bits stay where reading them takes the time, and `params` says
+    /// so.
+    pub fn stored_for(&self, rows: usize, params: &mut PackParams) -> StoredFloats<'_> {
+        /// A tile of the kernel for 16 bits.
+        const FEW_ROWS: usize = 4;
+        /// Weights that leave the nearest cache between two runs.
+        const MANY: usize = 16 << 10;
+        match self {
+            Self::Half(floats) if rows <= FEW_ROWS && floats.len() >= MANY => {
+                params.push(1u64);
+                StoredFloats::Kept(floats)
+            }
+            _ => {
+                params.push(0u64);
+                self.stored()
+            }
+        }
+    }
 }
 
 /// The floats of a tensor, whatever the alignment of its bytes.

@@ -165,7 +165,7 @@ impl BatchMatMul {
         } else {
             &Strided { a: left, lda, ldc, k }
         };
-        let weights = Panels { layout: self.layout(), data: packed };
+        let weights = Panels::new(self.layout(), packed);
         let product = Product { source, rows: m, weights, column: out_start, epilogue: *epilogue };
         let done = product_into(self.cpu, &product, out, gathered, par);
         debug_assert_eq!(done, Ok(()), "sizes were checked by the caller");

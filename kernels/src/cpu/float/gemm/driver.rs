@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::micro::{self, Tile};
-use super::pack::Panels;
+use super::pack::{PanelData, Panels, Weight};
 use super::rows::{MAX_ROWS, RowSource, evenly};
 use crate::cpu::float::epilogue::Epilogue;
 use crate::error::ShapeError;
@@ -126,22 +126,33 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
+        match self.product.weights.data {
+            PanelData::Single(data) => self.tiles(isa, data),
+            PanelData::Half(data) => self.tiles(isa, data),
+        }
+    }
+}
+
+impl Block<'_> {
+    /// Computes the block with the numbers of all panels.
+    #[inline(always)]
+    fn tiles<S: Isa, W: Weight>(self, isa: S, data: &[W]) {
         let Self { product, blocks, block, out, scratch } = self;
-        let Product { source, weights, epilogue, .. } = product;
-        let (taps, depth) = (source.taps(), source.depth());
-        let (Range { start: mut row, end }, panels) = blocks.block(block, weights.count());
+        let Product { source, weights: Panels { layout, .. }, epilogue, .. } = product;
+        let (taps, depth, columns_of_all) = (source.taps(), source.depth(), product.weights.n());
+        let (Range { start: mut row, end }, panels) = blocks.block(block, product.weights.count());
         let mut pieces = [core::ptr::null(); MAX_TAPS * MAX_ROWS];
         let mut starts = [0; MAX_ROWS];
         while row < end {
-            let height = micro::height_for::<S>(end - row);
+            let height = micro::height_for::<S, W>(end - row);
             let rows = height.min(end - row);
-            let tallest = rows == micro::tall::<S>();
+            let tallest = W::ALL_HEIGHTS && rows == micro::tall::<S>();
             let even = if tallest { source.locate_even(row, rows, &mut pieces[..taps]) } else { None };
             if let Some(even) = even {
                 let start = even.out_start + product.column;
                 evenly(start, even.out_step, &mut starts[..rows]);
                 // The last row starts last.
-                out.check(start, (rows - 1) * even.out_step + weights.n());
+                out.check(start, (rows - 1) * even.out_step + columns_of_all);
             } else {
                 source.locate(row, rows, height, scratch, &mut pieces[..taps * height]);
                 source.outputs(row, &mut starts[..rows]);
@@ -150,21 +161,22 @@ impl Kernel for Block<'_> {
                     *start += product.column;
                     greatest = greatest.max(*start);
                 }
-                out.check(greatest, weights.n());
+                out.check(greatest, columns_of_all);
                 let last = starts[rows - 1];
                 starts[rows..height].fill(last);
             }
             let pieces = &pieces[..if even.is_some() { taps } else { taps * height }];
             let step = even.map(|even| even.step);
             for panel in panels.clone() {
-                let (column, columns, _) = weights.layout.columns(panel);
+                let (column, columns, _) = layout.columns(panel);
+                let (first, len) = layout.place(panel);
                 let tile = Tile {
                     pieces,
                     step,
                     rows,
                     taps,
                     depth,
-                    panel: weights.panel(panel),
+                    panel: &data[first..first + len],
                     columns,
                     out: out.as_mut_ptr().wrapping_add(column),
                     residual: epilogue

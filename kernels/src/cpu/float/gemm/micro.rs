@@ -1,6 +1,8 @@
 //! The tile of a product that is held in registers.
 
+use super::pack::Weight;
 use super::rows::MAX_ROWS;
+use crate::aligned::LINE;
 use crate::cpu::float::epilogue::Activation;
 use crate::isa::{Cpu, Isa, Kernel};
 
@@ -39,7 +41,7 @@ pub(crate) fn tile_shape(cpu: Cpu) -> TileShape {
 }
 
 /// Everything a tile needs but its height.
-pub(super) struct Tile<'a> {
+pub(super) struct Tile<'a, W> {
     /// Addresses of the pieces of the left rows: `height` per tap, or that of the first row if there is a `step`.
     pub(super) pieces: &'a [*const f32],
     /// Values from a piece of each row to that of the next, if rows lie evenly and are as many as the tallest tile's.
@@ -51,7 +53,7 @@ pub(super) struct Tile<'a> {
     /// Values in a piece.
     pub(super) depth: usize,
     /// Bias and weights of the columns.
-    pub(super) panel: &'a [f32],
+    pub(super) panel: &'a [W],
     /// Columns to store.
     pub(super) columns: usize,
     /// The output's first column of this panel, in its first row.
@@ -71,31 +73,34 @@ pub(super) struct Tile<'a> {
 /// as many at `height` places a step apart. `out` and `residual` (unless null) must be valid for `columns` values at
 /// each of the first `height` starts.
 #[inline(always)]
-pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
+pub(super) unsafe fn compute<S: Isa, W: Weight>(isa: S, height: usize, tile: &Tile<'_, W>) {
     let one_vector = tile.columns <= S::LANES;
     // SAFETY (each arm): the contract is the same, and the constant is `height`.
     macro_rules! heights {
-        ($($rows:literal)* tall $tall:literal) => {
+        ($($rows:literal)* $(stepped $tall:literal)?) => {
             match (height, one_vector, tile.step) {
-                // SAFETY: forwarded.
-                ($tall, true, Some(step)) => unsafe { several::<S, _, $tall, 1>(isa, tile, Stepped(step)) },
-                // SAFETY: forwarded.
-                ($tall, false, Some(step)) => unsafe { several::<S, _, $tall, 2>(isa, tile, Stepped(step)) },
                 $(
                     // SAFETY: forwarded.
-                    ($rows, true, None) => unsafe { several::<S, _, $rows, 1>(isa, tile, Pointed) },
+                    ($tall, true, Some(step)) => unsafe { several::<S, W, _, $tall, 1>(isa, tile, Stepped(step)) },
                     // SAFETY: forwarded.
-                    ($rows, false, None) => unsafe { several::<S, _, $rows, 2>(isa, tile, Pointed) },
+                    ($tall, false, Some(step)) => unsafe { several::<S, W, _, $tall, 2>(isa, tile, Stepped(step)) },
+                )?
+                $(
+                    // SAFETY: forwarded.
+                    ($rows, true, None) => unsafe { several::<S, W, _, $rows, 1>(isa, tile, Pointed) },
+                    // SAFETY: forwarded.
+                    ($rows, false, None) => unsafe { several::<S, W, _, $rows, 2>(isa, tile, Pointed) },
                 )*
                 _ => unreachable!("no tile of {height} rows"),
             }
         };
     }
     match tall::<S>() {
-        14 => heights!(1 4 7 14 tall 14),
-        8 => heights!(1 2 4 8 tall 8),
-        6 => heights!(1 2 3 6 tall 6),
-        _ => heights!(1 2 4 tall 4),
+        _ if !W::ALL_HEIGHTS => heights!(1 4),
+        14 => heights!(1 4 7 14 stepped 14),
+        8 => heights!(1 2 4 8 stepped 8),
+        6 => heights!(1 2 3 6 stepped 6),
+        _ => heights!(1 2 4 stepped 4),
     }
     // The last row may stand for several lines of the tile: its values must be mapped once.
     let rows = tile.starts[..tile.rows].iter().map(|&start| tile.out.wrapping_add(start));
@@ -104,8 +109,9 @@ pub(super) unsafe fn compute<S: Isa>(isa: S, height: usize, tile: &Tile<'_>) {
 }
 
 /// The height of the next tile for `rows` rows: the tallest, or what leaves least of a tile empty.
-pub(super) fn height_for<S: Isa>(rows: usize) -> usize {
+pub(super) fn height_for<S: Isa, W: Weight>(rows: usize) -> usize {
     let heights: &[usize] = match (tall::<S>(), rows) {
+        _ if !W::ALL_HEIGHTS => &[1, 4],
         // Two low tiles rather than one that is a third empty.
         (14, 8) => &[4],
         (14, 9..=11) => &[7],
@@ -123,12 +129,12 @@ trait Rows: Copy {
     ///
     /// # Safety
     /// As [`compute`] for `M` rows; `weights` must be valid for `depth * N` vectors.
-    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+    unsafe fn add<S: Isa, W: Weight, const M: usize, const N: usize>(
         self,
         isa: S,
-        tile: &Tile<'_>,
+        tile: &Tile<'_, W>,
         tap: usize,
-        weights: *const f32,
+        weights: *const W,
         sums: [[S::F; N]; M],
     ) -> [[S::F; N]; M];
 }
@@ -139,12 +145,12 @@ struct Pointed;
 
 impl Rows for Pointed {
     #[inline(always)]
-    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+    unsafe fn add<S: Isa, W: Weight, const M: usize, const N: usize>(
         self,
         isa: S,
-        tile: &Tile<'_>,
+        tile: &Tile<'_, W>,
         tap: usize,
-        mut weights: *const f32,
+        mut weights: *const W,
         mut sums: [[S::F; N]; M],
     ) -> [[S::F; N]; M] {
         let mut rows = [core::ptr::null::<f32>(); M];
@@ -154,7 +160,7 @@ impl Rows for Pointed {
         }
         for k in 0..tile.depth {
             // SAFETY: within the panel.
-            let columns = unsafe { columns::<S, N>(isa, weights) };
+            let columns = unsafe { columns::<S, W, N>(isa, weights) };
             for m in 0..M {
                 // SAFETY: each piece has `depth` values.
                 let value = isa.splat(unsafe { *rows[m].add(k) });
@@ -178,12 +184,12 @@ const POINTERS: usize = MAX_ROWS.div_ceil(ROWS_OF_A_POINTER);
 
 impl Rows for Stepped {
     #[inline(always)]
-    unsafe fn add<S: Isa, const M: usize, const N: usize>(
+    unsafe fn add<S: Isa, W: Weight, const M: usize, const N: usize>(
         self,
         isa: S,
-        tile: &Tile<'_>,
+        tile: &Tile<'_, W>,
         tap: usize,
-        mut weights: *const f32,
+        mut weights: *const W,
         mut sums: [[S::F; N]; M],
     ) -> [[S::F; N]; M] {
         let Self(step) = self;
@@ -195,7 +201,7 @@ impl Rows for Stepped {
         }
         for _ in 0..tile.depth {
             // SAFETY: within the panel.
-            let columns = unsafe { columns::<S, N>(isa, weights) };
+            let columns = unsafe { columns::<S, W, N>(isa, weights) };
             for (group, &pointer) in pointers.iter().enumerate() {
                 for (r, offset) in [0, step, 2 * step].into_iter().enumerate() {
                     let m = group * ROWS_OF_A_POINTER + r;
@@ -222,12 +228,14 @@ impl Rows for Stepped {
 /// # Safety
 /// They must be there.
 #[inline(always)]
-unsafe fn columns<S: Isa, const N: usize>(isa: S, weights: *const f32) -> [S::F; N] {
+unsafe fn columns<S: Isa, W: Weight, const N: usize>(isa: S, weights: *const W) -> [S::F; N] {
     let mut columns = [isa.zero(); N];
     for (v, column) in columns.iter_mut().enumerate() {
         // SAFETY: forwarded.
-        *column = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
-        isa.prefetch(weights.wrapping_add(AHEAD + v * S::LANES));
+        *column = unsafe { W::load(isa, weights.add(v * S::LANES)) };
+        if (v * S::LANES * size_of::<W>()).is_multiple_of(LINE) {
+            isa.prefetch(weights.cast::<f32>().wrapping_add(AHEAD).cast::<W>().wrapping_add(v * S::LANES).cast());
+        }
     }
     columns
 }
@@ -237,18 +245,22 @@ unsafe fn columns<S: Isa, const N: usize>(isa: S, weights: *const f32) -> [S::F;
 /// # Safety
 /// As [`compute`], for `M` rows.
 #[inline(always)]
-unsafe fn several<S: Isa, R: Rows, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>, rows: R) {
-    debug_assert!(tile.panel.len() == (tile.taps * tile.depth + 1) * N * S::LANES);
+unsafe fn several<S: Isa, W: Weight, R: Rows, const M: usize, const N: usize>(
+    isa: S,
+    tile: &Tile<'_, W>,
+    rows: R,
+) {
+    debug_assert!(tile.panel.len() == (tile.taps * tile.depth + W::BIAS) * N * S::LANES);
     let mut weights = tile.panel.as_ptr();
     let mut bias = [isa.zero(); N];
     for (v, bias) in bias.iter_mut().enumerate() {
         // SAFETY: a panel starts with its bias of N vectors.
-        *bias = unsafe { isa.load_ptr(weights.add(v * S::LANES)) };
+        *bias = unsafe { isa.load_ptr(weights.cast::<f32>().add(v * S::LANES)) };
     }
     let mut sums = [bias; M];
-    weights = weights.wrapping_add(N * S::LANES);
+    weights = weights.wrapping_add(W::BIAS * N * S::LANES);
     for tap in 0..tile.taps {
-        // SAFETY: forwarded; the panel's length is (taps * depth + 1) * N vectors.
+        // SAFETY: forwarded; the panel has `taps * depth * N` vectors behind its bias.
         sums = unsafe { rows.add(isa, tile, tap, weights, sums) };
         weights = weights.wrapping_add(tile.depth * N * S::LANES);
     }
@@ -261,7 +273,11 @@ unsafe fn several<S: Isa, R: Rows, const M: usize, const N: usize>(isa: S, tile:
 /// # Safety
 /// As [`compute`], for `M` rows.
 #[inline(always)]
-unsafe fn finish<S: Isa, const M: usize, const N: usize>(isa: S, tile: &Tile<'_>, sums: &mut [[S::F; N]; M]) {
+unsafe fn finish<S: Isa, W, const M: usize, const N: usize>(
+    isa: S,
+    tile: &Tile<'_, W>,
+    sums: &mut [[S::F; N]; M],
+) {
     let whole = tile.columns == N * S::LANES;
     let last = tile.columns - (N - 1) * S::LANES;
     if !tile.residual.is_null() {

@@ -1,10 +1,13 @@
 //! The right matrix, packed once into the order the micro-kernels read.
 
+use bytemuck::Pod;
+use half::f16;
+
 use super::span;
 use crate::cpu::float::stored::StoredFloats;
-use crate::cpu::movement::transpose_cells;
+use crate::cpu::movement::{transpose, transpose_cells};
 use crate::error::ShapeError;
-use crate::isa::Cpu;
+use crate::isa::{Cpu, Isa};
 use crate::packing::{Lines, Packing};
 use crate::par::Par;
 
@@ -17,7 +20,14 @@ pub struct PackedF32 {
     cpu: Cpu,
     n: usize,
     k: usize,
-    data: Lines<f32>,
+    data: Data,
+}
+
+/// Packed weights of 32 or of 16 bits.
+#[derive(Clone, Debug)]
+enum Data {
+    Single(Lines<f32>),
+    Half(Lines<f16>),
 }
 
 impl PackedF32 {
@@ -47,6 +57,11 @@ impl PackedF32 {
         weights: StoredFloats<'_>,
     ) -> Self {
         let cpu = packing.cpu();
+        if let StoredFloats::Kept(halves) = weights
+            && cpu.widens_halves()
+        {
+            return Self { cpu, n, k, data: Data::Half(pack_halves(packing, n, k, bias, halves)) };
+        }
         Self::fill(packing, n, k, bias, |first, columns, width, packed| {
             let rows = weights.part(first * k..(first + columns) * k).widened();
             turn_columns(cpu, &rows, k, columns, k, width, packed);
@@ -101,17 +116,8 @@ impl PackedF32 {
     ) -> Self {
         let cpu = packing.cpu();
         let layout = Layout::new(cpu, n, k);
-        let data = packing.lines(layout.len(), |data| {
-            let par = Par::for_packing(size_of_val(data));
-            par.chunks_mut(data, layout.whole_panel(), |panel, packed| {
-                let (first, columns, width) = layout.columns(panel);
-                if let Some(bias) = bias {
-                    packed[..columns].copy_from_slice(&bias[first..first + columns]);
-                }
-                panel_weights(first, columns, width, &mut packed[width..]);
-            });
-        });
-        Self { cpu, n, k, data }
+        let data = fill_panels(packing, layout, bias, panel_weights);
+        Self { cpu, n, k, data: Data::Single(data) }
     }
 
     /// The instruction set it is packed for.
@@ -131,7 +137,10 @@ impl PackedF32 {
 
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<f32>()
+        match &self.data {
+            Data::Single(floats) => size_of_val(&floats[..]),
+            Data::Half(halves) => size_of_val(&halves[..]),
+        }
     }
 
     /// The name of the kernel that multiplies with it.
@@ -140,8 +149,92 @@ impl PackedF32 {
     }
 
     pub(crate) fn panels(&self) -> Panels<'_> {
-        Panels { layout: Layout::new(self.cpu, self.n, self.k), data: &self.data }
+        match &self.data {
+            Data::Single(floats) => Panels::new(Layout::new(self.cpu, self.n, self.k), floats),
+            Data::Half(halves) => Panels {
+                layout: Layout::of::<f16>(self.cpu, self.n, self.k),
+                data: PanelData::Half(halves),
+            },
+        }
     }
+}
+
+/// Numbers that packed weights are kept in.
+pub(crate) trait Weight: Pod + Send + Sync {
+    /// How many of them a bias takes, which has 32 bits.
+    const BIAS: usize;
+    /// Whether there are tiles of all heights.
+    const ALL_HEIGHTS: bool;
+
+    /// A vector of weights.
+    ///
+    /// # Safety
+    /// `ptr` must be valid for reading `LANES` values.
+    unsafe fn load<S: Isa>(isa: S, ptr: *const Self) -> S::F;
+}
+
+impl Weight for f32 {
+    const BIAS: usize = 1;
+    const ALL_HEIGHTS: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<S: Isa>(isa: S, ptr: *const f32) -> S::F {
+        // SAFETY: forwarded.
+        unsafe { isa.load_ptr(ptr) }
+    }
+}
+
+impl Weight for f16 {
+    const BIAS: usize = 2;
+    const ALL_HEIGHTS: bool = false;
+
+    #[inline(always)]
+    unsafe fn load<S: Isa>(isa: S, ptr: *const f16) -> S::F {
+        // SAFETY: forwarded.
+        unsafe { isa.load_halves_ptr(ptr) }
+    }
+}
+
+/// Packs the biases, and has the weights of each panel packed: its first column, the number of columns, the values from
+/// `k` to `k`, and where they go.
+fn fill_panels<W: Weight>(
+    packing: Packing<'_>,
+    layout: Layout,
+    bias: Option<&[f32]>,
+    panel_weights: impl Fn(usize, usize, usize, &mut [W]) + Sync + Send,
+) -> Lines<W> {
+    packing.lines(layout.len(), |data| {
+        let par = Par::for_packing(size_of_val(data));
+        par.chunks_mut(data, layout.whole_panel(), |panel, packed| {
+            let (first, columns, width) = layout.columns(panel);
+            let (head, packed) = packed.split_at_mut(width * W::BIAS);
+            if let Some(bias) = bias {
+                let bias: &[W] = bytemuck::cast_slice(&bias[first..first + columns]);
+                head[..bias.len()].copy_from_slice(bias);
+            }
+            panel_weights(first, columns, width, packed);
+        });
+    })
+}
+
+/// Packs `weights[n][k]` as they are.
+fn pack_halves(
+    packing: Packing<'_>,
+    n: usize,
+    k: usize,
+    bias: Option<&[f32]>,
+    weights: &[f16],
+) -> Lines<f16> {
+    let layout = Layout::of::<f16>(packing.cpu(), n, k);
+    fill_panels(packing, layout, bias, |first, columns, width, packed: &mut [f16]| {
+        let rows = &weights[first * k..(first + columns) * k];
+        assert!(columns <= width && packed.len() >= k * width);
+        let stride = |values: usize| (values * size_of::<f16>()) as isize;
+        let (from, to) = (rows.as_ptr().cast(), packed.as_mut_ptr().cast());
+        // SAFETY: both sides were checked to hold `columns * k` values at their strides, and a shared and an exclusive
+        // borrow do not overlap.
+        unsafe { transpose::<{ size_of::<f16>() }>(from, stride(k), to, stride(width), columns, k) }
+    })
 }
 
 /// Where the panels of a packed matrix lie.
@@ -151,11 +244,17 @@ pub(crate) struct Layout {
     lanes: usize,
     n: usize,
     k: usize,
+    /// Numbers that the bias of a column takes.
+    bias: usize,
 }
 
 impl Layout {
     pub(crate) fn new(cpu: Cpu, n: usize, k: usize) -> Self {
-        Self { cpu, lanes: cpu.lanes(), n, k }
+        Self::of::<f32>(cpu, n, k)
+    }
+
+    fn of<W: Weight>(cpu: Cpu, n: usize, k: usize) -> Self {
+        Self { cpu, lanes: cpu.lanes(), n, k, bias: W::BIAS }
     }
 
     pub(crate) fn panels(self) -> usize {
@@ -164,7 +263,7 @@ impl Layout {
 
     /// Values of a panel of two vectors of columns.
     fn whole_panel(self) -> usize {
-        2 * self.lanes * (self.k + 1)
+        2 * self.lanes * (self.k + self.bias)
     }
 
     /// First column, number of columns, and width in memory.
@@ -176,7 +275,7 @@ impl Layout {
 
     /// Start and length in memory.
     pub(crate) fn place(self, panel: usize) -> (usize, usize) {
-        (panel * self.whole_panel(), self.columns(panel).2 * (self.k + 1))
+        (panel * self.whole_panel(), self.columns(panel).2 * (self.k + self.bias))
     }
 
     /// Values in all panels.
@@ -195,10 +294,21 @@ impl Layout {
 #[derive(Copy, Clone)]
 pub(crate) struct Panels<'a> {
     pub(crate) layout: Layout,
-    pub(crate) data: &'a [f32],
+    pub(crate) data: PanelData<'a>,
+}
+
+/// The numbers of panels.
+#[derive(Copy, Clone)]
+pub(crate) enum PanelData<'a> {
+    Single(&'a [f32]),
+    Half(&'a [f16]),
 }
 
 impl<'a> Panels<'a> {
+    pub(crate) fn new(layout: Layout, data: &'a [f32]) -> Self {
+        Self { layout, data: PanelData::Single(data) }
+    }
+
     pub(crate) fn n(self) -> usize {
         self.layout.n
     }
@@ -209,12 +319,6 @@ impl<'a> Panels<'a> {
 
     pub(crate) fn count(self) -> usize {
         self.layout.panels()
-    }
-
-    /// Bias and weights of a panel.
-    pub(crate) fn panel(self, panel: usize) -> &'a [f32] {
-        let (start, len) = self.layout.place(panel);
-        &self.data[start..start + len]
     }
 }
 

@@ -1,7 +1,10 @@
 //! Products of every instruction set against plain loops.
 
+use half::f16;
+
 use super::*;
 use crate::cpu::float::epilogue::Activation;
+use crate::cpu::float::stored::StoredFloats;
 use crate::isa::Cpu;
 use crate::reference::float as reference;
 use crate::testing::{ACTIVATIONS, difference, finish, noise, thread_difference};
@@ -50,6 +53,28 @@ fn products_match_plain_loops() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn weights_of_16_bits_give_the_bits_of_wide_ones() {
+    for cpu in Cpu::all() {
+        for [m, n, k] in SIZES {
+            let (a, bias) = (noise(m * k, 1), noise(n, 3));
+            let halves: Vec<f16> = noise(n * k, 2).into_iter().map(f16::from_f32).collect();
+            let compute = |weights| {
+                let packed = PackedF32::new(cpu, n, k, weights, Some(&bias)).unwrap();
+                let mut out = vec![f32::NAN; m * n];
+                gemm_f32(&a, m, k, &packed, &mut out, n, &Activation::RELU6.into(), Par::new(2)).unwrap();
+                (out, packed.bytes())
+            };
+            let (wide, wide_bytes) = compute(StoredFloats::Half(&halves));
+            let (kept, kept_bytes) = compute(StoredFloats::Kept(&halves));
+            let name = format!("{} {m}x{n}x{k}", cpu.name());
+            assert!(wide.iter().zip(&kept).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}");
+            let smaller = cpu.widens_halves() && n > 0 && k > 0;
+            assert_eq!(kept_bytes < wide_bytes, smaller, "{name}: {kept_bytes} of {wide_bytes} bytes");
+        }
+    }
 }
 
 #[test]
