@@ -234,7 +234,9 @@ unsafe fn columns<S: Isa, W: Weight, const N: usize>(isa: S, weights: *const W) 
         // SAFETY: forwarded.
         *column = unsafe { W::load(isa, weights.add(v * S::LANES)) };
         if (v * S::LANES * size_of::<W>()).is_multiple_of(LINE) {
-            isa.prefetch(weights.cast::<f32>().wrapping_add(AHEAD).cast::<W>().wrapping_add(v * S::LANES).cast());
+            isa.prefetch(
+                weights.cast::<f32>().wrapping_add(AHEAD).cast::<W>().wrapping_add(v * S::LANES).cast(),
+            );
         }
     }
     columns

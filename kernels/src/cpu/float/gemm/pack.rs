@@ -151,10 +151,9 @@ impl PackedF32 {
     pub(crate) fn panels(&self) -> Panels<'_> {
         match &self.data {
             Data::Single(floats) => Panels::new(Layout::new(self.cpu, self.n, self.k), floats),
-            Data::Half(halves) => Panels {
-                layout: Layout::of::<f16>(self.cpu, self.n, self.k),
-                data: PanelData::Half(halves),
-            },
+            Data::Half(halves) => {
+                Panels { layout: Layout::of::<f16>(self.cpu, self.n, self.k), data: PanelData::Half(halves) }
+            }
         }
     }
 }
