@@ -234,6 +234,12 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn scale(self, a: Self::F, n: Self::F) -> Self::F {
+        // SAFETY: the token proves that the CPU has AVX-512.
+        unsafe { _mm512_scalef_ps(a, n) }
+    }
+
+    #[inline(always)]
     fn lookup32(self, table: &[f32; 32], index: Self::I) -> Self::F {
         // SAFETY: the token proves that the CPU has AVX-512; the table has two vectors of 16.
         unsafe {

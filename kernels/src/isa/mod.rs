@@ -320,6 +320,19 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     #[inline(always)]
     fn prefetch(self, _ptr: *const f32) {}
 
+    /// `a 2^⌊n⌋` rounded once, for `a` near 1 and `-185 <= n <= 0`.
+    #[inline(always)]
+    fn scale(self, a: Self::F, n: Self::F) -> Self::F {
+        // In two steps, the first of which is exact: 2^n alone may be no normal number.
+        let exponent = self.to_i32_round(self.floor(n));
+        let first = self.max_i32(exponent, self.splat_i32(-96));
+        let rest = self.sub_i32(exponent, first);
+        let bias = self.splat_i32(127);
+        let first = self.bits_to_f32(self.shl::<23>(self.add_i32(first, bias)));
+        let rest = self.bits_to_f32(self.shl::<23>(self.add_i32(rest, bias)));
+        self.mul(self.mul(a, first), rest)
+    }
+
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::F {

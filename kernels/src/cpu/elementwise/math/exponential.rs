@@ -2,7 +2,7 @@
 
 use core::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
-use super::{Function, polynomial, power_of_two};
+use super::{Function, polynomial};
 use crate::isa::Isa;
 
 /// Added to a small number, rounds it to an integer, whose lowest bits it shows.
@@ -87,19 +87,10 @@ impl Function for Sigmoid {
         let t = isa.fma(n, isa.splat(-LN_2_LOW), t);
         let p = isa.fma(t, isa.splat(0.5), isa.splat(1.000_014_7));
         let fraction = isa.fma(isa.mul(t, power), p, power);
-        let e = scale(isa, fraction, isa.to_i32_round(isa.floor(n)));
+        let e = isa.scale(fraction, n);
         let below = isa.div(e, isa.add(e, one));
         isa.select(isa.lt_i32(isa.bits(x), isa.splat_i32(0)), below, isa.sub(one, below))
     }
-}
-
-/// `a 2^n` rounded once, for `a` near 1 and `-185 <= n <= 0`.
-#[inline(always)]
-fn scale<S: Isa>(isa: S, a: S::F, n: S::I) -> S::F {
-    // In two steps: 2^n alone may be no normal number. The first is exact.
-    let first = isa.max_i32(n, isa.splat_i32(-96));
-    let value = isa.mul(a, power_of_two(isa, first));
-    isa.mul(value, power_of_two(isa, isa.sub_i32(n, first)))
 }
 
 /// `x` if positive, else `e^x - 1`. At most 2 ULP.

@@ -38,9 +38,3 @@ fn polynomial<S: Isa, const N: usize>(isa: S, x: S::F, c: [f32; N]) -> S::F {
     }
     sum
 }
-
-/// `2^n` for integers `-126 <= n <= 127`.
-#[inline(always)]
-fn power_of_two<S: Isa>(isa: S, n: S::I) -> S::F {
-    isa.bits_to_f32(isa.shl::<23>(isa.add_i32(n, isa.splat_i32(127))))
-}
