@@ -43,6 +43,8 @@ pub struct IntGate<'a> {
     pub input: IntMatrix<'a>,
     /// Weights of the previous output, `[cells, outputs]`.
     pub recurrent: IntMatrix<'a>,
+    /// The [`row_sums`] of both, `[cells]` each, where they are known; otherwise every run computes them.
+    pub sums: Option<[&'a [i32]; 2]>,
     /// Weights of the cell state, `[cells]`, and their factor.
     pub peephole: Option<(&'a [i16], Multiplier)>,
     /// Layer normalization.
@@ -94,7 +96,7 @@ pub struct IntLstm<'a> {
 /// The typed parts of the scratch memory.
 struct Workspace<'a> {
     /// Sums of the rows of the gates' weights, in the gates' order: of the input and of the hidden state.
-    row_sums: [[&'a mut [i32]; 2]; 4],
+    row_sums: [[&'a [i32]; 2]; 4],
     /// Gates: forget, cell, output, input; each `[batch, cells]`.
     gates: [&'a mut [i16]; 4],
     /// Activated, then gated cells.
@@ -129,13 +131,16 @@ impl PeepholeReach {
 }
 
 impl LstmSize {
-    /// Bytes of scratch memory that [`IntLstm::run`] needs.
+    /// Bytes of scratch memory that [`IntLstm::run`] needs; `sums` says whether all gates come with their [`IntGate::sums`].
     #[must_use]
-    pub fn int_scratch_bytes(&self, sequence: &Sequence) -> usize {
+    pub fn int_scratch_bytes(&self, sequence: &Sequence, sums: bool) -> usize {
         let cells = sequence.batch * self.cells;
         let mut size = ScratchSize::new().with::<i16>(cells);
         for _ in 0..4 {
-            size = size.with::<i16>(cells).with::<i32>(self.cells).with::<i32>(self.cells);
+            size = size.with::<i16>(cells);
+            if !sums {
+                size = size.with::<i32>(self.cells).with::<i32>(self.cells);
+            }
         }
         size.bytes()
     }
@@ -157,17 +162,19 @@ impl IntLstm<'_> {
     ) {
         let LstmSize { inputs, cells, outputs, .. } = self.size;
         let mut scratch = Scratch::new(scratch);
-        let mut work = Workspace {
-            gated: scratch.take(sequence.batch * cells),
-            gates: core::array::from_fn(|_| scratch.take(sequence.batch * cells)),
-            row_sums: core::array::from_fn(|_| core::array::from_fn(|_| scratch.take(cells))),
-        };
-        let gates = [Some(&self.forget), Some(&self.cell), Some(&self.output), self.input.as_ref()];
-        for (gate, [of_input, of_hidden]) in gates.into_iter().zip(&mut work.row_sums) {
-            let Some(gate) = gate else { continue };
-            row_sums(cpu, gate.input.weights, inputs, of_input);
-            row_sums(cpu, gate.recurrent.weights, outputs, of_hidden);
-        }
+        let gated = scratch.take(sequence.batch * cells);
+        let gates = core::array::from_fn(|_| scratch.take(sequence.batch * cells));
+        let of_gates = [Some(&self.forget), Some(&self.cell), Some(&self.output), self.input.as_ref()];
+        let row_sums = of_gates.map(|gate| match gate {
+            None => [&[][..]; 2],
+            Some(IntGate { sums: Some(known), .. }) => *known,
+            Some(gate) => [(gate.input, inputs), (gate.recurrent, outputs)].map(|(matrix, len)| {
+                let sums = scratch.take(cells);
+                row_sums(cpu, matrix.weights, len, sums);
+                &*sums
+            }),
+        });
+        let mut work = Workspace { gated, gates, row_sums };
         let peephole = PeepholeReach::new(&self.size, sequence);
         for t in sequence.walk(0..sequence.steps) {
             // Of no sequences there may be no first row.
@@ -260,7 +267,7 @@ impl IntGate<'_> {
     fn run(
         &self,
         cpu: Cpu,
-        row_sums: &[&mut [i32]; 2],
+        row_sums: &[&[i32]; 2],
         x: Rows<'_>,
         h: Rows<'_>,
         cell_state: &[i16],

@@ -2,7 +2,7 @@
 
 use ferrolite_kernels::cpu::recurrent::fixed::Multiplier;
 use ferrolite_kernels::cpu::recurrent::{
-    IntGate, IntLstm, IntMatrix, IntNorm, IntProjection, LstmSize, LstmState, OutputRows, Sequence,
+    IntGate, IntLstm, IntMatrix, IntNorm, IntProjection, LstmSize, LstmState, OutputRows, Sequence, row_sums,
 };
 use ferrolite_kernels::isa::Cpu;
 
@@ -20,23 +20,33 @@ const GATE_SCALE: f32 = 1.0 / 4096.0;
 struct IntMatrixInput {
     index: usize,
     factor: Multiplier,
+    /// Columns.
+    len: usize,
 }
 
 impl IntMatrixInput {
     fn new(
         node: &Node<'_>,
         index: usize,
-        shape: &[usize],
+        shape: [usize; 2],
         input_scale: f32,
         output_scale: f32,
     ) -> Result<Self, OpError> {
-        check_shape(node, index, shape)?;
+        check_shape(node, index, &shape)?;
         let factor = scale_of(node.input(index)?.info)? * input_scale / output_scale;
-        Ok(Self { index, factor: multiplier(f64::from(factor))? })
+        Ok(Self { index, factor: multiplier(f64::from(factor))?, len: shape[1] })
     }
 
     fn get<'a>(&self, inputs: &Inputs<'a>) -> Result<IntMatrix<'a>, OpError> {
         Ok(IntMatrix { weights: weights_i8(inputs, self.index)?, factor: self.factor })
+    }
+
+    /// The sums of the matrix's rows, if it is constant.
+    fn row_sums(&self, node: &Node<'_>, cpu: Cpu, cells: usize) -> Result<Option<Box<[i32]>>, OpError> {
+        let Some(weights) = node.input(self.index)?.value else { return Ok(None) };
+        let mut sums = vec![0; cells].into_boxed_slice();
+        row_sums(cpu, bytemuck::cast_slice(weights), self.len, &mut sums);
+        Ok(Some(sums))
     }
 }
 
@@ -58,6 +68,8 @@ impl NormInput {
 struct IntGateInputs {
     input: IntMatrixInput,
     recurrent: IntMatrixInput,
+    /// The sums of both matrices' rows, if they are constant.
+    sums: Option<[Box<[i32]>; 2]>,
     peephole: Option<(usize, Multiplier)>,
     norm: Option<NormInput>,
     bias: usize,
@@ -73,6 +85,7 @@ struct Scales {
 impl IntGateInputs {
     fn new(
         node: &Node<'_>,
+        cpu: Cpu,
         inputs: &LstmInputs,
         size: &LstmSize,
         scales: &Scales,
@@ -95,21 +108,20 @@ impl IntGateInputs {
             }
             None => None,
         };
+        let input =
+            IntMatrixInput::new(node, inputs.input(gate), [cells, size.inputs], scales.input, gate_scale)?;
+        let recurrent = IntMatrixInput::new(
+            node,
+            inputs.recurrent(gate),
+            [cells, size.outputs],
+            scales.hidden,
+            gate_scale,
+        )?;
+        let sums = input.row_sums(node, cpu, cells)?.zip(recurrent.row_sums(node, cpu, cells)?);
         Ok(Self {
-            input: IntMatrixInput::new(
-                node,
-                inputs.input(gate),
-                &[cells, size.inputs],
-                scales.input,
-                gate_scale,
-            )?,
-            recurrent: IntMatrixInput::new(
-                node,
-                inputs.recurrent(gate),
-                &[cells, size.outputs],
-                scales.hidden,
-                gate_scale,
-            )?,
+            input,
+            recurrent,
+            sums: sums.map(|(input, recurrent)| [input, recurrent]),
             peephole,
             norm: match inputs.norm {
                 Some(first) => Some(NormInput::new(node, first + gate as usize, cells)?),
@@ -119,10 +131,11 @@ impl IntGateInputs {
         })
     }
 
-    fn get<'a>(&self, inputs: &Inputs<'a>) -> Result<IntGate<'a>, OpError> {
+    fn get<'a>(&'a self, inputs: &Inputs<'a>) -> Result<IntGate<'a>, OpError> {
         Ok(IntGate {
             input: self.input.get(inputs)?,
             recurrent: self.recurrent.get(inputs)?,
+            sums: self.sums.as_ref().map(|sums| sums.each_ref().map(|sums| &**sums)),
             peephole: match self.peephole {
                 Some((i, factor)) => Some((inputs.get(i)?, factor)),
                 None => None,
@@ -184,7 +197,7 @@ impl LoweredIntLstm {
         let cell_exponent = power_of_two(cell_scale)?;
         let (gated_scale, hidden_zero_point) = scale_and_zero_point(intermediate(node, 4)?)?;
         let scales = Scales { input: input_scale, hidden: state_scale, cell_exponent };
-        let gate = |gate| IntGateInputs::new(node, inputs, &size, &scales, gate);
+        let gate = |gate| IntGateInputs::new(node, cpu, inputs, &size, &scales, gate);
         let has_input_gate = inputs.has_input_gate(node)?;
         inputs.has_peephole(node, has_input_gate)?;
         let product_scale = f64::powi(2.0, -15);
@@ -193,8 +206,7 @@ impl LoweredIntLstm {
         let projection = match node.optional(inputs.projection()) {
             Some(_) => {
                 let shape = [size.outputs, size.cells];
-                let matrix =
-                    IntMatrixInput::new(node, inputs.projection(), &shape, gated_scale, state_scale)?;
+                let matrix = IntMatrixInput::new(node, inputs.projection(), shape, gated_scale, state_scale)?;
                 let clip = (settings.projection_clip / output_scale).clamp(-128.0, 127.0) as i8;
                 Some((matrix, optional_vector(node, inputs.projection() + 1, size.outputs)?, clip))
             }
@@ -218,7 +230,8 @@ impl LoweredIntLstm {
 
     /// Bytes of scratch memory.
     pub fn scratch_bytes(&self) -> usize {
-        self.size.int_scratch_bytes(&self.sequence)
+        let sums = self.gates.iter().chain(&self.input_gate).all(|gate| gate.sums.is_some());
+        self.size.int_scratch_bytes(&self.sequence, sums)
     }
 
     /// Arithmetic operations of a run.
