@@ -166,6 +166,12 @@ impl<'a, T> SharedMut<'a, T> {
         self.len
     }
 
+    /// The same slice, for another that hands out parts of it: the disjointness that [`SharedMut::range`] asks for is that of
+    /// both together.
+    pub(crate) fn again(&self) -> SharedMut<'_, T> {
+        SharedMut { ..*self }
+    }
+
     /// The address of the first element, for kernels that write rows of a strided tile.
     pub(crate) fn as_mut_ptr(&self) -> *mut T {
         self.start

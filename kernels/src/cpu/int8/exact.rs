@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::fixed::{FixedPoint, WideFixedPoint};
-use super::store::{Store, Target};
+use super::store::{RowStore, Store, Target};
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 
 /// Where exact results go. One compiled tile serves all of these.
@@ -36,6 +36,28 @@ macro_rules! fixed_target {
 }
 
 fixed_target! { i8: I8, u8: U8, i16: I16, }
+
+impl RowStore for StoreExact<'_> {
+    type Rest<'s>
+        = StoreExact<'s>
+    where
+        Self: 's;
+
+    fn rows_from(&self, row: usize) -> StoreExact<'_> {
+        match self {
+            Self::Sums(target) => StoreExact::Sums(target.rows_from(row)),
+            Self::Words(fixed, target) => StoreExact::Words(fixed, target.rows_from(row)),
+            Self::Fixed(fixed, target) => {
+                let target = match target {
+                    FixedTarget::I8(target) => target.rows_from(row).into(),
+                    FixedTarget::U8(target) => target.rows_from(row).into(),
+                    FixedTarget::I16(target) => target.rows_from(row).into(),
+                };
+                StoreExact::Fixed(fixed, target)
+            }
+        }
+    }
+}
 
 impl Store for StoreExact<'_> {
     type Columns<S: Isa> = ();

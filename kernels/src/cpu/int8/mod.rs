@@ -3,6 +3,7 @@
 //! * [`dot`]: the dot products of the instruction sets, [`pack`]: weights in their order;
 //! * [`rows`]: activations from matrices and images, [`gemm`]: the matrix multiplication over them, [`block`]: its tiles;
 //! * `strips`: the lines under windows that overlap, copied once instead of each window;
+//! * [`batch`]: batches of products of which neither side is constant;
 //! * `amx`: the same on the tile registers of x86-64, `windows`: images packed for it;
 //! * [`depthwise`]: convolution of each channel with filters of its own;
 //! * `quads`: the same by dot products of bytes;
@@ -13,6 +14,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+pub mod batch;
 pub mod block;
 pub mod blockwise;
 pub mod depthwise;

@@ -55,6 +55,20 @@ pub trait Store: Sync {
     }
 }
 
+/// An epilogue whose rows come from several products, one behind the other.
+pub trait RowStore: Store {
+    /// The epilogue of the rows behind the first ones.
+    type Rest<'s>: Store
+    where
+        Self: 's;
+
+    /// The epilogue of the rows from `row` on, counted from there.
+    ///
+    /// # Panics
+    /// If rows are pixels of images, see [`PixelMap`].
+    fn rows_from(&self, row: usize) -> Self::Rest<'_>;
+}
+
 /// The finished sums of one row after another. A trait and not a closure, which may stay a call without the
 /// instruction set.
 pub trait RowSums<S: Isa> {
@@ -169,6 +183,16 @@ impl<'a, T> Target<'a, T> {
         Self { map: Some(map), ..Self::new(out, first, stride) }
     }
 
+    /// The rows from `row` on.
+    ///
+    /// # Panics
+    /// If they are mapped.
+    pub(super) fn rows_from(&self, row: usize) -> Target<'_, T> {
+        assert!(self.map.is_none(), "rows of a batch lie one behind the other");
+        let first = self.first + row * self.stride;
+        Target { out: self.out.again(), first, stride: self.stride, map: None }
+    }
+
     /// The elements of a row from column `col` on.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the kernels' promise")]
     #[inline(always)]
@@ -225,7 +249,15 @@ pub struct StoreQuantized<'a, T> {
 
 macro_rules! store_quantized {
     ($($T:ty: $store:ident $store_part:ident,)*) => {
-        $(impl Store for StoreQuantized<'_, $T> {
+        $(impl RowStore for StoreQuantized<'_, $T> {
+            type Rest<'s> = StoreQuantized<'s, $T> where Self: 's;
+
+            fn rows_from(&self, row: usize) -> Self::Rest<'_> {
+                StoreQuantized { requantize: self.requantize, target: self.target.rows_from(row) }
+            }
+        }
+
+        impl Store for StoreQuantized<'_, $T> {
             type Columns<S: Isa> = RequantizeColumns<S>;
 
             fn multiply(&self, block: Block<'_>) {

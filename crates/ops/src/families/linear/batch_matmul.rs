@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::float::gemm::{BatchMatMul, MatMulShape};
+use ferrolite_kernels::cpu::int8::batch::Batch;
 use ferrolite_kernels::cpu::int8::dynamic::DynamicScheme;
 use ferrolite_kernels::cpu::int8::exact::StoreExact;
-use ferrolite_kernels::cpu::int8::gemm::{Bias, Zeros};
+use ferrolite_kernels::cpu::int8::gemm::Bias;
 use ferrolite_kernels::cpu::int8::pack::{Bytes, Matrix, PackLayout, PackedWeights};
 use ferrolite_kernels::cpu::int8::rows::{Activation, Dense, Transposed};
 use ferrolite_kernels::cpu::int8::store::Target;
@@ -20,7 +21,7 @@ use ferrolite_model::options::{ActivationFunctionType, BatchMatMulOptionsT};
 use super::activation;
 use super::conv2d::type_name;
 use super::hybrid::{self, HybridColumns, RowProduct};
-use super::integer::{Finish, Place, multiply, scratch_bytes, width};
+use super::integer::{Finish, Place, width, with_store};
 use super::requant::{Requant, choose};
 use super::views;
 use super::weights::PackParams;
@@ -181,32 +182,24 @@ fn lower_integer<X: Activation + Element>(
     };
     let MatMulShape { m, n, k, left_transposed, .. } = sizes.shape;
     let layout = PackLayout::new(cx.cpu, width(X::DTYPE), n, k);
-    let gemm_scratch = scratch_bytes(&layout, cx.threads);
-    let scratch = ScratchSize::new().with::<u8>(gemm_scratch).with::<i8>(layout.data_len());
+    let batch = Batch::new(layout, sizes.pairs.len(), m, Par::new(cx.threads));
     let bias = Bias::new(&[], n);
     let name = format!("{}_gemm_{}", type_name(X::DTYPE), layout.tile_name());
     let ops = sizes.ops();
-    Ok(FnKernel::new(name, move |io, cx| {
+    Ok(FnKernel::new(name, move |io, _| {
         let (left, right) = (io.inputs.get::<X>(0)?, io.inputs.get::<i8>(1)?);
-        let mut scratch = Scratch::new(&mut *io.scratch);
-        let (gemm_memory, data) = (scratch.take::<u8>(gemm_scratch), scratch.take::<i8>(layout.data_len()));
-        let sums = scratch.take::<i32>(layout.sums_len());
-        for (index, &(l, r)) in sizes.pairs.iter().enumerate() {
-            let weights = layout.pack(sizes.right(right, right_zero, r), data, sums);
-            let left = &left[l * m * k..][..m * k];
-            let place = Place::rows(index * m * n, n);
-            let (out, zeros) = (&mut io.outputs, Zeros::All(zero));
-            if left_transposed {
-                let rows = Transposed { data: left, rows: m, depth: k };
-                multiply(weights, &rows, zeros, &bias, &finish, out, place, cx.par(), gemm_memory)?;
-            } else {
-                let rows = Dense { data: left, rows: m, depth: k, stride: k };
-                multiply(weights, &rows, zeros, &bias, &finish, out, place, cx.par(), gemm_memory)?;
-            }
-        }
-        Ok(())
+        let left = |i: usize| &left[sizes.pairs[i].0 * m * k..][..m * k];
+        let right = |i: usize| sizes.right(right, right_zero, sizes.pairs[i].1);
+        let (out, place) = (&mut io.outputs, Place::rows(0, n));
+        with_store!(&finish, out, place, |store| if left_transposed {
+            let rows = |i: usize| Transposed { data: left(i), rows: m, depth: k };
+            batch.run(rows, right, zero, &bias, store, io.scratch);
+        } else {
+            let rows = |i: usize| Dense { data: left(i), rows: m, depth: k, stride: k };
+            batch.run(rows, right, zero, &bias, store, io.scratch);
+        })
     })
-    .scratch(scratch.with::<i32>(layout.sums_len()).bytes())
+    .scratch(batch.scratch_bytes())
     .ops(ops)
     .boxed())
 }
