@@ -160,7 +160,15 @@ fn depthwise_convolutions(c: &mut Criterion) {
         group.throughput(Throughput::Elements((window.pixels() * channels) as u64));
         let (requantize, bias) = (Requantize::new(&[1e-3], channels, 3, -128, 127), Bias::new(&[], channels));
         for cpu in Cpu::all() {
-            let weights = PackedDepthwise::new(cpu, Bytes::Signed(&filter), &[0], [kernel; 2], channels, 1);
+            let weights = PackedDepthwise::new(
+                cpu,
+                Width::Bytes,
+                Bytes::Signed(&filter),
+                &[0],
+                [kernel; 2],
+                channels,
+                1,
+            );
             let mut out = vec![0i8; window.pixels() * channels];
             let mut scratch = vec![0; depthwise_scratch(cpu, &window)];
             let id =

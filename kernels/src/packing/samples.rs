@@ -107,7 +107,9 @@ fn bytes(packing: Packing<'_>) {
     }
     for (channels, multiplier) in [(CHANNELS, 1), (CHANNELS / 2, 2)] {
         let filter = Bytes::Signed(&values[..9 * channels * multiplier]);
-        PackedDepthwise::new(packing, filter, &[3], KERNEL, channels, multiplier);
+        for width in [Width::Bytes, Width::Words] {
+            PackedDepthwise::new(packing, width, filter, &[3], KERNEL, channels, multiplier);
+        }
     }
     let _ = BlockWeights::new(packing, || &values[..32 * 4], vec![0.5; 4 * 2], Vec::new(), 32, 16);
 }

@@ -3,11 +3,12 @@
 //! A tile is a strip of output rows for a block of channels. It first writes the input rows it needs as pairs:
 //! lane by lane the difference to the zero point of one row and of the row that the next filter row reads. An
 //! output pixel is then one dot product of pairs per pair of filter rows and filter column, on contiguous memory
-//! without borders; the rows' pairs are shared by all filter columns and by neighbouring output rows.
+//! without borders; the rows' pairs are shared by all filter columns and by neighbouring output rows. Dot products of bytes
+//! take four rows at a time, see `quads`.
 
 use super::dot::{Pairs, PairsKernel, dispatch_pairs};
 use super::gemm::Bias;
-use super::pack::Bytes;
+use super::pack::{Bytes, Width};
 #[cfg(target_arch = "x86_64")]
 use super::quads::{self, QuadFilters, QuadRow};
 use super::rows::{Activation, Window};
@@ -18,7 +19,7 @@ use crate::isa::{Cpu, Isa, IsaNarrow, MAX_LANES};
 use crate::packing::{Lines, Packing};
 use crate::par::Par;
 
-/// Filters in the order of the tiles: block of lanes, pair of filter rows, filter column, lane, row of the pair.
+/// Packed filters.
 #[derive(Clone, Debug)]
 pub struct PackedDepthwise {
     cpu: Cpu,
@@ -26,21 +27,28 @@ pub struct PackedDepthwise {
     kernel: [usize; 2],
     multiplier: usize,
     outputs: usize,
-    /// Pairs of 16-bit numbers.
-    data: Lines<i32>,
-    /// The same for dot products of bytes, where the CPU has them.
+    filters: Filters,
+}
+
+/// Filters as the kernels read them.
+#[derive(Clone, Debug)]
+enum Filters {
+    /// Pairs of 16-bit numbers: block of lanes, pair of filter rows, filter column, lane, row of the pair.
+    Pairs(Lines<i32>),
+    /// For dot products of bytes, where the CPU has them and activations are bytes.
     #[cfg(target_arch = "x86_64")]
-    quads: Option<QuadFilters>,
+    Quads(QuadFilters),
 }
 
 impl PackedDepthwise {
-    /// Packs a filter of shape `[kernel[0], kernel[1], channels * multiplier]`. `zeros` are its zero points, one
-    /// or one for each output channel.
+    /// Packs a filter of shape `[kernel[0], kernel[1], channels * multiplier]` for activations of a width. `zeros` are its
+    /// zero points, one or one for each output channel.
     ///
     /// # Panics
     /// If the filter is shorter than its shape says.
     pub fn new<'p>(
         packing: impl Into<Packing<'p>>,
+        width: Width,
         filter: Bytes<'_>,
         zeros: &[i32],
         kernel: [usize; 2],
@@ -49,55 +57,84 @@ impl PackedDepthwise {
     ) -> Self {
         let packing = packing.into();
         let cpu = packing.cpu();
-        let lanes = cpu.lanes();
         let outputs = channels * multiplier;
-        let pairs = kernel[0].div_ceil(2);
-        let data = packing.lines(outputs.next_multiple_of(lanes) * pairs * kernel[1], |data| {
-            for c in 0..outputs {
-                let zero = zeros[if zeros.len() == 1 { 0 } else { c }] - filter.offset();
-                let weight = |ky: usize, kx: usize| match ky < kernel[0] {
-                    true => i32::from(filter.get((ky * kernel[1] + kx) * outputs + c)) - zero,
-                    false => 0,
-                };
-                for pair in 0..pairs {
-                    for kx in 0..kernel[1] {
-                        let at = (((c / lanes) * pairs + pair) * kernel[1] + kx) * lanes + c % lanes;
-                        data[at] = weight(2 * pair, kx) & 0xffff | weight(2 * pair + 1, kx) << 16;
-                    }
-                }
-            }
-        });
+        let pairs = || Filters::Pairs(pack_pairs(packing, filter, zeros, kernel, outputs));
         #[cfg(target_arch = "x86_64")]
-        let quads = {
+        let filters = {
             // All zero points are the same, or zero where there are several.
             let zero = zeros.first().map_or(0, |&zero| zero - filter.offset());
             let uniform = zeros.iter().all(|&z| z == zeros[0]);
-            let zero = i8::try_from(zero).ok().filter(|_| uniform && multiplier == 1 && cpu.vnni().is_some());
-            let weight = |ky: usize, kx: usize, c: usize| filter.get((ky * kernel[1] + kx) * outputs + c);
-            zero.map(|zero| QuadFilters::new(packing, kernel, channels, zero, weight))
+            let quads = width == Width::Bytes && uniform && multiplier == 1 && cpu.vnni().is_some();
+            match i8::try_from(zero) {
+                Ok(zero) if quads => {
+                    Filters::Quads(QuadFilters::new(packing, kernel, channels, zero, filter))
+                }
+                _ => pairs(),
+            }
         };
-        Self {
-            cpu,
-            lanes,
-            kernel,
-            multiplier,
-            outputs,
-            data,
-            #[cfg(target_arch = "x86_64")]
-            quads,
-        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let filters = {
+            let _ = width;
+            pairs()
+        };
+        Self { cpu, lanes: cpu.lanes(), kernel, multiplier, outputs, filters }
     }
 
     /// Filters and token for dot products of bytes, if both are there.
     #[cfg(target_arch = "x86_64")]
-    fn quads<X>(&self) -> Option<(&QuadFilters, Avx512Vnni)> {
-        self.quads.as_ref().filter(|_| size_of::<X>() == 1).zip(self.cpu.vnni())
+    fn quads(&self) -> Option<(&QuadFilters, Avx512Vnni)> {
+        match &self.filters {
+            Filters::Quads(filters) => Some(filters).zip(self.cpu.vnni()),
+            Filters::Pairs(_) => None,
+        }
+    }
+
+    /// Pairs of 16-bit numbers.
+    ///
+    /// # Panics
+    /// If the filters are packed otherwise.
+    fn pairs(&self) -> &[i32] {
+        match &self.filters {
+            Filters::Pairs(pairs) => pairs,
+            #[cfg(target_arch = "x86_64")]
+            Filters::Quads(_) => panic!("the filter was packed for bytes"),
+        }
     }
 
     /// The name of the instruction set, for kernel names.
     pub fn cpu_name(&self) -> &'static str {
         self.cpu.name()
     }
+}
+
+/// Writes filters as pairs of 16-bit numbers less their zero points.
+fn pack_pairs(
+    packing: Packing<'_>,
+    filter: Bytes<'_>,
+    zeros: &[i32],
+    kernel: [usize; 2],
+    outputs: usize,
+) -> Lines<i32> {
+    let lanes = packing.cpu().lanes();
+    let pairs = kernel[0].div_ceil(2);
+    let block_len = pairs * kernel[1] * lanes;
+    packing.lines(outputs.div_ceil(lanes) * block_len, |data| {
+        for (pair, kx) in (0..pairs).flat_map(|pair| (0..kernel[1]).map(move |kx| (pair, kx))) {
+            // Channels of a tap are neighbours on both sides.
+            let row = |ky: usize| (ky < kernel[0]).then(|| (ky * kernel[1] + kx) * outputs);
+            let (low, high) = (row(2 * pair), row(2 * pair + 1));
+            for (block, to) in data.chunks_exact_mut(block_len).enumerate() {
+                let first = block * lanes;
+                let to = &mut to[(pair * kernel[1] + kx) * lanes..][..lanes.min(outputs - first)];
+                for (c, to) in (first..).zip(to) {
+                    let zero = zeros[if zeros.len() == 1 { 0 } else { c }] - filter.offset();
+                    let weight =
+                        |row: Option<usize>| row.map_or(0, |row| i32::from(filter.get(row + c)) - zero);
+                    *to = weight(low) & 0xffff | weight(high) << 16;
+                }
+            }
+        }
+    })
 }
 
 /// The part of a strip's shape that does not depend on where the strip lies.
@@ -183,7 +220,7 @@ pub fn depthwise<X: Activation + IntoLanes>(
     let work = window.pixels().saturating_mul(weights.outputs * window.kernel[0] * window.kernel[1]);
     let par = if work < WORTH_A_THREAD { Par::serial() } else { par };
     #[cfg(target_arch = "x86_64")]
-    if let Some((filters, vnni)) = weights.quads::<X>() {
+    if let Some((filters, vnni)) = weights.quads() {
         // A tile is an output row, or part of its channels where rows are few.
         let rows = window.batch * window.output[0];
         let blocks = weights.outputs.div_ceil(weights.lanes);
@@ -388,7 +425,7 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
     fn filters(&self) -> &[i32] {
         let w = self.window;
         let len = w.kernel[0].div_ceil(2) * w.kernel[1] * self.strip.lanes;
-        &self.weights.data[self.block * len..][..len]
+        &self.weights.pairs()[self.block * len..][..len]
     }
 
     /// The pairs that tap pair `pair`, column 0 of the filter reads for the output pixel, and what follows.

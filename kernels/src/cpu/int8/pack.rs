@@ -6,8 +6,8 @@ use super::dot::{Dot, DotKernel, PanelElement, dispatch_bytes, dispatch_words};
 use super::rows::Window;
 use super::strips::{Reach, Strip};
 use crate::aligned::LINE;
-use crate::cpu::movement::{transpose, transpose_cells};
-use crate::isa::{Cpu, Isa, IsaNarrow};
+use crate::cpu::movement::transpose_cells;
+use crate::isa::{Cpu, Isa, IsaNarrow, Kernel, MAX_LANES};
 use crate::packing::{Lines, Packing};
 use crate::par::{Par, SharedMut};
 
@@ -107,23 +107,21 @@ impl Matrix<'_> {
         step: usize,
         panel: &mut [i8],
     ) -> usize {
-        let rows = self.depth / step * step;
+        // Four rows at a time are what vectors turn fastest; those of two steps are then split.
+        let rows = self.depth / CELL * CELL;
         if rows == 0 || cols == 0 {
             return 0;
         }
         let from = &self.bytes.raw()[first * self.col_stride..][..(cols - 1) * self.col_stride + rows];
         let packed = &mut panel[..rows * width];
         let (source, target) = (from.as_ptr(), packed.as_mut_ptr().cast());
-        let (col_stride, row_stride) = (self.col_stride, width * step);
-        // SAFETY: `from` ends with the last column's rows, `packed` has as many steps of `width` columns, and a shared and
+        // SAFETY: `from` ends with the last column's rows, `packed` has as many cells of `width` columns, and a shared and
         // an exclusive borrow do not overlap.
-        unsafe {
-            match step {
-                4 => transpose_cells(cpu, source, col_stride, target, row_stride, cols, rows / 4),
-                _ => transpose::<2>(source, col_stride as isize, target, row_stride as isize, cols, rows / 2),
-            }
+        unsafe { transpose_cells(cpu, source, self.col_stride, target, width * CELL, cols, rows / CELL) }
+        if step < CELL {
+            cpu.dispatch(SplitCells { rows: packed, width });
         }
-        self.make_signed(packed.chunks_exact_mut(row_stride), cols * step);
+        self.make_signed(packed.chunks_exact_mut(width * step), cols * step);
         rows
     }
 
@@ -150,6 +148,39 @@ impl Matrix<'_> {
         if let Bytes::Unsigned(_) = self.bytes {
             for step in steps {
                 step[..len].iter_mut().for_each(|weight| *weight ^= i8::MIN);
+            }
+        }
+    }
+}
+
+/// Rows of a matrix that are turned together.
+const CELL: usize = 4;
+/// Columns of the widest panel.
+const MOST_COLS: usize = 4 * MAX_LANES;
+
+/// Brings `width` cells of four bytes after the other to all first halves, then all second ones, in each of the rows.
+struct SplitCells<'a> {
+    rows: &'a mut [i8],
+    width: usize,
+}
+
+impl Kernel for SplitCells<'_> {
+    type Output = ();
+
+    /// A plain loop, which becomes vector code of the instruction set.
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) {
+        let mut row = [[0u8; CELL]; MOST_COLS];
+        let row = &mut row[..self.width];
+        for out in self.rows.chunks_exact_mut(self.width * CELL) {
+            let out: &mut [u8] = bytemuck::cast_slice_mut(out);
+            row.as_flattened_mut().copy_from_slice(out);
+            let (low, high) = out.split_at_mut(self.width * CELL / 2);
+            let ((low, _), (high, _)) = (low.as_chunks_mut::<2>(), high.as_chunks_mut::<2>());
+            for ((&cell, low), high) in row.iter().zip(low).zip(high) {
+                let cell = u32::from_le_bytes(cell);
+                *low = (cell as u16).to_le_bytes();
+                *high = ((cell >> 16) as u16).to_le_bytes();
             }
         }
     }

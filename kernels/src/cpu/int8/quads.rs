@@ -6,6 +6,7 @@
 
 use core::arch::x86_64::*;
 
+use super::pack::Bytes;
 use super::rows::{Activation, Window};
 use super::store::{RowSums, Store};
 use crate::isa::{Avx512Vnni, Isa, IsaNarrow};
@@ -29,36 +30,42 @@ pub(super) struct QuadFilters {
 }
 
 impl QuadFilters {
-    /// Packs filters of one channel each; `weight(row, column, channel)` are signed weights whose zero point is `zero`.
+    /// Packs filters of one channel each, of shape `[kernel[0], kernel[1], channels]`, whose zero point as signed numbers is
+    /// `zero`.
     pub(super) fn new(
         packing: Packing<'_>,
         kernel: [usize; 2],
         channels: usize,
         zero: i8,
-        weight: impl Fn(usize, usize, usize) -> i8,
+        filter: Bytes<'_>,
     ) -> Self {
         let block = kernel[0].div_ceil(ROWS) * kernel[1] * LANES * ROWS;
-        let at = |ky: usize, kx: usize, lane: usize| {
-            ((ky / ROWS * kernel[1] + kx) * LANES + lane) * ROWS + ky % ROWS
-        };
+        let at = |ky: usize, kx: usize| (ky / ROWS * kernel[1] + kx) * LANES * ROWS + ky % ROWS;
         let taps = || (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)));
+        // Channels of a tap are neighbours.
+        let tap = |ky: usize, kx: usize| (ky * kernel[1] + kx) * channels;
         let weights = packing.lines(channels.div_ceil(LANES) * block, |weights| {
-            for c in 0..channels {
-                for (ky, kx) in taps() {
-                    weights[c / LANES * block + at(ky, kx, c % LANES)] = weight(ky, kx, c);
+            for (ky, kx) in taps() {
+                for (i, weights) in weights.chunks_exact_mut(block).enumerate() {
+                    let lanes = weights[at(ky, kx)..].iter_mut().step_by(ROWS);
+                    for (c, weight) in (i * LANES..channels).zip(lanes.take(LANES)) {
+                        *weight = filter.get(tap(ky, kx) + c);
+                    }
                 }
             }
         });
         let mut zeros = vec![0; if zero == 0 { 0 } else { block }];
         if zero != 0 {
             for (ky, kx) in taps() {
-                (0..LANES).for_each(|lane| zeros[at(ky, kx, lane)] = zero);
+                (0..LANES).for_each(|lane| zeros[at(ky, kx) + lane * ROWS] = zero);
             }
         }
         // Lanes without a channel are those of zeros.
         let sums = packing.lines(channels.next_multiple_of(LANES), |sums| {
-            for (c, sum) in sums[..channels].iter_mut().enumerate() {
-                *sum = taps().map(|(ky, kx)| i32::from(weight(ky, kx, c)) - i32::from(zero)).sum();
+            for (ky, kx) in taps() {
+                for (c, sum) in sums[..channels].iter_mut().enumerate() {
+                    *sum += i32::from(filter.get(tap(ky, kx) + c)) - i32::from(zero);
+                }
             }
         });
         Self { kernel, channels, weights, zeros, sums }

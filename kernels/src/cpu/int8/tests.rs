@@ -295,9 +295,12 @@ fn check_depthwise<X: Activation + IntoLanes + Into<i32>>(
     let bias: Vec<i32> = (0..outputs).map(|_| noise.next() as i32 % 1000).collect();
     let mut want = wrap(&reference::int8::depthwise(&less(x, zero), &less(&w, 100), &window, multiplier));
     want.iter_mut().enumerate().for_each(|(i, s)| *s += bias[i % outputs]);
-    [1, 3].into_iter().all(|threads| {
+    // Filters that are packed for wider activations take bytes too.
+    let widths = if size_of::<X>() == 1 { [Width::Bytes, Width::Words] } else { [Width::Words; 2] };
+    [(1, widths[0]), (3, widths[0]), (2, widths[1])].into_iter().all(|(threads, width)| {
         let packed = PackedDepthwise::new(
             cpu,
+            width,
             Bytes::Unsigned(&w),
             &[100],
             window.kernel,

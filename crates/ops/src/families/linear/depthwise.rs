@@ -15,7 +15,7 @@ use ferrolite_model::options::{ActivationFunctionType, DepthwiseConv2DOptionsT};
 
 use super::conv2d::{clips, type_name};
 use super::geometry::{Steps, float_shape, rank4, window};
-use super::integer::{Finish, Place, with_store};
+use super::integer::{Finish, Place, width, with_store};
 use super::requant::{Requant, choose};
 use super::weights::{FloatWeights, PackParams, WeightBytes, bias, floats, known, scales, zero_point};
 use super::{activation, hybrid};
@@ -190,6 +190,7 @@ fn lower_integer<X: Activation + IntoLanes + Element>(
             Ok(IntegerDepthwise {
                 weights: PackedDepthwise::new(
                     packing,
+                    width(X::DTYPE),
                     weights.bytes(),
                     &[weight_zero],
                     window.kernel,

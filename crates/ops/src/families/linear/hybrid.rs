@@ -300,6 +300,7 @@ pub(super) fn lower_depthwise(
         Ok(HybridDepthwise {
             weights: PackedDepthwise::new(
                 packing,
+                Width::Bytes,
                 bytes,
                 &[0],
                 window.kernel,
