@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ferrolite::{Interpreter, Model};
 use ferrolite_model::options::{
-    AddOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT, MulOptionsT, Options,
-    Padding,
+    AddOptionsT, Conv2DOptionsT, DepthwiseConv2DOptionsT, FullyConnectedOptionsT, GatherOptionsT,
+    MulOptionsT, Options, Padding, ReshapeOptionsT,
 };
 use ferrolite_model::{BuiltinOperator as B, ModelBuilder, Operator, Quantization, Tensor, TensorType};
 
@@ -240,10 +240,57 @@ fn functions_of_bytes_are_tables() {
 struct Halves {
     builder: ModelBuilder,
     input: usize,
+    /// Five of them.
+    positions: usize,
 }
 
 impl Halves {
     const SHAPE: [usize; 4] = [1, 4, 5, 19];
+
+    /// The bits of all outputs of what `build` builds, fused and not, and the plan of the former.
+    fn run(build: fn(&mut Self) -> Vec<usize>) -> (Vec<Vec<u32>>, Vec<Vec<u32>>, String) {
+        let mut builder = ModelBuilder::new();
+        let input = builder.add_tensor(0, Tensor::new("input", TensorType::Float32, &Self::SHAPE));
+        let positions = builder.add_tensor(0, Tensor::new("positions", TensorType::Int32, &[5]));
+        builder.set_inputs(0, [input, positions]);
+        let mut net = Self { builder, input, positions };
+        let outputs = build(&mut net);
+        net.builder.set_outputs(0, outputs);
+        let bytes = net.builder.to_bytes().expect("the model can be written");
+        let model = Model::from_bytes(bytes).expect("it is valid");
+        let outputs = |separate| {
+            let mut interpreter = Interpreter::builder(&model)
+                .threads(2)
+                .preserve_all_tensors(separate)
+                .build()
+                .expect("it can be planned");
+            let input = interpreter.input_mut::<f32>(0).expect("a float input");
+            input.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.3).cos());
+            interpreter.input_mut::<i32>(1).expect("positions").copy_from_slice(&[2, 0, 1, 2, 2]);
+            interpreter.invoke().expect("it runs");
+            let bits =
+                |i| interpreter.output::<f32>(i).expect("floats").iter().map(|x| x.to_bits()).collect();
+            let all = (0..interpreter.outputs().len()).map(bits).collect::<Vec<Vec<u32>>>();
+            (all, interpreter.describe())
+        };
+        let ((fused, plan), (separate, _)) = (outputs(false), outputs(true));
+        (fused, separate, plan)
+    }
+
+    /// What GATHER picks from a table of that shape along an axis.
+    fn gather(&mut self, table: &[usize], axis: i32, picked: &[usize]) -> usize {
+        let table = self.widened(table);
+        self.op(B::GATHER, &[table, self.positions], picked, GatherOptionsT { axis, batch_dims: 0 })
+    }
+
+    /// The positions, one in each row.
+    fn column_of_positions(&mut self) -> usize {
+        let column = self.builder.add_tensor(0, Tensor::new("column", TensorType::Int32, &[5, 1]));
+        let options = ReshapeOptionsT { new_shape: Some(vec![5, 1]) };
+        let operator = Operator::new(B::RESHAPE, [Some(self.positions)], [column], options);
+        self.builder.add_operator(0, operator);
+        column
+    }
 
     /// A constant in 16 bits, widened.
     fn widened(&mut self, shape: &[usize]) -> usize {
@@ -326,27 +373,68 @@ fn weights_of_16_bits_are_widened_while_they_are_packed() {
         }),
     ];
     for (name, build) in rows {
-        let mut builder = ModelBuilder::new();
-        let input = builder.add_tensor(0, Tensor::new("input", TensorType::Float32, &Halves::SHAPE));
-        builder.set_inputs(0, [input]);
-        let mut net = Halves { builder, input };
-        let outputs = build(&mut net);
-        net.builder.set_outputs(0, outputs);
-        let bytes = net.builder.to_bytes().expect("the model can be written");
-        let model = Model::from_bytes(bytes).expect("it is valid");
-        let outputs = |separate| {
-            let mut interpreter = Interpreter::builder(&model)
-                .threads(2)
-                .preserve_all_tensors(separate)
-                .build()
-                .expect("it can be planned");
-            let input = interpreter.input_mut::<f32>(0).expect("a float input");
-            input.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.3).cos());
-            interpreter.invoke().expect("it runs");
-            let bits =
-                |i| interpreter.output::<f32>(i).expect("floats").iter().map(|x| x.to_bits()).collect();
-            (0..interpreter.outputs().len()).map(bits).collect::<Vec<Vec<u32>>>()
-        };
-        assert_eq!(outputs(false), outputs(true), "{name}");
+        let (fused, separate, _) = Halves::run(*build);
+        assert_eq!(fused, separate, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_tables_of_16_bits_are_widened_once_they_are_picked() {
+    type Row = (&'static str, fn(&mut Halves) -> Vec<usize>, usize);
+    /// Rows and elements of a row.
+    const TABLE: [usize; 2] = [23, 19];
+    let rows: &[Row] = &[
+        ("gather", |n| vec![n.gather(&TABLE, 0, &[5, 19])], 1),
+        ("gather along the last dimension", |n| vec![n.gather(&TABLE, 1, &[23, 5])], 1),
+        (
+            "gather from one table twice",
+            |n| {
+                let (table, at) = (n.widened(&TABLE), n.positions);
+                let once = n.op(B::GATHER, &[table, at], &[5, 19], GatherOptionsT::default());
+                vec![once, n.op(B::GATHER, &[table, at], &[5, 19], GatherOptionsT::default())]
+            },
+            2,
+        ),
+        (
+            "gather by coordinates",
+            |n| {
+                let (table, at) = (n.widened(&TABLE), n.column_of_positions());
+                vec![n.op(B::GATHER_ND, &[table, at], &[5, 19], Options::None)]
+            },
+            1,
+        ),
+        (
+            "embedding",
+            |n| {
+                let (table, at) = (n.widened(&TABLE), n.positions);
+                vec![n.op(B::EMBEDDING_LOOKUP, &[at, table], &[5, 19], Options::None)]
+            },
+            1,
+        ),
+        (
+            "table that is the weights of a product too",
+            |n| {
+                let (table, at) = (n.widened(&TABLE), n.positions);
+                let rows = n.op(B::GATHER, &[table, at], &[5, 19], GatherOptionsT::default());
+                let bias = n.widened(&[23]);
+                let options = FullyConnectedOptionsT { keep_num_dims: true, ..Default::default() };
+                vec![n.op(B::FULLY_CONNECTED, &[rows, table, bias], &[5, 23], options)]
+            },
+            1,
+        ),
+        (
+            "table that is an output too",
+            |n| {
+                let (table, at) = (n.widened(&TABLE), n.positions);
+                vec![n.op(B::GATHER, &[table, at], &[5, 19], GatherOptionsT::default()), table]
+            },
+            0,
+        ),
+        ("more positions than rows", |n| vec![n.gather(&[3, 19], 0, &[5, 19])], 0),
+    ];
+    for (name, build, widened) in rows {
+        let (fused, separate, plan) = Halves::run(*build);
+        assert_eq!(fused, separate, "{name}");
+        assert_eq!(plan.matches("DEQUANTIZE").count(), *widened, "{name}:\n{plan}");
     }
 }

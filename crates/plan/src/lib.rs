@@ -14,6 +14,7 @@ mod describe;
 mod error;
 mod extent;
 mod graph;
+mod halves;
 mod infer;
 mod inline;
 mod memory;

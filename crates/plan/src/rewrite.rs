@@ -13,15 +13,13 @@ use ferrolite_ops::eval::{Argument, Detached, evaluate};
 use ferrolite_ops::{Fused, LowerCx, PackCache, Shape};
 
 use crate::graph::{Content, Graph};
+use crate::halves::leave_halves;
 use crate::inline::inline_calls;
 use crate::tables::byte_tables;
 use crate::variables::forward_variables;
 
 /// Folding may not blow a model up: results beyond this many bytes are folded only if they stay near their operands' size.
 const SMALL_RESULT: usize = 64 << 10;
-
-/// Where products have their weights.
-const WEIGHTS: usize = 1;
 
 /// How far operators may be fused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,47 +49,6 @@ pub fn rewrite(graph: &mut Graph, cpu: Cpu, fusion: Fusion) {
         forward_variables(graph);
     }
     drop_dead_nodes(graph);
-}
-
-/// Leaves weights that the file has in 16-bit floats as they are, where all their readers widen them while packing:
-/// widened beforehand they would be in memory twice.
-fn leave_halves(graph: &mut Graph) {
-    let stored: Vec<Option<(usize, usize)>> = (0..graph.nodes.len()).map(|n| stored_half(graph, n)).collect();
-    let mut known: Vec<bool> = (0..graph.tensors.len()).map(|t| graph.constant(t).is_some()).collect();
-    for &(_, widened) in stored.iter().flatten() {
-        known[widened] = true;
-    }
-    let mut read_otherwise = vec![false; graph.tensors.len()];
-    for &t in &graph.outputs {
-        read_otherwise[t] = true;
-    }
-    for node in &graph.nodes {
-        let packs =
-            node.spec.traits.half_weights && node.inputs.iter().skip(WEIGHTS).flatten().all(|&t| known[t]);
-        for (i, t) in node.inputs.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))) {
-            read_otherwise[t] |= !packs || i != WEIGHTS;
-        }
-    }
-    for (n, (stored, widened)) in stored.into_iter().enumerate().filter_map(|(n, s)| Some((n, s?))) {
-        if !read_otherwise[widened] {
-            graph.tensors[widened].content = Content::Half(stored);
-            graph.nodes[n].outputs.clear();
-        }
-    }
-    graph.nodes.retain(|node| !node.outputs.is_empty() || node.spec.traits.stateful);
-}
-
-/// The constant that a DEQUANTIZE widens from 16-bit to 32-bit floats, and its output.
-fn stored_half(graph: &Graph, n: usize) -> Option<(usize, usize)> {
-    let node = &graph.nodes[n];
-    let (&[Some(stored)], &[widened]) = (node.inputs.as_slice(), node.outputs.as_slice()) else {
-        return None;
-    };
-    let (from, to) = (&graph.tensors[stored].info, &graph.tensors[widened].info);
-    let widens = graph.operator(node).code == OpCode::Builtin(BuiltinOperator::DEQUANTIZE)
-        && (from.dtype, to.dtype) == (TensorType::Float16, TensorType::Float32)
-        && from.shape == to.shape;
-    (widens && graph.constant(stored).is_some()).then_some((stored, widened))
 }
 
 /// Runs every operator whose inputs all are constants, once and for all.
@@ -149,7 +106,7 @@ fn fuse_activations(graph: &mut Graph, fusion: Fusion) {
     let mut writer = vec![None; graph.tensors.len()];
     let mut producer = vec![None; graph.tensors.len()];
     for n in 0..graph.nodes.len() {
-        if let Some(found) = fusible(graph, n, &writer, fusion)
+        if let Some(found) = fusible(graph, n, &writer, &consumers, fusion)
             && let Some(p) = producer[found.input].filter(|_| consumers[found.input] == found.readers)
         {
             let output = graph.nodes[n].outputs[0];
@@ -191,8 +148,15 @@ struct Fusible {
     other: Option<usize>,
 }
 
-/// What ends in node `n`; `writer` has for each tensor the node before `n` that writes it.
-fn fusible(graph: &Graph, n: usize, writer: &[Option<usize>], fusion: Fusion) -> Option<Fusible> {
+/// What ends in node `n`; `writer` has for each tensor the node before `n` that writes it, and `consumers` how many operands
+/// and graph outputs it is.
+fn fusible(
+    graph: &Graph,
+    n: usize,
+    writer: &[Option<usize>],
+    consumers: &[usize],
+    fusion: Fusion,
+) -> Option<Fusible> {
     let node = &graph.nodes[n];
     let operator = graph.operator(node);
     let OpCode::Builtin(code) = operator.code else { return None };
@@ -206,7 +170,7 @@ fn fusible(graph: &Graph, n: usize, writer: &[Option<usize>], fusion: Fusion) ->
             let sigmoid = |of: usize, t: usize| {
                 let w = writer[t]?;
                 let is_logistic = graph.operator(&graph.nodes[w]).code == OpCode::Builtin(B::LOGISTIC);
-                (is_logistic && graph.nodes[w].inputs == [Some(of)] && reads(graph, t) == 1).then_some(w)
+                (is_logistic && graph.nodes[w].inputs == [Some(of)] && consumers[t] == 1).then_some(w)
             };
             let (input, other) =
                 sigmoid(a, b).map(|w| (a, w)).or_else(|| sigmoid(b, a).map(|w| (b, w))).filter(|_| plain)?;
@@ -227,12 +191,6 @@ fn fusible(graph: &Graph, n: usize, writer: &[Option<usize>], fusion: Fusion) ->
         }
         _ => None,
     }
-}
-
-/// How many operands and graph outputs a tensor is.
-fn reads(graph: &Graph, tensor: usize) -> usize {
-    let operands = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
-    operands.chain(&graph.outputs).filter(|&&t| t == tensor).count()
 }
 
 /// Whether the operator's own options already name an activation.
