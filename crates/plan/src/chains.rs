@@ -22,6 +22,10 @@ use crate::variables::{Access, Variables};
 /// kernel.
 const SHORT_RUN: usize = 128;
 
+/// The most ways from operator to operator that one search takes: what most operators of a large graph read would have each of
+/// them search through all others.
+const LONGEST_SEARCH: usize = 1 << 12;
+
 /// Operators that become one step.
 pub(crate) struct Group {
     /// The nodes.
@@ -50,8 +54,12 @@ pub(crate) fn arrange(
     elementwise: impl Fn(usize) -> Option<Elementwise>,
 ) -> Vec<Item> {
     let mut functions = vec![None; graph.nodes.len()];
+    let (mut takes, mut taken) = (vec![false; graph.nodes.len()], vec![false; graph.nodes.len()]);
+    for &(product, sum) in taken_over {
+        (takes[product], taken[sum]) = (true, true);
+    }
     for &n in &inferred.nodes {
-        if !taken_over.iter().any(|&(product, sum)| n == product || n == sum) {
+        if !takes[n] && !taken[n] {
             functions[n] = elementwise(n).and_then(|function| {
                 let extent = Extent::of(graph, inferred, n, &function)?;
                 Some(Placed { function, extent })
@@ -65,12 +73,11 @@ pub(crate) fn arrange(
         }
     }
     let groups = Groups { graph, inferred, pinned, functions: &functions, readers: readers(graph, inferred) };
-    let left_out = |n: usize| taken_over.iter().any(|&(_, sum)| sum == n);
     let mut items = Vec::with_capacity(inferred.nodes.len());
     for vertex in order.sorted() {
         groups.items(&order.members[vertex], order.extents[vertex].as_ref(), &mut items);
     }
-    items.retain(|item| !matches!(item, Item::Node(n) if left_out(*n)));
+    items.retain(|item| !matches!(item, Item::Node(n) if taken[*n]));
     items
 }
 
@@ -232,12 +239,17 @@ impl Order {
         true
     }
 
-    /// Whether a way out of `vertices` leads back into them.
+    /// Whether a way out of `vertices` leads back into them, or may: a search gives up where it takes too long.
     fn leads_back(&mut self, vertices: &[usize], last: usize) -> bool {
         self.searches += 1;
+        let mut ways = 0;
         let mut open: Vec<(usize, bool)> = vertices.iter().map(|&v| (v, true)).collect();
         while let Some((v, start)) = open.pop() {
             for &next in self.members[v].iter().flat_map(|&node| &self.after[node]) {
+                ways += 1;
+                if ways > LONGEST_SEARCH {
+                    return true;
+                }
                 let to = self.vertex[next];
                 if vertices.contains(&to) {
                     if !start {

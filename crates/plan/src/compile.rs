@@ -14,7 +14,7 @@ use crate::chains::{Group, Item, arrange};
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
-use crate::memory::{Assigner, Home, Layout, Sharing, Unit};
+use crate::memory::{Assigner, Home, Layout, Sharing, Traffic, Unit};
 use crate::regions::{GraphRegions, Memo};
 use crate::residual::{Residual, residuals};
 use crate::segment::{Place, Segment, Step, StepOperand};
@@ -49,13 +49,15 @@ pub fn compile(
     let memo = Memo::default();
     let inferred = infer(graph, start, known, &memo, options.cpu)?;
     let regions = GraphRegions { graph, memo: &memo, cpu: options.cpu };
-    let compiler = Compiler { graph, inferred: &inferred, regions, packs, options };
+    let folded_before = running_count(&inferred.folded);
+    let compiler = Compiler { graph, inferred: &inferred, folded_before, regions, packs, options };
     let units = compiler.units();
     let pinned = compiler.pinned();
     let assigner = Assigner {
         graph,
         inferred: &inferred,
         units: &units,
+        traffic: Traffic::new(graph.tensors.len(), &units),
         parts: units.iter().map(|unit| compiler.parts(unit)).collect(),
         pinned: pinned.clone(),
         read_later: compiler.read_later(),
@@ -124,9 +126,22 @@ pub fn compile(
     })
 }
 
+/// For each place how many before it hold something.
+fn running_count<T>(places: &[Option<T>]) -> Vec<usize> {
+    let mut count = 0;
+    let before = |place: &Option<T>| {
+        let before = count;
+        count += usize::from(place.is_some());
+        before
+    };
+    places.iter().map(before).collect()
+}
+
 struct Compiler<'a> {
     graph: &'a Graph,
     inferred: &'a Inferred,
+    /// How many tensors before each one are folded.
+    folded_before: Vec<usize>,
     regions: GraphRegions<'a>,
     packs: &'a PackCache,
     options: &'a CompileOptions,
@@ -511,18 +526,19 @@ impl Compiler<'_> {
     }
 
     fn folded_index(&self, t: usize) -> Option<usize> {
-        self.inferred.folded[t].as_ref()?;
-        Some(self.inferred.folded[..t].iter().flatten().count())
+        self.inferred.folded[t].as_ref().map(|_| self.folded_before[t])
     }
 
     /// Folded constants in the order of [`Compiler::folded_index`], and the slots that constants fill.
     fn constants(&self, pinned: &[bool]) -> (Vec<Arc<ferrolite_ops::TensorValue>>, Vec<(usize, Place)>) {
         let constants = self.inferred.folded.iter().flatten().cloned().collect();
+        let mut returned = vec![false; pinned.len()];
+        self.graph.outputs.iter().for_each(|&t| returned[t] = true);
         let mut fill = Vec::new();
         for t in (0..pinned.len()).filter(|&t| pinned[t]) {
             if let Some(index) = self.folded_index(t) {
                 fill.push((t, Place::Folded(index)));
-            } else if self.graph.outputs.contains(&t) && self.graph.constant(t).is_some() {
+            } else if returned[t] && self.graph.constant(t).is_some() {
                 fill.push((t, Place::Constant(t)));
             }
         }

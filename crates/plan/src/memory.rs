@@ -89,14 +89,83 @@ pub(crate) enum Sharing {
 
 /// The result of the pass.
 pub(crate) struct Layout {
-    /// Home of every tensor.
+    /// Home of every tensor; changed by [`Layout::settle`] and [`Layout::clear`] alone.
     pub homes: Vec<Home>,
     /// Blocks of the arena; lifetimes count units.
     pub blocks: Vec<Block>,
+    /// For every block the tensors that lie there.
+    tenants: Vec<Vec<usize>>,
+    /// For every block those of them that units may still read.
+    alive: Vec<Vec<usize>>,
     /// For every unit, how it shares memory.
     pub sharing: Vec<Sharing>,
     /// For every unit that leaves space between the rows of its output, elements from a row to the next.
     pub row_steps: Vec<Option<usize>>,
+}
+
+impl Layout {
+    /// A block of this size for unit `u`.
+    fn new_block(&mut self, size: usize, u: usize) -> usize {
+        self.blocks.push(Block { size, first: u, last: u });
+        self.tenants.push(Vec::new());
+        self.alive.push(Vec::new());
+        self.blocks.len() - 1
+    }
+
+    /// Gives a tensor a home.
+    pub(crate) fn settle(&mut self, t: usize, home: Home) {
+        if let Some(left) = core::mem::replace(&mut self.homes[t], home).block() {
+            self.tenants[left].retain(|&tenant| tenant != t);
+            self.alive[left].retain(|&tenant| tenant != t);
+        }
+        if let Some(block) = home.block() {
+            self.tenants[block].push(t);
+            self.alive[block].push(t);
+        }
+    }
+
+    /// The tensors that lie in a block.
+    pub(crate) fn tenants(&self, block: usize) -> &[usize] {
+        &self.tenants[block]
+    }
+
+    /// Takes all tensors out of a block, which then takes no memory, with the homes that they had there.
+    pub(crate) fn clear(&mut self, block: usize) -> Vec<(usize, Home)> {
+        self.blocks[block].size = 0;
+        self.alive[block].clear();
+        let tenants = core::mem::take(&mut self.tenants[block]);
+        tenants.into_iter().map(|t| (t, core::mem::replace(&mut self.homes[t], Home::None))).collect()
+    }
+
+    /// Forgets those that are not read behind unit `u`, the last one looked at, among the living of a block.
+    fn bury(&mut self, block: usize, u: usize, last_use: &[usize]) {
+        self.alive[block].retain(|&t| last_use[t] > u);
+    }
+}
+
+/// Who writes and who reads the tensors of a segment's units.
+pub(crate) struct Traffic {
+    /// For every tensor the unit that writes it.
+    pub writer: Vec<Option<usize>>,
+    /// For every tensor how many operands of units it is.
+    pub readers: Vec<usize>,
+    /// For every tensor the last unit that reads it, or 0.
+    last_use: Vec<usize>,
+}
+
+impl Traffic {
+    pub fn new(tensors: usize, units: &[Unit]) -> Self {
+        let mut traffic =
+            Self { writer: vec![None; tensors], readers: vec![0; tensors], last_use: vec![0; tensors] };
+        for (u, unit) in units.iter().enumerate() {
+            for &t in unit.inputs.iter().flatten() {
+                traffic.readers[t] += 1;
+                traffic.last_use[t] = u;
+            }
+            unit.outputs.iter().for_each(|&t| traffic.writer[t] = Some(u));
+        }
+        traffic
+    }
 }
 
 /// Assigns memory to the tensors of a segment's units.
@@ -104,6 +173,7 @@ pub(crate) struct Assigner<'a> {
     pub graph: &'a Graph,
     pub inferred: &'a Inferred,
     pub units: &'a [Unit],
+    pub traffic: Traffic,
     /// For every unit which of its operands are parts of which.
     pub parts: Vec<Option<Parts>>,
     /// Tensors that must have a slot.
@@ -119,20 +189,21 @@ impl Assigner<'_> {
         let mut layout = Layout {
             homes: vec![Home::None; self.graph.tensors.len()],
             blocks: Vec::new(),
+            tenants: Vec::new(),
+            alive: Vec::new(),
             sharing: Vec::with_capacity(self.units.len()),
             row_steps: vec![None; self.units.len()],
         };
-        let last_use = self.last_uses();
-        for t in 0..self.graph.tensors.len() {
-            let lives_outside =
-                self.graph.inputs.contains(&t) || matches!(self.graph.tensors[t].content, Content::Variable);
-            if lives_outside || self.computed_before(t) {
-                layout.homes[t] = Home::Slot(t);
+        for &t in &self.graph.inputs {
+            layout.settle(t, Home::Slot(t));
+        }
+        for (t, tensor) in self.graph.tensors.iter().enumerate() {
+            if matches!(tensor.content, Content::Variable) || self.computed_before(t) {
+                layout.settle(t, Home::Slot(t));
             }
         }
         for (u, unit) in self.units.iter().enumerate() {
-            let sharing =
-                if self.share { self.sharing(u, unit, &mut layout, &last_use) } else { Sharing::Own };
+            let sharing = if self.share { self.sharing(u, unit, &mut layout) } else { Sharing::Own };
             for (i, &t) in unit.outputs.iter().enumerate() {
                 let has_home = match sharing {
                     Sharing::Alias => true,
@@ -142,8 +213,8 @@ impl Assigner<'_> {
                 if has_home {
                     continue;
                 }
-                layout.homes[t] =
-                    if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
+                let home = if self.pinned[t] { Home::Slot(t) } else { self.new_block(&mut layout, t, u) };
+                layout.settle(t, home);
             }
             layout.sharing.push(sharing);
             // Whatever is read or written here is alive here.
@@ -161,17 +232,7 @@ impl Assigner<'_> {
         self.inferred.infos[t].is_some()
             && matches!(self.graph.tensors[t].content, Content::Computed)
             && self.inferred.folded[t].is_none()
-            && !self.units.iter().any(|u| u.outputs.contains(&t))
-    }
-
-    fn last_uses(&self) -> Vec<usize> {
-        let mut last = vec![0; self.graph.tensors.len()];
-        for (u, unit) in self.units.iter().enumerate() {
-            for &t in unit.inputs.iter().flatten() {
-                last[t] = u;
-            }
-        }
-        last
+            && self.traffic.writer[t].is_none()
     }
 
     pub(crate) fn info(&self, t: usize) -> Option<&TensorInfo> {
@@ -183,18 +244,17 @@ impl Assigner<'_> {
     }
 
     pub(crate) fn new_block(&self, layout: &mut Layout, t: usize, u: usize) -> Home {
-        layout.blocks.push(Block { size: self.byte_len(t), first: u, last: u });
-        Home::Block { block: layout.blocks.len() - 1, start: 0 }
+        Home::Block { block: layout.new_block(self.byte_len(t), u), start: 0 }
     }
 
     /// Decides on sharing for output 0 of a unit, and gives it its home if it shares.
-    fn sharing(&self, u: usize, unit: &Unit, layout: &mut Layout, last_use: &[usize]) -> Sharing {
+    fn sharing(&self, u: usize, unit: &Unit, layout: &mut Layout) -> Sharing {
         let &[node] = unit.nodes.as_slice() else { return Sharing::Own };
         if unit.chain.is_some() {
             return Sharing::Own;
         }
         let node = &self.graph.nodes[node];
-        if let Some(i) = self.taken_over(u, unit, node, layout, last_use) {
+        if let Some(i) = self.taken_over(u, unit, node, layout) {
             return Sharing::TakesOver(i);
         }
         if unit.backend.is_some() || unit.outputs.iter().any(|&t| self.inferred.dynamic[t]) {
@@ -217,9 +277,9 @@ impl Assigner<'_> {
         }
         for &i in node.spec.memory.in_place {
             if let Some(input) = unit.inputs.get(i).copied().flatten()
-                && self.may_overwrite(u, unit, input, output, layout, last_use)
+                && self.may_overwrite(u, unit, input, output, layout)
             {
-                layout.homes[output] = layout.homes[input];
+                layout.settle(output, layout.homes[input]);
                 return Sharing::InPlace(i);
             }
         }
@@ -227,14 +287,7 @@ impl Assigner<'_> {
     }
 
     /// The input, a list, that output 0 may take over: nothing reads it afterwards, in this segment or later.
-    fn taken_over(
-        &self,
-        u: usize,
-        unit: &Unit,
-        node: &GraphNode,
-        layout: &Layout,
-        last_use: &[usize],
-    ) -> Option<usize> {
+    fn taken_over(&self, u: usize, unit: &Unit, node: &GraphNode, layout: &Layout) -> Option<usize> {
         let list = |t: usize| self.graph.tensors[t].info.dtype == TensorType::Variant;
         unit.outputs.first().filter(|&&t| list(t) && unit.backend.is_none())?;
         let free = |i: &&usize| {
@@ -242,7 +295,7 @@ impl Assigner<'_> {
             list(input)
                 && layout.homes[input] == Home::Slot(input)
                 && matches!(self.graph.tensors[input].content, Content::Computed)
-                && last_use[input] <= u
+                && self.traffic.last_use[input] <= u
                 && !self.read_later[input]
                 && unit.inputs.iter().filter(|&&t| t == Some(input)).count() == 1
                 && !unit.outputs.contains(&input)
@@ -258,38 +311,30 @@ impl Assigner<'_> {
         }
         match (layout.homes[input], self.pinned[output]) {
             (home @ Home::Block { start, .. }, false) if self.is_aligned(output, start) => {
-                layout.homes[output] = home;
+                layout.settle(output, home);
                 true
             }
             // The block's tensors move into the slot that the output must have anyway.
             (Home::Block { block, .. }, true) => {
-                let tenants = self.tenants(layout, block);
-                if tenants.iter().any(|&t| !self.fills(layout, t, block)) {
+                if layout.tenants(block).iter().any(|&t| !self.fills(layout, t, block)) {
                     return false;
                 }
-                tenants.into_iter().for_each(|t| layout.homes[t] = Home::Slot(output));
-                layout.blocks[block].size = 0;
-                layout.homes[output] = Home::Slot(output);
+                for (t, _) in layout.clear(block) {
+                    layout.settle(t, Home::Slot(output));
+                }
+                layout.settle(output, Home::Slot(output));
                 true
             }
             (Home::Slot(s), false) if !matches!(self.graph.tensors[s].content, Content::Variable) => {
-                layout.homes[output] = Home::Slot(s);
+                layout.settle(output, Home::Slot(s));
                 true
             }
             _ => false,
         }
     }
 
-    fn may_overwrite(
-        &self,
-        u: usize,
-        unit: &Unit,
-        input: usize,
-        output: usize,
-        layout: &Layout,
-        last_use: &[usize],
-    ) -> bool {
-        let Home::Block { start, .. } = layout.homes[input] else { return false };
+    fn may_overwrite(&self, u: usize, unit: &Unit, input: usize, output: usize, layout: &mut Layout) -> bool {
+        let Home::Block { block, start } = layout.homes[input] else { return false };
         if !self.is_aligned(output, start)
             || self.pinned[output]
             || self.byte_len(input) != self.byte_len(output)
@@ -299,7 +344,8 @@ impl Assigner<'_> {
         }
         // Nobody may read these bytes afterwards, under whatever name, and no other operand of this unit may have any of
         // them.
-        let read_later = (0..last_use.len()).any(|t| last_use[t] > u && self.overlap(layout, t, input));
+        layout.bury(block, u, &self.traffic.last_use);
+        let read_later = layout.alive[block].iter().any(|&t| self.overlap(layout, t, input));
         let readers = unit.inputs.iter().flatten().filter(|&&t| self.overlap(layout, t, input)).count();
         !read_later && readers == 1
     }

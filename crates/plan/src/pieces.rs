@@ -38,7 +38,7 @@ impl Assigner<'_> {
             return false;
         }
         for (t, start) in homes {
-            layout.homes[t] = Home::Block { block, start };
+            layout.settle(t, Home::Block { block, start });
         }
         true
     }
@@ -67,7 +67,7 @@ impl Assigner<'_> {
             .filter(|piece| self.byte_len(piece.tensor) > 0)
             .collect();
         if let Some(home) = self.joined_already(&pieces, whole, layout) {
-            layout.homes[tensor] = home;
+            layout.settle(tensor, home);
             return Sharing::Alias;
         }
         let blocks: Vec<Option<usize>> = pieces.iter().map(|p| layout.homes[p.tensor].block()).collect();
@@ -79,7 +79,8 @@ impl Assigner<'_> {
         if moved.is_empty() {
             return Sharing::Own;
         }
-        layout.homes[tensor] = self.new_block(layout, tensor, u);
+        let home = self.new_block(layout, tensor, u);
+        layout.settle(tensor, home);
         for &(piece, block) in &moved {
             self.move_block(block, piece.first, whole, layout);
         }
@@ -108,7 +109,7 @@ impl Assigner<'_> {
         if !self.fills(layout, piece.tensor, block) {
             return false;
         }
-        let tenants = self.tenants(layout, block);
+        let tenants = layout.tenants(block);
         if whole.row == whole.len {
             let start = |t: usize| layout.homes[t].start().map(|start| piece.first + start);
             return tenants.iter().all(|&t| start(t).is_some_and(|start| self.is_aligned(t, start)));
@@ -121,8 +122,8 @@ impl Assigner<'_> {
     /// Whether there may be space between the rows of a tensor: whoever writes it can leave some, and nobody reads it but
     /// the unit that joins it.
     fn can_be_spaced(&self, t: usize, layout: &Layout) -> bool {
-        let readers = self.units.iter().flat_map(|unit| unit.inputs.iter().flatten()).filter(|&&i| i == t);
-        let Some(w) = self.writer(t).filter(|_| readers.count() == 1) else { return false };
+        let writer = self.traffic.writer[t].filter(|_| self.traffic.readers[t] == 1);
+        let Some(w) = writer else { return false };
         let unit = &self.units[w];
         match (&layout.sharing[w], &self.parts[w]) {
             (Sharing::Own, _) => {
@@ -141,27 +142,21 @@ impl Assigner<'_> {
     /// Moves all that lies in a block to where a piece of a whole begins.
     fn move_block(&self, block: usize, first: usize, whole: Whole, layout: &mut Layout) {
         let Some(to) = layout.homes[whole.tensor].block() else { return };
-        for t in self.tenants(layout, block) {
-            let Some(start) = layout.homes[t].start().map(|start| first + start) else { continue };
-            if whole.row < whole.len {
-                layout.homes[t] = Home::Rows { block: to, start, len: whole.len - start };
-                if let Some(w) = self.writer(t) {
-                    layout.row_steps[w] = Some(whole.row / whole.element);
+        layout.blocks[to].first = layout.blocks[to].first.min(layout.blocks[block].first);
+        for (t, home) in layout.clear(block) {
+            let Some(start) = home.start().map(|start| first + start) else { continue };
+            let moved = match home {
+                _ if whole.row < whole.len => {
+                    if let Some(w) = self.traffic.writer[t] {
+                        layout.row_steps[w] = Some(whole.row / whole.element);
+                    }
+                    Home::Rows { block: to, start, len: whole.len - start }
                 }
-                continue;
-            }
-            layout.homes[t] = match layout.homes[t] {
                 Home::Rows { len, .. } => Home::Rows { block: to, start, len },
                 _ => Home::Block { block: to, start },
             };
+            layout.settle(t, moved);
         }
-        layout.blocks[to].first = layout.blocks[to].first.min(layout.blocks[block].first);
-        layout.blocks[block].size = 0;
-    }
-
-    /// The unit that writes a tensor.
-    fn writer(&self, t: usize) -> Option<usize> {
-        self.units.iter().position(|unit| unit.outputs.contains(&t))
     }
 
     fn last_dim(&self, t: usize) -> Option<usize> {
@@ -179,11 +174,6 @@ impl Assigner<'_> {
     /// of constants, are aligned to their size, up to eight bytes.
     pub(crate) fn is_aligned(&self, t: usize, start: usize) -> bool {
         start == 0 || self.element(t).is_some_and(|element| start.is_multiple_of(element.min(8)))
-    }
-
-    /// The tensors that lie in a block.
-    pub(crate) fn tenants(&self, layout: &Layout, block: usize) -> Vec<usize> {
-        (0..layout.homes.len()).filter(|&t| layout.homes[t].block() == Some(block)).collect()
     }
 
     /// Whether a tensor takes all of a block.
