@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
 
 /// Floats of 32 or of 16 bits; packing widens the latter part by part, so that they are never whole in memory twice.
@@ -47,28 +48,51 @@ impl<'a> StoredFloats<'a> {
 
     /// All of them in 32 bits, exactly.
     #[must_use]
-    pub fn widened(self) -> Cow<'a, [f32]> {
+    pub fn widened(self, cpu: Cpu) -> Cow<'a, [f32]> {
         match self {
             Self::Single(floats) => Cow::Borrowed(floats),
             Self::Half(floats) | Self::Kept(floats) => {
                 let mut wide = vec![0.0; floats.len()];
-                widen(Par::serial(), floats, &mut wide);
+                widen(cpu, Par::serial(), floats, &mut wide);
                 Cow::Owned(wide)
             }
         }
     }
 }
 
-/// Floats of 16 bits in 32 bits, exactly, by the instructions that the machine has for it.
+/// Floats of 16 bits in 32 bits, exactly; a NaN stays one.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn widen(par: Par, from: &[f16], to: &mut [f32]) {
+pub fn widen(cpu: Cpu, par: Par, from: &[f16], to: &mut [f32]) {
     /// Floats that a thread widens at a time.
     const CHUNK: usize = 16 << 10;
     assert_eq!(from.len(), to.len());
     let chunk = par.even_chunk(to.len(), CHUNK, 1);
-    par.chunks_mut(to, chunk, |index, to| from[index * chunk..][..to.len()].convert_to_f32_slice(to));
+    par.chunks_mut(to, chunk, |index, to| {
+        let from = &from[index * chunk..][..to.len()];
+        cpu.dispatch(Widen { from, to });
+    });
+}
+
+struct Widen<'a> {
+    from: &'a [f16],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let whole = self.to.len() - self.to.len() % S::LANES;
+        let (vectors, rest) = self.to.split_at_mut(whole);
+        for (from, to) in self.from.chunks_exact(S::LANES).zip(vectors.chunks_exact_mut(S::LANES)) {
+            // SAFETY: a chunk has a number for each lane.
+            isa.store(unsafe { isa.load_halves_ptr(from.as_ptr()) }, to);
+        }
+        self.from[whole..].convert_to_f32_slice(rest);
+    }
 }
 
 impl<'a> From<&'a [f32]> for StoredFloats<'a> {
@@ -108,12 +132,14 @@ mod tests {
     #[test]
     fn every_half_is_widened_exactly() {
         let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
-        for threads in [1, 2, 3] {
+        // Some that fill no vector.
+        let halves = &halves[3..];
+        for (cpu, threads) in Cpu::all().into_iter().flat_map(|cpu| [1, 2, 3].map(|threads| (cpu, threads))) {
             let mut wide = vec![0.0; halves.len()];
-            widen(Par::new(threads), &halves, &mut wide);
+            widen(cpu, Par::new(threads), halves, &mut wide);
             for (&half, wide) in halves.iter().zip(wide) {
                 let same = half.to_f32().to_bits() == wide.to_bits() || half.is_nan() && wide.is_nan();
-                assert!(same, "{:#x} on {threads} threads: {wide}", half.to_bits());
+                assert!(same, "{:#x} by {} on {threads} threads: {wide}", half.to_bits(), cpu.name());
             }
         }
     }

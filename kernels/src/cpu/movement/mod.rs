@@ -12,3 +12,4 @@ pub use copy::{CopyDim, CopyEnds, CopyPlan, MAX_COPY_DIMS, dense_strides};
 pub use fill::fill;
 pub use gather::gather_rows;
 pub use pack4::{pack4, unpack4};
+pub(in crate::cpu) use transpose::transpose;

@@ -12,7 +12,7 @@ const BLOCKS_TOGETHER: usize = 2;
 ///
 /// # Safety
 /// All `rows * columns` elements must lie within both sides, which must not overlap.
-pub(super) unsafe fn transpose<const N: usize>(
+pub(in crate::cpu) unsafe fn transpose<const N: usize>(
     from: *const u8,
     from_stride: isize,
     to: *mut u8,

@@ -249,7 +249,7 @@ fn rescale<A: Narrow + Element, B: Narrow + Element>(
 
 fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     match node.dtype(0)? {
-        TensorType::Float16 => dequantize_half(node),
+        TensorType::Float16 => dequantize_half(node, cx),
         TensorType::Float8E4M3Fn => unary_to_kernel("f8e4m3fn_dequantize", node, F8E4M3Fn::to_f32),
         TensorType::Float8E5M2 => unary_to_kernel("f8e5m2_dequantize", node, F8E5M2::to_f32),
         TensorType::Int8 => dequantize::<i8>("i8_dequantize", node, cx),
@@ -262,13 +262,14 @@ fn lower_dequantize(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
     }
 }
 
-fn dequantize_half(node: &Node<'_>) -> Lowered {
-    let run = FnKernel::new("f16_dequantize", |io, context| {
+fn dequantize_half(node: &Node<'_>, cx: &LowerCx<'_>) -> Lowered {
+    let cpu = cx.cpu;
+    let run = FnKernel::new("f16_dequantize", move |io, context| {
         let (input, out) = (io.inputs.get::<f16>(0)?, io.outputs.get::<f32>(0)?);
         if input.len() != out.len() {
             return Err(wrong_size());
         }
-        widen(context.par(), input, out);
+        widen(cpu, context.par(), input, out);
         Ok(())
     });
     Ok(run.ops(elements(node)?).boxed())

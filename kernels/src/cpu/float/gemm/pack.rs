@@ -63,7 +63,7 @@ impl PackedF32 {
             return Self { cpu, n, k, data: Data::Half(pack_halves(packing, n, k, bias, halves)) };
         }
         Self::fill(packing, n, k, bias, |first, columns, width, packed| {
-            let rows = weights.part(first * k..(first + columns) * k).widened();
+            let rows = weights.part(first * k..(first + columns) * k).widened(cpu);
             turn_columns(cpu, &rows, k, columns, k, width, packed);
         })
     }

@@ -40,7 +40,7 @@ impl DepthwiseWeightsF32 {
         let lanes = cpu.lanes();
         let taps = kernel[0] * kernel[1];
         let data = packing.lines(channels.div_ceil(lanes) * (taps + 1) * lanes, |data| {
-            let filter = filter.widened();
+            let filter = filter.widened(cpu);
             for (index, block) in data.chunks_exact_mut((taps + 1) * lanes).enumerate() {
                 let (first, n) = block_channels(channels, lanes, index);
                 for (tap, row) in block.chunks_exact_mut(lanes).enumerate() {
