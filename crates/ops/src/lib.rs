@@ -37,7 +37,7 @@ pub use ferrolite_model::TensorType;
 pub use io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
 pub use kernel::{Context, Cost, FnKernel, Kernel};
 pub use list::{Item, TensorList, merge as merge_dims};
-pub use lower::{ADDEND, Fused, LowerCx, Views};
+pub use lower::{ADDEND, Fused, GATE, LowerCx, Views};
 pub use node::{ConstSource, InferError, Ints, Node, Operand, OutputShape, OutputShapes, one};
 pub use packs::{ModelDigest, PackCache, PackFile, PackFileStatus, PackIdentity, PackRejection};
 pub use parts::{Parts, PartsFn};

@@ -15,6 +15,11 @@ use crate::shape::Shape;
 /// has: a tensor of the output's shape, added to the products before the activation. The planner puts it there.
 pub const ADDEND: usize = 3;
 
+/// Where a CONV_2D over floats with constant weights whose windows are the pixels of its input finds another operand that no
+/// file has: a value for each channel of an image, or of all images, by which the input is multiplied before. The planner puts
+/// it there.
+pub const GATE: usize = 4;
+
 /// A function of single elements that the planner lets an operator with an epilogue apply to its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fused {

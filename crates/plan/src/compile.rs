@@ -5,13 +5,14 @@ use std::sync::Arc;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    ADDEND, LowerCx, Node, Operand, PackCache, Parts, Shape, TensorInfo, Views, chain_kernel, is_sized,
+    ADDEND, GATE, LowerCx, Node, Operand, PackCache, Parts, Shape, TensorInfo, Views, chain_kernel, is_sized,
 };
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
 use crate::chains::{Group, Item, arrange};
 use crate::error::{Error, ErrorKind};
+use crate::gate::{Gate, gates};
 use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
 use crate::memory::{Assigner, Home, Layout, Sharing, Traffic, Unit};
@@ -190,13 +191,18 @@ impl Compiler<'_> {
         } else {
             vec![None; self.graph.nodes.len()]
         };
+        let gates = if fuses {
+            gates(self.graph, self.inferred, &pinned)
+        } else {
+            vec![None; self.graph.nodes.len()]
+        };
         let turned = if fuses {
             turned(self.graph, self.inferred, &pinned, |n| self.order_of(n))
         } else {
             vec![None; self.graph.nodes.len()]
         };
         let items = if fuses {
-            self.chains(&residuals, &turned, &pinned)
+            self.chains(&residuals, &gates, &turned, &pinned)
         } else {
             self.inferred.nodes.iter().map(|&n| Item::Node(n)).collect()
         };
@@ -215,9 +221,10 @@ impl Compiler<'_> {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
                 _ => {
                     let around = turned[n].iter().flat_map(|turned| turned.nodes.iter().copied());
-                    let nodes = [n].into_iter().chain(residuals[n].map(|r| r.sum)).chain(around).collect();
-                    let (residual, turned) = (residuals[n], turned[n].clone());
-                    units.push(Unit { residual, turned, backend, refusal, ..Unit::of(nodes) });
+                    let along = residuals[n].map(|r| r.sum).into_iter().chain(gates[n].map(|g| g.node));
+                    let nodes = [n].into_iter().chain(along).chain(around).collect();
+                    let (residual, gate, turned) = (residuals[n], gates[n], turned[n].clone());
+                    units.push(Unit { residual, gate, turned, backend, refusal, ..Unit::of(nodes) });
                 }
             }
         }
@@ -235,6 +242,7 @@ impl Compiler<'_> {
     fn chains(
         &self,
         residuals: &[Option<Residual>],
+        gates: &[Option<Gate>],
         turned: &[Option<Turned>],
         pinned: &[bool],
     ) -> Vec<Item> {
@@ -244,7 +252,8 @@ impl Compiler<'_> {
             .iter()
             .flat_map(|&n| {
                 let around = turned[n].iter().flat_map(|turned| &turned.nodes).copied();
-                residuals[n].map(|r| r.sum).into_iter().chain(around).map(move |other| (n, other))
+                let along = residuals[n].map(|r| r.sum).into_iter().chain(gates[n].map(|g| g.node));
+                along.chain(around).map(move |other| (n, other))
             })
             .collect();
         let elementwise = |n: usize| {
@@ -347,6 +356,11 @@ impl Compiler<'_> {
                     unit.inputs.push(Some(residual.addend));
                     unit.outputs = self.graph.nodes[residual.sum].outputs.clone();
                 }
+                if let Some(gate) = unit.gate {
+                    unit.inputs[0] = Some(gate.image);
+                    unit.inputs.resize(GATE, None);
+                    unit.inputs.push(Some(gate.values));
+                }
                 if let Some(turned) = &unit.turned {
                     unit.inputs = turned.inputs.map(Some).to_vec();
                     unit.outputs = vec![turned.output];
@@ -398,10 +412,17 @@ impl Compiler<'_> {
             (None, Some(chain)) => chain_kernel(chain.clone(), self.options.cpu),
             (None, None) => {
                 let (mut operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
+                let computed = |t: usize| {
+                    self.info(t).map(|info| Operand { info, value: None, half: None, source: None })
+                };
                 if let Some(residual) = unit.residual {
                     operands.resize(ADDEND, None);
-                    let addend = self.info(residual.addend);
-                    operands.push(addend.map(|info| Operand { info, value: None, half: None, source: None }));
+                    operands.push(computed(residual.addend));
+                }
+                if let Some(gate) = unit.gate {
+                    operands[0] = computed(gate.image);
+                    operands.resize(GATE, None);
+                    operands.push(computed(gate.values));
                 }
                 let node = Node {
                     operator: self.graph.operator(first),

@@ -28,8 +28,7 @@ pub fn describe(graph: &Graph, segments: &[Segment]) -> String {
             views(graph, segment)
         );
         for (i, step) in segment.steps.iter().enumerate() {
-            let names: Vec<String> =
-                step.nodes.iter().map(|&n| graph.operator(&graph.nodes[n]).code.to_string()).collect();
+            let names = step.operators(graph);
             let operator = match names.as_slice() {
                 [one] => one.clone(),
                 several if step.backend.is_none() => several.join("+"),

@@ -13,6 +13,7 @@ mod compile;
 mod describe;
 mod error;
 mod extent;
+mod gate;
 mod graph;
 mod halves;
 mod infer;

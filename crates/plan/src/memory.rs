@@ -5,6 +5,7 @@ use ferrolite_model::TensorType;
 use ferrolite_ops::{Parts, TensorInfo, is_sized};
 
 use crate::arena::Block;
+use crate::gate::Gate;
 use crate::graph::{Content, Graph, GraphNode};
 use crate::infer::Inferred;
 use crate::residual::Residual;
@@ -44,8 +45,10 @@ pub(crate) struct Unit {
     pub inputs: Vec<Option<usize>>,
     /// Tensors written.
     pub outputs: Vec<usize>,
-    /// What a product takes over.
+    /// The sum that a product takes over.
     pub residual: Option<Residual>,
+    /// The multiplication of its input that a product takes over.
+    pub gate: Option<Gate>,
     /// The transpositions that a matrix product leaves out.
     pub turned: Option<Turned>,
     /// The functions of single elements that the nodes are, if they are more than one operator's kernel.
@@ -64,6 +67,7 @@ impl Unit {
             inputs: Vec::new(),
             outputs: Vec::new(),
             residual: None,
+            gate: None,
             turned: None,
             chain: None,
             backend: None,

@@ -127,8 +127,10 @@ impl Assigner<'_> {
         let unit = &self.units[w];
         match (&layout.sharing[w], &self.parts[w]) {
             (Sharing::Own, _) => {
-                let &[n] = unit.nodes.as_slice() else { return false };
-                unit.backend.is_none()
+                let Some(&n) = unit.nodes.first() else { return false };
+                // An addend lies as the dense output does.
+                (unit.nodes.len() == 1 || unit.gate.is_some() && unit.residual.is_none())
+                    && unit.backend.is_none()
                     && unit.chain.is_none()
                     && unit.outputs == [t]
                     && self.graph.nodes[n].spec.traits.spaced_rows

@@ -4,7 +4,7 @@ use ferrolite_model::options::{ActivationFunctionType, AddOptionsT};
 use ferrolite_model::{BuiltinOperator, OpCode, TensorType};
 use ferrolite_ops::{ADDEND, Fused};
 
-use crate::graph::{Content, Graph};
+use crate::graph::{Content, Graph, GraphNode};
 use crate::infer::Inferred;
 use crate::rewrite::has_fused_activation;
 use crate::uses::Uses;
@@ -81,7 +81,12 @@ fn takes_residual(graph: &Graph, n: usize) -> bool {
         && node.activation.is_none()
         && !has_fused_activation(operator)
         && node.inputs.len() <= ADDEND
-        && node.inputs.iter().flatten().chain(&node.outputs).all(|&t| is_float(graph, t))
+        && has_constant_weights(graph, node)
+}
+
+/// Whether all that a product reads and writes are floats, and all but its first operand are constants.
+pub(crate) fn has_constant_weights(graph: &Graph, node: &GraphNode) -> bool {
+    node.inputs.iter().flatten().chain(&node.outputs).all(|&t| is_float(graph, t))
         && node
             .inputs
             .iter()
@@ -90,6 +95,6 @@ fn takes_residual(graph: &Graph, n: usize) -> bool {
             .all(|&t| graph.constant(t).or_else(|| graph.half(t)).is_some())
 }
 
-fn is_float(graph: &Graph, t: usize) -> bool {
+pub(crate) fn is_float(graph: &Graph, t: usize) -> bool {
     graph.tensors[t].info.dtype == TensorType::Float32
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ferrolite_model::TensorType;
 use ferrolite_ops::{Kernel, Shape, TensorInfo, TensorValue};
 
+use crate::graph::Graph;
+
 /// Where an operand's memory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -44,7 +46,8 @@ pub struct StepOperand {
 
 /// One kernel with its operands.
 pub struct Step {
-    /// Indices of the graph nodes it computes: one, or several when a backend took them together.
+    /// Indices of the graph nodes it computes: one, or several when a backend took them together or a product takes others
+    /// over; the product then comes first.
     pub nodes: Vec<usize>,
     /// The kernel.
     pub kernel: Box<dyn Kernel>,
@@ -89,6 +92,16 @@ pub struct Segment {
     pub shape_deps: Vec<(usize, Shape)>,
     /// Contents of slots that this plan holds for.
     pub value_deps: Vec<(usize, TensorValue)>,
+}
+
+impl Step {
+    /// The names of the operators it computes, in the graph's order.
+    #[must_use]
+    pub fn operators(&self, graph: &Graph) -> Vec<String> {
+        let mut nodes = self.nodes.clone();
+        nodes.sort_unstable();
+        nodes.into_iter().map(|n| graph.operator(&graph.nodes[n]).code.to_string()).collect()
+    }
 }
 
 impl Segment {

@@ -208,11 +208,6 @@ impl Executor {
                 let Some(times) = instance.times(s) else { continue };
                 for (i, step) in segment.steps.iter().enumerate() {
                     let StepTime { total, least, calls } = times.get(i);
-                    let operators: Vec<String> = step
-                        .nodes
-                        .iter()
-                        .map(|&n| instance.graph.operator(&instance.graph.nodes[n]).code.to_string())
-                        .collect();
                     let shapes = |operands: &[ferrolite_plan::StepOperand]| -> String {
                         let shapes: Vec<String> = operands
                             .iter()
@@ -222,7 +217,7 @@ impl Executor {
                         shapes.join(" ")
                     };
                     profile.steps.push(StepProfile {
-                        operator: operators.join("+"),
+                        operator: step.operators(&instance.graph).join("+"),
                         kernel: step.kernel.name().into_owned(),
                         shapes: format!("{} -> {}", shapes(&step.inputs), shapes(&step.outputs)),
                         total,

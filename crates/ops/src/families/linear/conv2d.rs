@@ -24,7 +24,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::io::Io;
 use crate::kernel::{FnKernel, Kernel};
-use crate::lower::{ADDEND, LowerCx};
+use crate::lower::{ADDEND, GATE, LowerCx};
 use crate::node::{InferError, Node, OutputShapes, one};
 use crate::shape::Shape;
 
@@ -137,12 +137,18 @@ fn lower_float(
             Ok(ConvWeightsF32::new(packing, &shape, stored, bias.as_deref())?)
         })?;
         let conv = ConvF32::new(shape, (*weights).clone())?.spaced(step)?;
+        let conv = if node.optional(GATE).is_some() { conv.gated()? } else { conv };
         let (name, scratch) = (conv.name(), conv.scratch_bytes(par));
         return Ok(FnKernel::new(name, move |io, cx| {
             let input = io.inputs.get::<f32>(0)?;
             let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);
             let epilogue = Epilogue { activation, residual: io.inputs.optional(ADDEND)? };
-            Ok(conv.run(input, io.outputs.get(0)?, scratch, &epilogue, cx.par())?)
+            let out = io.outputs.get(0)?;
+            match io.inputs.optional(GATE)? {
+                Some(gates) => conv.run_gated(input, gates, out, scratch, &epilogue, cx.par())?,
+                None => conv.run(input, out, scratch, &epilogue, cx.par())?,
+            }
+            Ok(())
         })
         .scratch(scratch)
         .ops(sizes.ops())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::rows::{Access, ConvRows, Windows};
 use super::shape::{ConvShape, product};
 use crate::cpu::float::epilogue::Epilogue;
-use crate::cpu::float::gemm::{MAX_ROWS, PackedF32, Product, RowSource, Strided, product as multiply};
+use crate::cpu::float::gemm::{Gated, MAX_ROWS, PackedF32, Product, RowSource, Strided, product as multiply};
 use crate::cpu::float::stored::StoredFloats;
 use crate::error::ShapeError;
 use crate::packing::Packing;
@@ -92,6 +92,8 @@ pub struct ConvF32 {
     windows: Windows,
     zeros: Vec<f32>,
     pointwise: bool,
+    /// Whether pixels are multiplied by a gate.
+    gated: bool,
     /// The input with its padding, where it is copied before windows are read out of it.
     padded: Option<Padded>,
 }
@@ -202,6 +204,7 @@ impl ConvF32 {
             zeros: vec![0.0; windows.padding_len()],
             windows,
             pointwise,
+            gated: false,
             padded,
         })
     }
@@ -217,23 +220,40 @@ impl ConvF32 {
         Ok(self)
     }
 
+    /// Has the input multiplied by gates while it is read: [`ConvF32::run_gated`] is the one to run.
+    ///
+    /// # Errors
+    /// If the windows are anything but the pixels of the input.
+    pub fn gated(mut self) -> Result<Self, ShapeError> {
+        ShapeError::check("gated windows of single pixels", 1, usize::from(self.pointwise))?;
+        self.gated = true;
+        Ok(self)
+    }
+
     /// Depth, height and width of the output.
     pub fn output(&self) -> [usize; 3] {
         self.output
     }
 
-    /// The kernel's name, e.g. `f32_conv_6x16_avx2`; `f32_gemm_6x16_avx2` when the convolution is a product.
+    /// The kernel's name, e.g. `f32_conv_6x16_avx2`; `f32_gemm_6x16_avx2` when the convolution is a product and
+    /// `f32_gated_gemm_6x16_avx2` when it has gates.
     pub fn name(&self) -> String {
         let gemm = self.weights.groups.first().map_or_else(String::new, PackedF32::name);
-        if self.pointwise { gemm } else { gemm.replacen("gemm", "conv", 1) }
+        match (self.pointwise, self.gated) {
+            (true, false) => gemm,
+            (true, true) => gemm.replacen("gemm", "gated_gemm", 1),
+            (false, _) => gemm.replacen("gemm", "conv", 1),
+        }
     }
 
     /// Bytes of scratch that let [`ConvF32::run`] use all threads of `par`.
     pub fn scratch_bytes(&self, par: Par) -> usize {
-        if self.pointwise {
+        if self.pointwise && !self.gated {
             return 0;
         }
-        let windows = par.scratch_len(self.windows.scratch_len());
+        let row_scratch =
+            if self.gated { Gated::scratch_len_of(self.windows.depth) } else { self.windows.scratch_len() };
+        let windows = par.scratch_len(row_scratch);
         windows.saturating_add(self.padded_len()).saturating_mul(size_of::<f32>())
     }
 
@@ -250,6 +270,40 @@ impl ConvF32 {
     pub fn run(
         &self,
         input: &[f32],
+        out: &mut [f32],
+        scratch: &mut [f32],
+        epilogue: &Epilogue<'_>,
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        self.run_with(input, None, out, scratch, epilogue, par)
+    }
+
+    /// As [`ConvF32::run`] with each value of the input times that of its channel in `gates` (`[batch, in_channels]`, or
+    /// `[in_channels]` for all images), for which [`ConvF32::gated`] makes room.
+    ///
+    /// # Errors
+    /// As [`ConvF32::run`], or if there are neither as many gates as images nor one.
+    pub fn run_gated(
+        &self,
+        input: &[f32],
+        gates: &[f32],
+        out: &mut [f32],
+        scratch: &mut [f32],
+        epilogue: &Epilogue<'_>,
+        par: Par,
+    ) -> Result<(), ShapeError> {
+        let ConvShape { batch, in_channels, .. } = self.shape;
+        ShapeError::check("gated windows of single pixels", 1, usize::from(self.pointwise))?;
+        if gates.len() != in_channels {
+            ShapeError::check("gates", product(&[batch, in_channels]), gates.len())?;
+        }
+        self.run_with(input, Some(gates), out, scratch, epilogue, par)
+    }
+
+    fn run_with(
+        &self,
+        input: &[f32],
+        gates: Option<&[f32]>,
         out: &mut [f32],
         scratch: &mut [f32],
         epilogue: &Epilogue<'_>,
@@ -275,9 +329,22 @@ impl ConvF32 {
         for (group, weights) in self.weights.groups.iter().enumerate() {
             // An empty input has no group to start in.
             let input = input.get(group * depth..).unwrap_or_default();
-            let pointwise = Strided { a: input, lda: shape.in_channels, ldc: self.pixel_step, k: depth };
-            let windowed = ConvRows { windows: self.windows, input, padding: &self.zeros };
-            let source: &dyn RowSource<f32> = if self.pointwise { &pointwise } else { &windowed };
+            let pointwise = || Strided { a: input, lda: shape.in_channels, ldc: self.pixel_step, k: depth };
+            let source: &dyn RowSource<f32> = match gates {
+                Some(gates) => &Gated {
+                    cpu: weights.cpu(),
+                    rows: pointwise(),
+                    gates: gates.get(group * depth..).unwrap_or_default(),
+                    step: shape.in_channels,
+                    rows_per_gate: if gates.len() == shape.in_channels {
+                        pixels
+                    } else {
+                        pixels / shape.batch.max(1)
+                    },
+                },
+                None if self.pointwise => &pointwise(),
+                None => &ConvRows { windows: self.windows, input, padding: &self.zeros },
+            };
             let column = group * weights.n();
             let product =
                 Product { source, rows: pixels, weights: weights.panels(), column, epilogue: *epilogue };

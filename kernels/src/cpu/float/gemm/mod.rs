@@ -8,6 +8,7 @@
 mod batch;
 mod direct;
 mod driver;
+mod gated;
 mod micro;
 mod pack;
 mod rows;
@@ -18,6 +19,7 @@ mod tests;
 pub use batch::{BatchMatMul, MatMulShape};
 use driver::product_into;
 pub(crate) use driver::{MAX_TAPS, Product, product};
+pub(crate) use gated::Gated;
 pub use pack::PackedF32;
 
 pub(crate) use pack::{Layout, Panels, pack_at_run_time};
