@@ -443,7 +443,7 @@ impl<T: Copy + Send + Sync> RowSource<T> for ConvRows<'_, T> {
         }
     }
 
-    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
+    fn locate_even(&self, first: usize, rows: usize, _: &mut [T], pieces: &mut [*const T]) -> Option<Even> {
         let w = &self.windows;
         if w.access == Access::Copies || w.out_step != [1; 3] {
             return None;

@@ -147,7 +147,8 @@ impl Block<'_> {
             let height = micro::height_for::<S, W>(end - row);
             let rows = height.min(end - row);
             let tallest = W::ALL_HEIGHTS && rows == micro::tall::<S>();
-            let even = if tallest { source.locate_even(row, rows, &mut pieces[..taps]) } else { None };
+            let even =
+                if tallest { source.locate_even(row, rows, scratch, &mut pieces[..taps]) } else { None };
             if let Some(even) = even {
                 let start = even.out_start + product.column;
                 evenly(start, even.out_step, &mut starts[..rows]);

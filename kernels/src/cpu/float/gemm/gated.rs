@@ -1,6 +1,6 @@
 //! Rows that are multiplied by a gate before they are multiplied by the weights.
 
-use super::rows::{MAX_ROWS, RowSource, Strided};
+use super::rows::{Even, MAX_ROWS, RowSource, Strided};
 use crate::isa::{Cpu, Isa, Kernel, MAX_LANES};
 
 /// The rows of a matrix, each value times that of its column in a gate: what squeeze-and-excitation (Hu, Shen and Sun 2018)
@@ -47,7 +47,7 @@ impl RowSource<f32> for Gated<'_> {
         scratch: &mut [f32],
         pieces: &mut [*const f32],
     ) {
-        self.cpu.dispatch(Multiply { source: self, first, rows, copies: &mut *scratch });
+        self.cpu.dispatch(Multiply { source: self, first, rows, copies: scratch });
         let step = Self::copied_row(self.rows.k);
         for (row, piece) in pieces[..height].iter_mut().enumerate() {
             *piece = scratch[row.min(rows - 1) * step..][..self.rows.k].as_ptr();
@@ -55,6 +55,18 @@ impl RowSource<f32> for Gated<'_> {
     }
     fn outputs(&self, first: usize, starts: &mut [usize]) {
         self.rows.outputs(first, starts);
+    }
+    fn locate_even(
+        &self,
+        first: usize,
+        rows: usize,
+        scratch: &mut [f32],
+        pieces: &mut [*const f32],
+    ) -> Option<Even> {
+        self.cpu.dispatch(Multiply { source: self, first, rows, copies: scratch });
+        let (k, step, ldc) = (self.rows.k, Self::copied_row(self.rows.k), self.rows.ldc);
+        pieces[0] = scratch[..(rows - 1) * step + k].as_ptr();
+        Some(Even { step, out_start: first * ldc, out_step: ldc })
     }
 }
 

@@ -31,8 +31,14 @@ pub(crate) trait RowSource<T>: Sync {
     /// writes the address of each piece of the row `first` to `pieces[tap]`. Each must be valid for reading `depth` values
     /// there and at `rows - 1` further places, [`Even::step`] apart. `None` where rows lie otherwise, which costs
     /// little to find out.
-    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
-        let _ = (first, rows, pieces);
+    fn locate_even(
+        &self,
+        first: usize,
+        rows: usize,
+        scratch: &mut [T],
+        pieces: &mut [*const T],
+    ) -> Option<Even> {
+        let _ = (first, rows, scratch, pieces);
         None
     }
 }
@@ -78,7 +84,7 @@ impl<T: Sync> RowSource<T> for Strided<'_, T> {
     fn outputs(&self, first: usize, starts: &mut [usize]) {
         evenly(first * self.ldc, self.ldc, starts);
     }
-    fn locate_even(&self, first: usize, rows: usize, pieces: &mut [*const T]) -> Option<Even> {
+    fn locate_even(&self, first: usize, rows: usize, _: &mut [T], pieces: &mut [*const T]) -> Option<Even> {
         let last = (rows - 1) * self.lda;
         pieces[0] = self.a[first * self.lda..][..last + self.k].as_ptr();
         Some(Even { step: self.lda, out_start: first * self.ldc, out_step: self.ldc })
