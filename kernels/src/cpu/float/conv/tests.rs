@@ -291,3 +291,80 @@ fn sizes_that_do_not_fit_are_errors() {
     assert!(run(64, 95, scratch).is_err(), "short output");
     assert!(run(64, 96, scratch - 1).is_err(), "short scratch");
 }
+
+#[test]
+fn gates_multiply_as_they_do_before_the_product() {
+    let conv = ConvShape::conv2d;
+    // Name, shape, whether each image has gates of its own, values from a pixel of the output to the next.
+    let rows = [
+        ("one channel", conv(1, [3, 5], 1, 1, [1, 1]), false, 1),
+        ("less than a vector", conv(1, [4, 4], 3, 20, [1, 1]), false, 20),
+        ("vectors and a rest", conv(1, [5, 6], 37, 33, [1, 1]), false, 33),
+        ("a single pixel", conv(1, [1, 1], 64, 9, [1, 1]), false, 9),
+        ("one gate for all images", conv(3, [3, 3], 40, 24, [1, 1]), false, 24),
+        ("a gate for each image", conv(3, [3, 3], 40, 24, [1, 1]), true, 24),
+        ("a tile that reaches into the third image", conv(5, [2, 3], 17, 8, [1, 1]), true, 8),
+        ("groups", conv(2, [4, 3], 24, 12, [1, 1]).groups(3), true, 12),
+        ("apart", conv(1, [5, 5], 18, 10, [1, 1]), false, 23),
+        ("rows for each thread", conv(1, [28, 28], 40, 40, [1, 1]), false, 40),
+        ("columns for each thread", conv(1, [7, 7], 96, 320, [1, 1]), false, 320),
+        ("no images", conv(0, [2, 2], 4, 4, [1, 1]), true, 4),
+        ("no channels", conv(2, [2, 2], 0, 4, [1, 1]), true, 4),
+    ];
+    let mut wrong = Vec::new();
+    for (case, (name, shape, own, step)) in rows.into_iter().enumerate() {
+        let pixels = len(shape.batch, shape.input, 1);
+        let (channels, image) = (shape.in_channels, shape.input.iter().product::<usize>());
+        let input = noise(pixels * channels, 1);
+        let gates = noise(if own { shape.batch } else { 1 } * channels, 2);
+        let gate =
+            |i: usize| if own { i / (image * channels) * channels + i % channels } else { i % channels };
+        let gated: Vec<f32> = input.iter().enumerate().map(|(i, x)| x * gates[gate(i)]).collect();
+        let filter = noise(shape.out_channels * channels / shape.groups, 3);
+        let out_len = if pixels == 0 { 0 } else { (pixels - 1) * step + shape.out_channels };
+        let residual = noise(out_len, 4);
+        let residual = (case % 2 == 1).then_some(&residual[..]);
+        let epilogue = Epilogue { activation: ACTIVATIONS[case % ACTIVATIONS.len()], residual };
+        for cpu in Cpu::all() {
+            let weights = ConvWeightsF32::new(cpu, &shape, &filter, None).unwrap();
+            let conv = ConvF32::new(shape, weights).unwrap().spaced(step).unwrap();
+            let mut want = vec![7.0; out_len];
+            conv.run(&gated, &mut want, &mut [], &epilogue, Par::serial()).unwrap();
+            let conv = conv.gated().unwrap();
+            for threads in [1, 2, 4] {
+                let (mut out, par) = (vec![7.0; out_len], Par::new(threads));
+                let mut scratch = vec![f32::NAN; conv.scratch_bytes(par) / 4];
+                conv.run_gated(&input, &gates, &mut out, &mut scratch, &epilogue, par).unwrap();
+                if out.iter().zip(&want).any(|(got, want)| got.to_bits() != want.to_bits()) {
+                    wrong.push(format!("{name} {} on {threads} threads", conv.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn gates_that_do_not_fit_are_refused() {
+    let cpu = Cpu::detect();
+    let ready = |shape: ConvShape| {
+        let filter = vec![0.5; shape.taps() * shape.in_channels * shape.out_channels];
+        ConvF32::new(shape, ConvWeightsF32::new(cpu, &shape, &filter, None).unwrap()).unwrap()
+    };
+    let conv = ready(ConvShape::conv2d(2, [2, 2], 3, 4, [1, 1])).gated().unwrap();
+    let mut scratch = vec![0.0; conv.scratch_bytes(Par::serial()) / 4];
+    for (gates, fits) in [(3, true), (6, true), (0, false), (4, false), (9, false)] {
+        let gates = vec![1.0; gates];
+        let mut out = [0.0; 32];
+        let done =
+            conv.run_gated(&[1.0; 24], &gates, &mut out, &mut scratch, &Epilogue::default(), Par::serial());
+        assert_eq!(done.is_ok(), fits, "{} gates", gates.len());
+    }
+    for shape in [
+        ConvShape::conv2d(1, [3, 3], 3, 4, [3, 3]),
+        ConvShape::conv2d(1, [3, 3], 3, 4, [1, 1]).stride([2, 2]),
+        ConvShape::conv2d(1, [3, 3], 3, 4, [1, 1]).pad([1, 0, 0, 0]),
+    ] {
+        assert!(ready(shape).gated().is_err(), "{shape:?}");
+    }
+}
