@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use half::f16;
 
 use super::leaf::{leaf, leaf_ptr};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, MAX_LANES};
 
 /// Proof that the CPU has AVX2, FMA and F16C.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +108,32 @@ impl Isa for Avx2Fma {
         lt_i32(a: I, b: I) -> M = _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a));
         eq_i32(a: I, b: I) -> M = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
         select_i32(mask: M, yes: I, no: I) -> I = _mm256_blendv_epi8(no, yes, _mm256_castps_si256(mask));
+    }
+
+    #[inline(always)]
+    fn reduce_add_each(self, sums: &[Self::F; MAX_LANES]) -> Self::F {
+        // SAFETY: the token proves that the CPU has AVX2.
+        unsafe {
+            // What is vector `2 p + q` here ends in lane `4 q + p`.
+            let mut a = [_mm256_setzero_ps(); 8];
+            for (i, a) in a.iter_mut().enumerate() {
+                *a = sums[i % 2 * 4 + i / 2];
+            }
+            // Halves of two vectors, pairs of four, neighbours of eight.
+            for i in 0..4 {
+                let (x, y) = (a[2 * i], a[2 * i + 1]);
+                let (low, high) =
+                    (_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y));
+                a[i] = _mm256_add_ps(low, high);
+            }
+            for i in 0..2 {
+                let (x, y) = (_mm256_castps_pd(a[2 * i]), _mm256_castps_pd(a[2 * i + 1]));
+                let (low, high) = (_mm256_unpacklo_pd(x, y), _mm256_unpackhi_pd(x, y));
+                a[i] = _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+            }
+            let (x, y) = (a[0], a[1]);
+            _mm256_add_ps(_mm256_shuffle_ps::<0x88>(x, y), _mm256_shuffle_ps::<0xdd>(x, y))
+        }
     }
 
     #[inline(always)]

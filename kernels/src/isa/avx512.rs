@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use half::f16;
 
 use super::leaf::{leaf, leaf_ptr};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, MAX_LANES};
 
 /// Proof that the CPU has AVX-512 F, BW, DQ and VL (and AVX2 with FMA, which come with them).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -231,6 +231,34 @@ impl Isa for Avx512 {
     fn rsqrt_estimate(self, a: Self::F) -> Option<Self::F> {
         // SAFETY: the token proves that the CPU has AVX-512.
         Some(unsafe { _mm512_rsqrt14_ps(a) })
+    }
+
+    #[inline(always)]
+    fn reduce_add_each(self, sums: &[Self::F; MAX_LANES]) -> Self::F {
+        // SAFETY: the token proves that the CPU has AVX-512.
+        unsafe {
+            // What is vector `4 p + q` here ends in lane `4 q + p`.
+            let mut a = [_mm512_setzero_ps(); 16];
+            for (i, a) in a.iter_mut().enumerate() {
+                *a = sums[i % 4 * 4 + i / 4];
+            }
+            // Halves of two vectors, quarters of four, pairs of eight, neighbours of sixteen.
+            for i in 0..8 {
+                let (x, y) = (a[2 * i], a[2 * i + 1]);
+                a[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y));
+            }
+            for i in 0..4 {
+                let (x, y) = (a[2 * i], a[2 * i + 1]);
+                a[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y));
+            }
+            for i in 0..2 {
+                let (x, y) = (_mm512_castps_pd(a[2 * i]), _mm512_castps_pd(a[2 * i + 1]));
+                let (low, high) = (_mm512_unpacklo_pd(x, y), _mm512_unpackhi_pd(x, y));
+                a[i] = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            let (x, y) = (a[0], a[1]);
+            _mm512_add_ps(_mm512_shuffle_ps::<0x88>(x, y), _mm512_shuffle_ps::<0xdd>(x, y))
+        }
     }
 
     #[inline(always)]

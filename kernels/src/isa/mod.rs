@@ -394,6 +394,15 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     fn reduce_add(self, a: Self::F) -> f32 {
         self.reduce(a, |x, y| x + y)
     }
+    /// The sums of `LANES` vectors, each as [`Isa::reduce_add`] adds it: lane `i` is that of `sums[i]`.
+    #[inline(always)]
+    fn reduce_add_each(self, sums: &[Self::F; MAX_LANES]) -> Self::F {
+        let mut lanes = [0.0; MAX_LANES];
+        for (lane, &sum) in lanes.iter_mut().zip(&sums[..Self::LANES]) {
+            *lane = self.reduce_add(sum);
+        }
+        self.load(&lanes)
+    }
     /// Greatest lane; unspecified with NaNs.
     #[inline(always)]
     fn reduce_max(self, a: Self::F) -> f32 {

@@ -67,6 +67,26 @@ fn same(a: f32, b: f32) -> bool {
 }
 
 #[test]
+fn sums_of_vectors() {
+    for_each_isa!(|isa: S, wrong| {
+        let mut vectors = [isa.zero(); MAX_LANES];
+        for (i, vector) in vectors.iter_mut().enumerate() {
+            let lanes: [f32; MAX_LANES] =
+                core::array::from_fn(|lane| FLOATS[(3 * i + lane) % 32] * (i + 1) as f32 + 0.1);
+            *vector = isa.load(&lanes);
+        }
+        let mut sums = [0.0; MAX_LANES];
+        isa.store(isa.reduce_add_each(&vectors), &mut sums);
+        for (i, (sum, &vector)) in sums.into_iter().zip(&vectors[..S::LANES]).enumerate() {
+            let want = isa.reduce_add(vector);
+            if sum.to_bits() != want.to_bits() {
+                wrong.push(format!("vector {i}: {want}, got {sum}"));
+            }
+        }
+    });
+}
+
+#[test]
 fn halves() {
     for_each_isa!(|isa: S, wrong| {
         let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();

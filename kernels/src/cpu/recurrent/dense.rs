@@ -1,13 +1,9 @@
 //! Products of a weight matrix with a few vectors: the inner loop of recurrent layers.
 //!
 //! Weights stay in the row-major layout of the model, one row per output unit, so a matrix that is not constant
-//! needs no packing. A row is read once for up to [`VECTORS`] vectors.
+//! needs no packing. A row is read once for a few vectors.
 
-use crate::isa::{Cpu, Isa, Kernel};
-
-/// Rows of weights and vectors that one tile of the float product keeps in registers.
-const ROWS: usize = 4;
-const VECTORS: usize = 2;
+use crate::isa::{Cpu, Isa, Kernel, MAX_LANES};
 
 /// Vectors of `len` elements, `stride` elements apart.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +36,8 @@ impl<'a, T> Vectors<'a, T> {
     }
 }
 
-/// Calls `emit(vector, row, product)` for the product of every row of `weights` with every vector.
+/// Calls `emit(vector, row, products)` for the products of every row of `weights` with every vector: those of some rows from
+/// `row` on at a time. A product is added lane by lane, then in the tree of [`Isa::reduce_add`].
 ///
 /// `weights` has `vectors.len` columns; a vector of no elements gives zeros for `rows` rows.
 ///
@@ -51,7 +48,7 @@ pub fn products_f32(
     weights: &[f32],
     rows: usize,
     vectors: Vectors<'_, f32>,
-    emit: impl FnMut(usize, usize, f32),
+    emit: impl FnMut(usize, usize, &[f32]),
 ) {
     check(weights.len(), rows, vectors.len);
     cpu.dispatch(ProductsF32 { weights, rows, vectors, emit });
@@ -64,71 +61,79 @@ struct ProductsF32<'a, F> {
     emit: F,
 }
 
-impl<F: FnMut(usize, usize, f32)> Kernel for ProductsF32<'_, F> {
+impl<F: FnMut(usize, usize, &[f32])> Kernel for ProductsF32<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let mut row = 0;
-        while row + ROWS <= self.rows {
-            self.rows_block::<S, ROWS>(isa, row);
-            row += ROWS;
-        }
-        while row < self.rows {
-            self.rows_block::<S, 1>(isa, row);
-            row += 1;
+        let mut first = 0;
+        while first < self.vectors.count {
+            let rest = self.vectors.count - first;
+            // Tiles of as many sums as a vector has lanes.
+            first += match (S::LANES, rest) {
+                (16, 4..) => self.all_rows::<S, 4, 4>(isa, first),
+                (16, 2..) => self.all_rows::<S, 8, 2>(isa, first),
+                (16, _) => self.all_rows::<S, 16, 1>(isa, first),
+                (8, 2..) => self.all_rows::<S, 4, 2>(isa, first),
+                (8, _) => self.all_rows::<S, 8, 1>(isa, first),
+                (_, 2..) => self.all_rows::<S, 2, 2>(isa, first),
+                _ => self.all_rows::<S, 4, 1>(isa, first),
+            };
         }
     }
 }
 
-impl<F: FnMut(usize, usize, f32)> ProductsF32<'_, F> {
-    /// `R` rows from `row` on, times every vector.
+impl<F: FnMut(usize, usize, &[f32])> ProductsF32<'_, F> {
+    /// All rows, `R` at a time, times `V` vectors from `first` on, which is how many vectors that are.
     #[inline(always)]
-    fn rows_block<S: Isa, const R: usize>(&mut self, isa: S, row: usize) {
-        let mut first = 0;
-        while first + VECTORS <= self.vectors.count {
-            self.tile::<S, R, VECTORS>(isa, row, first);
-            first += VECTORS;
+    fn all_rows<S: Isa, const R: usize, const V: usize>(&mut self, isa: S, first: usize) -> usize {
+        for row in (0..self.rows).step_by(R) {
+            self.tile::<S, R, V>(isa, row, first);
         }
-        while first < self.vectors.count {
-            self.tile::<S, R, 1>(isa, row, first);
-            first += 1;
-        }
+        V
     }
 
     #[inline(always)]
     fn tile<S: Isa, const R: usize, const V: usize>(&mut self, isa: S, row: usize, first: usize) {
+        assert!(R * V == S::LANES);
         let len = self.vectors.len;
-        let w: [&[f32]; R] = core::array::from_fn(|r| &self.weights[(row + r) * len..][..len]);
+        // Rows that are not there are the last one once more.
+        let w: [&[f32]; R] =
+            core::array::from_fn(|r| &self.weights[(row + r).min(self.rows - 1) * len..][..len]);
         let x: [&[f32]; V] = core::array::from_fn(|v| self.vectors.get(first + v));
-        let mut sums = [[isa.zero(); V]; R];
+        let mut sums = [[isa.zero(); R]; V];
         let whole = len - len % S::LANES;
         let mut k = 0;
         while k < whole {
             // SAFETY: every row and vector has `len >= k + LANES` elements.
             let xs: [S::F; V] = core::array::from_fn(|v| unsafe { isa.load_ptr(x[v].as_ptr().add(k)) });
-            for (sums, w) in sums.iter_mut().zip(&w) {
+            for (r, w) in w.iter().enumerate() {
                 // SAFETY: as above.
                 let ws = unsafe { isa.load_ptr(w.as_ptr().add(k)) };
-                for (sum, &x) in sums.iter_mut().zip(&xs) {
-                    *sum = isa.fma(ws, x, *sum);
+                for (sums, &x) in sums.iter_mut().zip(&xs) {
+                    sums[r] = isa.fma(ws, x, sums[r]);
                 }
             }
             k += S::LANES;
         }
         if whole < len {
             let xs: [S::F; V] = core::array::from_fn(|v| isa.load_part(&x[v][whole..]));
-            for (sums, w) in sums.iter_mut().zip(&w) {
+            for (r, w) in w.iter().enumerate() {
                 let ws = isa.load_part(&w[whole..]);
-                for (sum, &x) in sums.iter_mut().zip(&xs) {
-                    *sum = isa.fma(ws, x, *sum);
+                for (sums, &x) in sums.iter_mut().zip(&xs) {
+                    sums[r] = isa.fma(ws, x, sums[r]);
                 }
             }
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (v, &sum) in sums.iter().enumerate() {
-                (self.emit)(first + v, row + r, isa.reduce_add(sum));
-            }
+        let mut vectors = [isa.zero(); MAX_LANES];
+        for (vectors, sums) in vectors.chunks_exact_mut(R).zip(&sums) {
+            vectors.copy_from_slice(sums);
+        }
+        let mut products = [0.0; MAX_LANES];
+        isa.store(isa.reduce_add_each(&vectors), &mut products);
+        let there = R.min(self.rows - row);
+        for (v, products) in products.chunks_exact(R).take(V).enumerate() {
+            (self.emit)(first + v, row, &products[..there]);
         }
     }
 }
@@ -334,7 +339,9 @@ mod tests {
                 let float_weights: Vec<f32> = weights.iter().map(|&x| f32::from(x)).collect();
                 let mut got_f32 = vec![f32::NAN; rows * count];
                 let vectors = Vectors { data: &floats, len, stride, count };
-                products_f32(cpu, &float_weights, rows, vectors, |v, r, p| got_f32[v * rows + r] = p);
+                products_f32(cpu, &float_weights, rows, vectors, |v, r, p| {
+                    got_f32[v * rows + r..][..p.len()].copy_from_slice(p);
+                });
                 if got != want
                     || got_bytes != want
                     || got_f32 != want.iter().map(|&w| w as f32).collect::<Vec<_>>()

@@ -72,7 +72,11 @@ impl<'a> Operand<'a> {
     pub fn accumulate(&self, cpu: Cpu, matrix: Matrix<'_>, rows: usize, out: &mut [f32], out_stride: usize) {
         match matrix {
             Matrix::F32(weights) => {
-                products_f32(cpu, weights, rows, self.float, |i, row, sum| out[i * out_stride + row] += sum);
+                products_f32(cpu, weights, rows, self.float, |i, row, sums| {
+                    for (out, &sum) in out[i * out_stride + row..].iter_mut().zip(sums) {
+                        *out += sum;
+                    }
+                });
             }
             Matrix::I8 { values, scale } => {
                 let vectors = Vectors::dense(self.quantized, self.float.len, self.float.count);

@@ -66,7 +66,11 @@ pub fn basic_lstm_f32(
 ) {
     let rows = size.gates();
     let vectors = Vectors::dense(joined, size.columns(), size.batch);
-    products_f32(cpu, weights, rows, vectors, |b, row, sum| gates[b * rows + row] = sum + bias[row]);
+    products_f32(cpu, weights, rows, vectors, |b, row, sums| {
+        for ((gate, &sum), &bias) in gates[b * rows + row..].iter_mut().zip(sums).zip(&bias[row..]) {
+            *gate = sum + bias;
+        }
+    });
     let n = size.outputs;
     for (b, gates) in gates.chunks_exact_mut(rows.max(1)).enumerate() {
         let (input, rest) = gates.split_at_mut(n);
