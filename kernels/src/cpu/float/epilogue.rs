@@ -1,7 +1,12 @@
 //! What is done to a float result before it is stored, while it still is in registers.
 
+use core::mem::MaybeUninit;
+
 use crate::cpu::elementwise::math::{Function, Gelu, GeluTanh, Sigmoid, Tanh};
-use crate::isa::Isa;
+use crate::isa::{Isa, MAX_LANES};
+
+/// The most vectors a tile has.
+const MOST_VECTORS: usize = 28;
 
 /// A function applied to every element.
 #[derive(Copy, Clone, Debug, PartialEq, Default)]
@@ -77,29 +82,43 @@ impl Activation {
         }
     }
 
-    /// Whether it takes too many registers to be applied beside a tile of sums: then it follows the tile, on the
-    /// values just stored.
+    /// Whether it takes too many registers to be applied beside a tile of sums: then [`Activation::follow`] stores the tile.
     #[inline(always)]
-    fn follows(self) -> bool {
+    pub(super) fn follows(self) -> bool {
         matches!(self, Self::Sigmoid | Self::Swish | Self::Tanh | Self::Gelu { .. })
     }
 
-    /// Applies what [`Activation::apply`] leaves to do to the `len` values at each of `rows`.
+    /// Applies what [`Activation::apply`] leaves to do and stores `len` values at each of `rows`: those of `N` vectors, the
+    /// last of which may be a part.
+    ///
+    /// The vectors wait in memory of their own, not where they go: a part of a vector that was just stored cannot be read
+    /// until it has arrived there.
     ///
     /// # Safety
-    /// Each row must be valid for reading and writing `len` values.
+    /// There must be no more than `M` rows, each valid for writing `len` values, which are at most `N` vectors.
     #[inline(always)]
-    pub(super) unsafe fn follow<S: Isa>(self, isa: S, rows: impl Iterator<Item = *mut f32>, len: usize) {
-        if !self.follows() {
-            return;
+    pub(super) unsafe fn follow<S: Isa, const M: usize, const N: usize>(
+        self,
+        isa: S,
+        values: &[[S::F; N]; M],
+        rows: impl Iterator<Item = *mut f32>,
+        len: usize,
+    ) {
+        let mut waiting = [const { MaybeUninit::<f32>::uninit() }; MOST_VECTORS * MAX_LANES];
+        assert!(M * N <= MOST_VECTORS);
+        let waiting: *mut f32 = waiting.as_mut_ptr().cast();
+        for (m, values) in values.iter().enumerate() {
+            for (v, &value) in values.iter().enumerate() {
+                // SAFETY: there is room for `M * N` vectors.
+                unsafe { isa.store_ptr(value, waiting.add((m * N + v) * S::LANES)) };
+            }
         }
-        for row in rows {
+        for (m, row) in rows.enumerate() {
             for at in (0..len).step_by(S::LANES) {
                 let n = (len - at).min(S::LANES);
-                // SAFETY: `n` values from `at` on lie within the row.
+                // SAFETY: the vector was written above, and `n` values from `at` on lie within the row.
                 unsafe {
-                    let to = row.add(at);
-                    let x = isa.load_ptr_part(to, n);
+                    let x = isa.load_ptr(waiting.add(m * N * S::LANES + at));
                     let y = match self {
                         Self::Sigmoid => Sigmoid.eval(isa, x),
                         Self::Swish => isa.mul(x, Sigmoid.eval(isa, x)),
@@ -108,7 +127,8 @@ impl Activation {
                         Self::Gelu { approximate: true } => GeluTanh.eval(isa, x),
                         _ => x,
                     };
-                    isa.store_ptr_part(y, to, n);
+                    let to = row.add(at);
+                    if n == S::LANES { isa.store_ptr(y, to) } else { isa.store_ptr_part(y, to, n) }
                 }
             }
         }

@@ -102,10 +102,6 @@ pub(super) unsafe fn compute<S: Isa, W: Weight>(isa: S, height: usize, tile: &Ti
         6 => heights!(1 2 3 6 stepped 6),
         _ => heights!(1 2 4 stepped 4),
     }
-    // The last row may stand for several lines of the tile: its values must be mapped once.
-    let rows = tile.starts[..tile.rows].iter().map(|&start| tile.out.wrapping_add(start));
-    // SAFETY: the output has `columns` values at each start.
-    unsafe { tile.activation.follow(isa, rows, tile.columns) };
 }
 
 /// The height of the next tile for `rows` rows: the tallest, or what leaves least of a tile empty.
@@ -291,6 +287,11 @@ unsafe fn finish<S: Isa, W, const M: usize, const N: usize>(
                 sums[m][v] = isa.add(sums[m][v], value);
             }
         }
+    }
+    if tile.activation.follows() {
+        let rows = tile.starts[..tile.rows].iter().map(|&start| tile.out.wrapping_add(start));
+        // SAFETY: the output has `columns` values at each start, and there are at most M distinct rows.
+        return unsafe { tile.activation.follow(isa, sums, rows, tile.columns) };
     }
     tile.activation.apply(isa, sums);
     for m in 0..M {

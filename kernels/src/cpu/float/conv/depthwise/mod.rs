@@ -223,8 +223,20 @@ impl Strip<'_> {
                 }
             }
         }
-        self.activation.apply(isa, &mut sums);
         let out = self.out.as_mut_ptr().wrapping_add(start);
+        if self.activation.follows() {
+            for (line, sums) in sums.iter().enumerate() {
+                let pixels = (0..M).map(|m| out.wrapping_add(line * line_len + m * channels));
+                let mut vectors = [[isa.zero(); 1]; M];
+                for (vector, &sum) in vectors.iter_mut().zip(sums) {
+                    *vector = [sum];
+                }
+                // SAFETY: checked above, and no two strips have a value in common.
+                unsafe { self.activation.follow(isa, &vectors, pixels, n) };
+            }
+            return;
+        }
+        self.activation.apply(isa, &mut sums);
         for (line, sums) in sums.iter().enumerate() {
             for (m, &sum) in sums.iter().enumerate() {
                 // SAFETY: checked above, and no two strips have a value in common.
@@ -233,11 +245,6 @@ impl Strip<'_> {
                     if n == S::LANES { isa.store_ptr(sum, to) } else { isa.store_ptr_part(sum, to, n) }
                 }
             }
-        }
-        for line in 0..LINES {
-            let pixels = (0..M).map(|m| out.wrapping_add(line * line_len + m * channels));
-            // SAFETY: as above.
-            unsafe { self.activation.follow(isa, pixels, n) };
         }
     }
 }
