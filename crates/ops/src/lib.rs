@@ -32,7 +32,7 @@ pub use chain::{ChainFn, Elementwise, chain_kernel};
 pub use custom::CustomOp;
 pub use element::Element;
 pub use error::{OpError, OpErrorKind};
-pub use families::{BYTE_TABLE, BYTE_TABLE_NAME};
+pub use families::{BYTE_TABLE, BYTE_TABLE_NAME, Expanded};
 pub use ferrolite_model::TensorType;
 pub use io::{InputData, InputView, Inputs, Io, OutputData, OutputView, Outputs};
 pub use kernel::{Context, Cost, FnKernel, Kernel};

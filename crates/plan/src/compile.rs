@@ -5,21 +5,20 @@ use std::sync::Arc;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    ADDEND, GATE, LowerCx, Node, Operand, PackCache, Parts, Shape, TensorInfo, Views, chain_kernel, is_sized,
+    ADDEND, Expanded, GATE, Kernel, LowerCx, Node, OpError, Operand, PackCache, Parts, Shape, TensorInfo, Views,
+    chain_kernel, is_sized,
 };
 
 use crate::arena::{self, Block};
 use crate::backend::{Backend, BackendNode, Partition};
 use crate::chains::{Group, Item, arrange};
 use crate::error::{Error, ErrorKind};
-use crate::gate::{Gate, gates};
 use crate::graph::{Content, Graph};
 use crate::infer::{Inferred, Known, infer};
 use crate::memory::{Assigner, Home, Layout, Sharing, Traffic, Unit};
 use crate::regions::{GraphRegions, Memo};
-use crate::residual::{Residual, residuals};
 use crate::segment::{Place, Segment, Step, StepOperand};
-use crate::views::{Turned, turned};
+use crate::taken_over::TakenOver;
 
 /// Choices that hold for all segments of an interpreter.
 #[derive(Clone)]
@@ -186,23 +185,14 @@ impl Compiler<'_> {
         let mut units: Vec<Unit> = Vec::with_capacity(self.inferred.nodes.len());
         let fuses = self.options.backends.is_empty() && !self.options.preserve_all;
         let pinned = self.pinned();
-        let residuals = if fuses {
-            residuals(self.graph, self.inferred, &pinned)
+        let taken_over = if fuses {
+            let (order_of, pays) = (|n| self.order_of(n), |n, behind| self.expansion_pays(n, behind));
+            TakenOver::find(self.graph, self.inferred, &pinned, order_of, pays)
         } else {
-            vec![None; self.graph.nodes.len()]
-        };
-        let gates = if fuses {
-            gates(self.graph, self.inferred, &pinned)
-        } else {
-            vec![None; self.graph.nodes.len()]
-        };
-        let turned = if fuses {
-            turned(self.graph, self.inferred, &pinned, |n| self.order_of(n))
-        } else {
-            vec![None; self.graph.nodes.len()]
+            TakenOver::nothing(self.graph.nodes.len())
         };
         let items = if fuses {
-            self.chains(&residuals, &gates, &turned, &pinned)
+            self.chains(&taken_over, &pinned)
         } else {
             self.inferred.nodes.iter().map(|&n| Item::Node(n)).collect()
         };
@@ -220,11 +210,11 @@ impl Compiler<'_> {
             match units.last_mut() {
                 Some(open) if backend.is_some() && open.backend == backend => open.nodes.push(n),
                 _ => {
-                    let around = turned[n].iter().flat_map(|turned| turned.nodes.iter().copied());
-                    let along = residuals[n].map(|r| r.sum).into_iter().chain(gates[n].map(|g| g.node));
-                    let nodes = [n].into_iter().chain(along).chain(around).collect();
-                    let (residual, gate, turned) = (residuals[n], gates[n], turned[n].clone());
-                    units.push(Unit { residual, gate, turned, backend, refusal, ..Unit::of(nodes) });
+                    let (residual, depthwise, gate) =
+                        (taken_over.residual(n), taken_over.depthwise(n), taken_over.gate(n));
+                    let turned = taken_over.turned(n).cloned();
+                    let unit = Unit::of([n].into_iter().chain(taken_over.nodes(n)).collect());
+                    units.push(Unit { residual, depthwise, gate, turned, backend, refusal, ..unit });
                 }
             }
         }
@@ -238,24 +228,17 @@ impl Compiler<'_> {
         Views::order(&self.backend_node(n, &operands, &outputs).node)
     }
 
+    /// Whether a pointwise convolution and the depthwise one behind it are computed together.
+    fn expansion_pays(&self, expansion: usize, depthwise: usize) -> bool {
+        let operands = [expansion, depthwise].map(|n| self.operands(n));
+        let outputs = [expansion, depthwise].map(|n| self.outputs(n));
+        let expansion = self.backend_node(expansion, &operands[0], &outputs[0]).node;
+        let depthwise = self.backend_node(depthwise, &operands[1], &outputs[1]).node;
+        Expanded { expansion: &expansion, depthwise: &depthwise }.pays(self.options.threads)
+    }
+
     /// The nodes, without those that products take over, with functions of single elements put together.
-    fn chains(
-        &self,
-        residuals: &[Option<Residual>],
-        gates: &[Option<Gate>],
-        turned: &[Option<Turned>],
-        pinned: &[bool],
-    ) -> Vec<Item> {
-        let taken_over: Vec<(usize, usize)> = self
-            .inferred
-            .nodes
-            .iter()
-            .flat_map(|&n| {
-                let around = turned[n].iter().flat_map(|turned| &turned.nodes).copied();
-                let along = residuals[n].map(|r| r.sum).into_iter().chain(gates[n].map(|g| g.node));
-                along.chain(around).map(move |other| (n, other))
-            })
-            .collect();
+    fn chains(&self, taken_over: &TakenOver, pinned: &[bool]) -> Vec<Item> {
         let elementwise = |n: usize| {
             let node = &self.graph.nodes[n];
             node.spec.chain.filter(|_| node.activation.is_none())?;
@@ -268,7 +251,7 @@ impl Compiler<'_> {
                 regions: &self.regions,
             })
         };
-        arrange(self.graph, self.inferred, pinned, &taken_over, elementwise)
+        arrange(self.graph, self.inferred, pinned, &taken_over.pairs(self.inferred), elementwise)
     }
 
     /// Which operands of a unit are parts of which.
@@ -348,7 +331,7 @@ impl Compiler<'_> {
                 continue;
             }
             if unit.backend.is_none() {
-                let node = &self.graph.nodes[unit.nodes[0]];
+                let node = &self.graph.nodes[unit.depthwise.unwrap_or(unit.nodes[0])];
                 unit.inputs = node.inputs.clone();
                 unit.outputs = node.outputs.clone();
                 if let Some(residual) = unit.residual {
@@ -360,6 +343,11 @@ impl Compiler<'_> {
                     unit.inputs[0] = Some(gate.image);
                     unit.inputs.resize(GATE, None);
                     unit.inputs.push(Some(gate.values));
+                }
+                if unit.depthwise.is_some() {
+                    let mut own = self.graph.nodes[unit.nodes[0]].inputs.clone();
+                    own.resize(Expanded::OWN, None);
+                    unit.inputs.splice(..1, own);
                 }
                 if let Some(turned) = &unit.turned {
                     unit.inputs = turned.inputs.map(Some).to_vec();
@@ -410,37 +398,7 @@ impl Compiler<'_> {
         let kernel = match (unit.backend, &unit.chain) {
             (Some(b), _) => self.backend_kernel(unit, &*self.options.backends[b])?,
             (None, Some(chain)) => chain_kernel(chain.clone(), self.options.cpu),
-            (None, None) => {
-                let (mut operands, outputs) = (self.operands(unit.nodes[0]), self.outputs(unit.nodes[0]));
-                let computed = |t: usize| {
-                    self.info(t).map(|info| Operand { info, value: None, half: None, source: None })
-                };
-                if let Some(residual) = unit.residual {
-                    operands.resize(ADDEND, None);
-                    operands.push(computed(residual.addend));
-                }
-                if let Some(gate) = unit.gate {
-                    operands[0] = computed(gate.image);
-                    operands.resize(GATE, None);
-                    operands.push(computed(gate.values));
-                }
-                let node = Node {
-                    operator: self.graph.operator(first),
-                    inputs: &operands,
-                    outputs: &outputs,
-                    intermediates: &first.intermediates,
-                    regions: &self.regions,
-                };
-                let spaced = row_step.zip(outputs.first()).map(|(step, o)| Views::of_rows(&o.shape, step));
-                let cx = LowerCx {
-                    cpu: self.options.cpu,
-                    threads: self.options.threads,
-                    activation: unit.residual.map_or(first.activation, |residual| residual.activation),
-                    views: unit.turned.as_ref().map(|turned| &turned.views).or(spaced.as_ref()),
-                    packs: self.packs,
-                };
-                (first.spec.lower)(&node, &cx).map_err(|e| self.graph.locate(first, e))?
-            }
+            (None, None) => self.cpu_kernel(unit, row_step).map_err(|e| self.graph.locate(first, e))?,
         };
         let state_inputs = match (unit.backend, &unit.chain) {
             (Some(_), _) | (_, Some(_)) => &[],
@@ -479,11 +437,41 @@ impl Compiler<'_> {
         })
     }
 
-    fn backend_kernel(
-        &self,
-        unit: &Unit,
-        backend: &dyn Backend,
-    ) -> Result<Box<dyn ferrolite_ops::Kernel>, Error> {
+    /// The kernel of a node and what it takes over.
+    fn cpu_kernel(&self, unit: &Unit, row_step: Option<usize>) -> Result<Box<dyn Kernel>, OpError> {
+        let n = unit.depthwise.unwrap_or(unit.nodes[0]);
+        let own = &self.graph.nodes[n];
+        let (mut operands, outputs) = (self.operands(n), self.outputs(n));
+        let computed =
+            |t: usize| self.info(t).map(|info| Operand { info, value: None, half: None, source: None });
+        if let Some(residual) = unit.residual {
+            operands.resize(ADDEND, None);
+            operands.push(computed(residual.addend));
+        }
+        if let Some(gate) = unit.gate {
+            operands[0] = computed(gate.image);
+            operands.resize(GATE, None);
+            operands.push(computed(gate.values));
+        }
+        let node = self.backend_node(n, &operands, &outputs).node;
+        let spaced = row_step.zip(outputs.first()).map(|(step, o)| Views::of_rows(&o.shape, step));
+        let cx = LowerCx {
+            cpu: self.options.cpu,
+            threads: self.options.threads,
+            activation: unit.residual.map_or(own.activation, |residual| residual.activation),
+            views: unit.turned.as_ref().map(|turned| &turned.views).or(spaced.as_ref()),
+            packs: self.packs,
+        };
+        if unit.depthwise.is_none() {
+            return (own.spec.lower)(&node, &cx);
+        }
+        let first = unit.nodes[0];
+        let (operands, outputs) = (self.operands(first), self.outputs(first));
+        let expansion = self.backend_node(first, &operands, &outputs);
+        Expanded { expansion: &expansion.node, depthwise: &node }.lower(expansion.activation, &cx)
+    }
+
+    fn backend_kernel(&self, unit: &Unit, backend: &dyn Backend) -> Result<Box<dyn Kernel>, Error> {
         let operands: Vec<_> = unit.nodes.iter().map(|&n| self.operands(n)).collect();
         let outputs: Vec<_> = unit.nodes.iter().map(|&n| self.outputs(n)).collect();
         let nodes = unit

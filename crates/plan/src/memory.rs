@@ -45,10 +45,12 @@ pub(crate) struct Unit {
     pub inputs: Vec<Option<usize>>,
     /// Tensors written.
     pub outputs: Vec<usize>,
-    /// The sum that a product takes over.
+    /// What the product takes over, the last one if there are two.
     pub residual: Option<Residual>,
     /// The multiplication of its input that a product takes over.
     pub gate: Option<Gate>,
+    /// The depthwise convolution that a pointwise one takes over.
+    pub depthwise: Option<usize>,
     /// The transpositions that a matrix product leaves out.
     pub turned: Option<Turned>,
     /// The functions of single elements that the nodes are, if they are more than one operator's kernel.
@@ -68,6 +70,7 @@ impl Unit {
             outputs: Vec::new(),
             residual: None,
             gate: None,
+            depthwise: None,
             turned: None,
             chain: None,
             backend: None,

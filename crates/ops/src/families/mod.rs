@@ -41,6 +41,7 @@ mod variables;
 use crate::spec::OpSpec;
 
 pub use elementwise::{BYTE_TABLE, BYTE_TABLE_NAME};
+pub use linear::Expanded;
 
 /// Every operator, by family.
 pub const TABLE: &[&[OpSpec]] = &[

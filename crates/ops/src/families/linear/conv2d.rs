@@ -74,7 +74,8 @@ impl Sizes {
     }
 }
 
-fn sizes(node: &Node<'_>) -> Result<(Sizes, ActivationFunctionType), OpError> {
+/// Sizes and activation as the options and shapes have them.
+pub(super) fn sizes(node: &Node<'_>) -> Result<(Sizes, ActivationFunctionType), OpError> {
     let options = node.options::<Conv2DOptionsT>()?;
     let image = rank4(node.shape(0)?, "input")?;
     let [outputs, height, width, depth] = rank4(node.shape(1)?, "filter")?;
@@ -118,27 +119,9 @@ fn lower_float(
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let activation = activation::float(option, cx)?;
-    let epilogue = Epilogue::new(activation);
-    let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
-    let (cpu, step) = (cx.cpu, cx.row_step(sizes.outputs));
-    let pack = move |filter: &[f32], bias: Option<&[f32]>| -> Result<ConvF32, OpError> {
-        let weights = ConvWeightsF32::new(cpu, &shape, filter, bias)?;
-        Ok(ConvF32::new(shape, weights)?.spaced(step)?)
-    };
-    let (filter, bias) = (node.input(1)?, node.optional(2));
-    let par = Par::new(cx.threads);
-    if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
-        let mut params = PackParams::new(node);
-        params.extend(&[sizes.groups]);
-        let stored = stored.stored_for(sizes.window.pixels(), &mut params);
-        let operands = [Some(filter), bias];
-        let weights = cx.packs.get_or_pack(cpu, "conv_f32", params.as_slice(), &operands, |packing| {
-            let bias = bias.and_then(|b| b.value).map(floats);
-            Ok(ConvWeightsF32::new(packing, &shape, stored, bias.as_deref())?)
-        })?;
-        let conv = ConvF32::new(shape, (*weights).clone())?.spaced(step)?;
+    if let Some(conv) = packed_float(node, cx, &sizes)? {
         let conv = if node.optional(GATE).is_some() { conv.gated()? } else { conv };
-        let (name, scratch) = (conv.name(), conv.scratch_bytes(par));
+        let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));
         return Ok(FnKernel::new(name, move |io, cx| {
             let input = io.inputs.get::<f32>(0)?;
             let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);
@@ -154,13 +137,37 @@ fn lower_float(
         .ops(sizes.ops())
         .boxed());
     }
+    let epilogue = Epilogue::new(activation);
+    let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
+    let (cpu, step) = (cx.cpu, cx.row_step(sizes.outputs));
     Ok(FnKernel::new("f32_conv_unpacked", move |io, cx| {
-        let conv = pack(io.inputs.get(1)?, io.inputs.optional(2)?)?;
+        let weights = ConvWeightsF32::new(cpu, &shape, io.inputs.get::<f32>(1)?, io.inputs.optional(2)?)?;
+        let conv = ConvF32::new(shape, weights)?.spaced(step)?;
         let mut scratch = vec![0.0; conv.scratch_bytes(cx.par()) / size_of::<f32>()];
         Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, &mut scratch, &epilogue, cx.par())?)
     })
     .ops(sizes.ops())
     .boxed())
+}
+
+/// The convolution with its weights packed, if they are floats known while planning.
+pub(super) fn packed_float(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: &Sizes,
+) -> Result<Option<ConvF32>, OpError> {
+    let (filter, bias) = (node.input(1)?, node.optional(2));
+    let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) else { return Ok(None) };
+    let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
+    let mut params = PackParams::new(node);
+    params.extend(&[sizes.groups]);
+    let stored = stored.stored_for(sizes.window.pixels(), &mut params);
+    let operands = [Some(filter), bias];
+    let weights = cx.packs.get_or_pack(cx.cpu, "conv_f32", params.as_slice(), &operands, |packing| {
+        let bias = bias.and_then(|b| b.value).map(floats);
+        Ok(ConvWeightsF32::new(packing, &shape, stored, bias.as_deref())?)
+    })?;
+    Ok(Some(ConvF32::new(shape, (*weights).clone())?.spaced(cx.row_step(sizes.outputs))?))
 }
 
 /// An integer convolution with its weights packed, one part for each group.

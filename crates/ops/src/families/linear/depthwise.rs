@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrolite_kernels::cpu::float::conv::{DepthwiseF32, DepthwiseWeightsF32};
+use ferrolite_kernels::cpu::float::conv::{ConvShape, DepthwiseF32, DepthwiseWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::depthwise::{IntoLanes, PackedDepthwise, depthwise, depthwise_scratch};
 use ferrolite_kernels::cpu::int8::gemm::Bias;
@@ -45,13 +45,18 @@ impl Sizes {
         self.window.kernel[0] * self.window.kernel[1] * self.outputs()
     }
 
+    /// The sizes as float kernels take them.
+    pub fn float_shape(&self) -> ConvShape {
+        float_shape(&self.window, self.outputs(), self.window.channels)
+    }
+
     pub fn ops(&self) -> f64 {
         2.0 * self.window.pixels() as f64 * self.filter_len() as f64
     }
 }
 
 /// The reference takes the multiplier from the shapes; the option is only informative.
-fn sizes(node: &Node<'_>) -> Result<(Sizes, ActivationFunctionType), OpError> {
+pub(super) fn sizes(node: &Node<'_>) -> Result<(Sizes, ActivationFunctionType), OpError> {
     let options = node.options::<DepthwiseConv2DOptionsT>()?;
     let image = rank4(node.shape(0)?, "input")?;
     let [one, height, width, outputs] = rank4(node.shape(1)?, "filter")?;
@@ -99,19 +104,7 @@ fn lower_float(
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let activation = activation::float(option, cx)?;
-    let epilogue = Epilogue::new(activation);
-    let shape = float_shape(&sizes.window, sizes.outputs(), sizes.window.channels);
-    let (cpu, kernel, outputs) = (cx.cpu, sizes.window.kernel, sizes.outputs());
-    let (filter, bias) = (node.input(1)?, node.optional(2));
-    if let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) {
-        let params = PackParams::new(node);
-        let operands = [Some(filter), bias];
-        let weights =
-            cx.packs.get_or_pack(cpu, "depthwise_f32", params.as_slice(), &operands, |packing| {
-                let bias = bias.and_then(|b| b.value).map(floats);
-                Ok(DepthwiseWeightsF32::new(packing, kernel, outputs, stored.stored(), bias.as_deref())?)
-            })?;
-        let conv = DepthwiseF32::new(shape, (*weights).clone())?;
+    if let Some(conv) = packed_float(node, cx, &sizes)? {
         return Ok(FnKernel::new(conv.name(), move |io, cx| {
             let epilogue = Epilogue { activation, residual: io.inputs.optional(ADDEND)? };
             Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, &epilogue, cx.par())?)
@@ -119,6 +112,9 @@ fn lower_float(
         .ops(sizes.ops())
         .boxed());
     }
+    let epilogue = Epilogue::new(activation);
+    let shape = sizes.float_shape();
+    let (cpu, kernel, outputs) = (cx.cpu, sizes.window.kernel, sizes.outputs());
     Ok(FnKernel::new("f32_depthwise_unpacked", move |io, cx| {
         let bias = io.inputs.optional(2)?;
         let weights = DepthwiseWeightsF32::new(cpu, kernel, outputs, io.inputs.get::<f32>(1)?, bias)?;
@@ -127,6 +123,23 @@ fn lower_float(
     })
     .ops(sizes.ops())
     .boxed())
+}
+
+/// The convolution with its weights packed, if they are floats known while planning.
+pub(super) fn packed_float(
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    sizes: &Sizes,
+) -> Result<Option<DepthwiseF32>, OpError> {
+    let (filter, bias) = (node.input(1)?, node.optional(2));
+    let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) else { return Ok(None) };
+    let (kernel, outputs, params) = (sizes.window.kernel, sizes.outputs(), PackParams::new(node));
+    let operands = [Some(filter), bias];
+    let weights = cx.packs.get_or_pack(cx.cpu, "depthwise_f32", params.as_slice(), &operands, |packing| {
+        let bias = bias.and_then(|b| b.value).map(floats);
+        Ok(DepthwiseWeightsF32::new(packing, kernel, outputs, stored.stored(), bias.as_deref())?)
+    })?;
+    Ok(Some(DepthwiseF32::new(sizes.float_shape(), (*weights).clone())?))
 }
 
 /// The most numbers of scratch that a strip of an image may take.

@@ -10,6 +10,7 @@ mod blockwise;
 mod conv2d;
 mod conv3d;
 mod depthwise;
+mod expanded;
 mod fully_connected;
 pub(super) mod geometry;
 mod hybrid;
@@ -24,6 +25,8 @@ pub(super) mod weights;
 mod tests;
 
 use ferrolite_model::BuiltinOperator;
+
+pub use expanded::Expanded;
 
 use crate::spec::OpSpec;
 use crate::types;

@@ -235,6 +235,17 @@ impl ConvF32 {
         self.output
     }
 
+    /// Its sizes, and its weights if it is one product of dense rows: a pixel of the input times the weights is one of the
+    /// output.
+    pub(super) fn as_product(&self) -> (&ConvShape, Option<&PackedF32>) {
+        let dense = self.pointwise && !self.gated && self.pixel_step == self.shape.out_channels;
+        let weights = match &*self.weights.groups {
+            [weights] if dense => Some(weights),
+            _ => None,
+        };
+        (&self.shape, weights)
+    }
+
     /// The kernel's name, e.g. `f32_conv_6x16_avx2`; `f32_gemm_6x16_avx2` when the convolution is a product and
     /// `f32_gated_gemm_6x16_avx2` when it has gates.
     pub fn name(&self) -> String {

@@ -2,7 +2,7 @@
 //!
 //! None of them materialises its windows. An ordinary convolution is a product ([`crate::cpu::float::gemm`]) whose left rows
 //! are found in the input (`rows::ConvRows`); a transposed one is such a product for each phase of its stride;
-//! a depthwise one has kernels of its own.
+//! a depthwise one has kernels of its own, and may compute the image it convolves as it goes ([`ExpandedF32`]).
 
 mod conv2d;
 mod depthwise;
@@ -14,6 +14,6 @@ mod transpose;
 mod tests;
 
 pub use conv2d::{ConvF32, ConvWeightsF32};
-pub use depthwise::{DepthwiseF32, DepthwiseWeightsF32};
+pub use depthwise::{DepthwiseF32, DepthwiseWeightsF32, ExpandedF32};
 pub use shape::ConvShape;
 pub use transpose::{TransposeConvF32, TransposeConvShape, TransposeConvWeightsF32};

@@ -22,7 +22,7 @@ fn args(shape: &ConvShape) -> ConvArgs {
     }
 }
 
-fn len(batch: usize, size: [usize; 3], channels: usize) -> usize {
+pub(super) fn len(batch: usize, size: [usize; 3], channels: usize) -> usize {
     batch * size.iter().product::<usize>() * channels
 }
 
@@ -146,7 +146,7 @@ fn a_filter_may_have_its_output_channels_last() {
     assert_eq!(first, run(ConvWeightsF32::from_channels_last(cpu, &shape, &last, None).unwrap()));
 }
 
-fn depthwise_cases() -> Vec<(&'static str, ConvShape)> {
+pub(super) fn depthwise_cases() -> Vec<(&'static str, ConvShape)> {
     let conv = |size, channels: usize, multiplier: usize, kernel| {
         ConvShape::conv2d(2, size, channels, channels * multiplier, kernel).groups(channels)
     };

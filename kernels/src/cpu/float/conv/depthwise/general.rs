@@ -41,8 +41,7 @@ fn pixels<S: Isa, const M: usize>(isa: S, strip: &Strip<'_>, line: usize) {
             for kx in 0..kernel_width {
                 let left = strip.left(first) + (kx * dilation) as isize;
                 let inside = left >= 0 && left + (((M - 1) * stride) as isize) < in_width as isize;
-                for (ky, start) in strip.filter_rows(line) {
-                    let row = &strip.input[start..][..in_width * in_channels];
+                for (ky, row) in strip.filter_rows(line) {
                     let filter = isa.load(&weights[(ky * kernel_width + kx) * S::LANES..]);
                     if inside && plain && n == S::LANES {
                         // The common case, without any check per value.

@@ -4,10 +4,12 @@
 //! registers. For square filters 3 and 5 wide at stride 1 and 2 all loops have a fixed length ([`tiled`]); every other
 //! filter takes [`general`].
 
+mod expanded;
 mod general;
 mod tiled;
 mod weights;
 
+pub use self::expanded::ExpandedF32;
 use self::general::General;
 use self::tiled::Tiled;
 pub use self::weights::DepthwiseWeightsF32;
@@ -115,12 +117,8 @@ impl DepthwiseF32 {
             return Ok(());
         }
         let image_len = height * width * shape.in_channels;
-        let tiled = self.tiled();
-        let lines = if tiled.is_some() { LINES } else { 1 };
-        let blocks = self.weights.blocks();
-        let per_chunk = if self.output[1] <= NARROW { NARROW_BLOCKS } else { blocks };
-        // The last block may share channels with the one before, so the last chunk has no fewer blocks than others.
-        let chunks = (blocks / per_chunk).max(1);
+        let lines = self.lines_at_once();
+        let chunks = self.chunks();
         let pairs = self.output[0].div_ceil(lines);
         let taps = shape.kernel[1] * shape.kernel[2];
         let par = if out.len().saturating_mul(taps) < WORTH_A_THREAD { Par::serial() } else { par };
@@ -133,36 +131,95 @@ impl DepthwiseF32 {
         par.for_each_tile(order.tiles(), |index| {
             let (band, chunk) = order.tile(index);
             let (image, y) = (band / strips, band % strips * strip_lines);
-            let last = if chunk + 1 == chunks { blocks } else { (chunk + 1) * per_chunk };
-            let strip = Strip {
+            self.compute(Strip {
                 op: self,
-                input: &input[image * image_len..][..image_len],
-                top: (y * shape.stride[1]) as isize - shape.pad_before[1] as isize,
+                input: ImageLines::all(&input[image * image_len..][..image_len], height),
+                top: self.top(y),
                 lines: strip_lines.min(self.output[0] - y),
-                blocks: chunk * per_chunk..last,
+                blocks: self.chunk(chunk),
                 place: (image * self.output[0] + y) * line_len,
                 residual: epilogue.residual,
                 activation: epilogue.activation,
                 out: &whole,
-            };
-            let cpu = self.weights.cpu();
-            match tiled {
-                Some((3, 1)) => cpu.dispatch(Tiled::<'_, 3, 1>(strip)),
-                Some((3, _)) => cpu.dispatch(Tiled::<'_, 3, 2>(strip)),
-                Some((_, 1)) => cpu.dispatch(Tiled::<'_, 5, 1>(strip)),
-                Some(_) => cpu.dispatch(Tiled::<'_, 5, 2>(strip)),
-                None => cpu.dispatch(General(strip)),
-            }
+            });
         });
         Ok(())
+    }
+
+    /// Output lines that are computed together.
+    fn lines_at_once(&self) -> usize {
+        if self.tiled().is_some() { LINES } else { 1 }
+    }
+
+    /// The input line under the filter's first row for output line `y`.
+    fn top(&self, y: usize) -> isize {
+        (y * self.shape.stride[1]) as isize - self.shape.pad_before[1] as isize
+    }
+
+    /// Blocks of channels in a chunk: what of a strip is computed before the next ones.
+    fn blocks_per_chunk(&self) -> usize {
+        if self.output[1] <= NARROW { NARROW_BLOCKS } else { self.weights.blocks().max(1) }
+    }
+
+    /// How many chunks the blocks of channels are cut into.
+    fn chunks(&self) -> usize {
+        (self.weights.blocks() / self.blocks_per_chunk()).max(1)
+    }
+
+    /// The blocks of a chunk. The last block may share channels with the one before, so the last chunk has no fewer blocks
+    /// than others.
+    fn chunk(&self, chunk: usize) -> Range<usize> {
+        let per_chunk = self.blocks_per_chunk();
+        let last = if chunk + 1 == self.chunks() { self.weights.blocks() } else { (chunk + 1) * per_chunk };
+        chunk * per_chunk..last
+    }
+
+    fn compute(&self, strip: Strip<'_>) {
+        let cpu = self.weights.cpu();
+        match self.tiled() {
+            Some((3, 1)) => cpu.dispatch(Tiled::<'_, 3, 1>(strip)),
+            Some((3, _)) => cpu.dispatch(Tiled::<'_, 3, 2>(strip)),
+            Some((_, 1)) => cpu.dispatch(Tiled::<'_, 5, 1>(strip)),
+            Some(_) => cpu.dispatch(Tiled::<'_, 5, 2>(strip)),
+            None => cpu.dispatch(General(strip)),
+        }
+    }
+}
+
+/// Lines of an image in memory: all of them, or some in a ring, in which line `y` is the `y % count`th.
+#[derive(Copy, Clone)]
+struct ImageLines<'a> {
+    data: &'a [f32],
+    /// Lines there is room for.
+    count: usize,
+    /// A multiple of `count` at most that much before all lines in the ring.
+    first: usize,
+}
+
+impl<'a> ImageLines<'a> {
+    /// All lines of an image.
+    fn all(data: &'a [f32], height: usize) -> Self {
+        Self { data, count: height, first: 0 }
+    }
+
+    /// Up to `count` lines from `from` on in a ring.
+    fn in_ring(data: &'a [f32], count: usize, from: usize) -> Self {
+        Self { data, count, first: from / count * count }
+    }
+
+    /// Which line in memory is the image's line `y`.
+    #[inline(always)]
+    fn place(&self, y: usize) -> usize {
+        let at = y - self.first;
+        if at < self.count { at } else { at - self.count }
     }
 }
 
 /// Lines of output pixels to compute, one under the other, in some of their blocks of channels.
 struct Strip<'a> {
     op: &'a DepthwiseF32,
-    /// The image.
-    input: &'a [f32],
+    /// The lines of the image under the filter.
+    input: ImageLines<'a>,
     /// The input line under the filter's first row, for the first line.
     top: isize,
     /// Number of lines.
@@ -178,17 +235,22 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// Rows of the filter at a line that lie on the image, each with the start of its input line.
+    /// The input line `y`; `None` beyond the image.
     #[inline(always)]
-    fn filter_rows(&self, line: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    fn input_line(&self, y: isize) -> Option<&[f32]> {
+        let shape = &self.op.shape;
+        let y = usize::try_from(y).ok().filter(|&y| y < shape.input[1])?;
+        let line_len = shape.input[2] * shape.in_channels;
+        Some(&self.input.data[self.input.place(y) * line_len..][..line_len])
+    }
+
+    /// Rows of the filter at a line that lie on the image, each with its input line.
+    #[inline(always)]
+    fn filter_rows(&self, line: usize) -> impl Iterator<Item = (usize, &[f32])> {
         let shape = &self.op.shape;
         let top = self.top + (line * shape.stride[1]) as isize;
-        let (dilation, height) = (shape.dilation[1], shape.input[1]);
-        let line_len = shape.input[2] * shape.in_channels;
-        (0..shape.kernel[1]).filter_map(move |ky| {
-            let y = usize::try_from(top + (ky * dilation) as isize).ok().filter(|&y| y < height)?;
-            Some((ky, y * line_len))
-        })
+        (0..shape.kernel[1])
+            .filter_map(move |ky| Some((ky, self.input_line(top + (ky * shape.dilation[1]) as isize)?)))
     }
 
     /// The input column under the filter's first column for output pixel `x`.

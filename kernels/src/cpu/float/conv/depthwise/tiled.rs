@@ -65,12 +65,10 @@ fn pixels<S: Isa, const SIZE: usize, const STEP: usize, const LINES: usize, cons
 ) {
     let shape = &strip.op.shape;
     let (in_width, out_width) = (shape.input[2], strip.op.output[1]);
-    let line_len = in_width * shape.in_channels;
     let top = strip.top + (line * STEP) as isize;
     let mut input = [None; MAX_ROWS];
     for (r, input) in input[..(LINES - 1) * STEP + SIZE].iter_mut().enumerate() {
-        let y = usize::try_from(top + r as isize).ok().filter(|&y| y < shape.input[1]);
-        *input = y.map(|y| &strip.input[y * line_len..][..line_len]);
+        *input = strip.input_line(top + r as isize);
     }
     let zeros = strip.op.zeros.as_ptr();
     let mut under = [[zeros; MAX_COLUMNS]; MAX_ROWS];
