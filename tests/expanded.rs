@@ -33,7 +33,7 @@ impl Net {
         let value = |i: usize| (i as f32 * 0.7 + 1.0).sin() * 0.4;
         let count = 0..shape.iter().product();
         if !self.half {
-            let bytes = count.flat_map(|i| value(i).to_le_bytes()).collect();
+            let bytes: Vec<u8> = count.flat_map(|i| value(i).to_le_bytes()).collect();
             return self.builder.add_constant(0, Tensor::new("constant", TensorType::Float32, shape), bytes);
         }
         // From an eighth to a quarter, of either sign: the exponent of an eighth, a mantissa, a sign.
