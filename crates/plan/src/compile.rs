@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_model::TensorType;
 use ferrolite_ops::{
-    ADDEND, Expanded, GATE, Kernel, LowerCx, Node, OpError, Operand, PackCache, Parts, Shape, TensorInfo, Views,
-    chain_kernel, is_sized,
+    ADDEND, Expanded, GATE, Kernel, LowerCx, Node, OpError, Operand, PackCache, Parts, Shape, TensorInfo,
+    Views, chain_kernel, is_sized,
 };
 
 use crate::arena::{self, Block};
