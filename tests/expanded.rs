@@ -40,7 +40,7 @@ impl Net {
         let bits = |i: usize| 0x3000 | (i * 37 % 1024) as u16 | (i as u16 & 1) << 15;
         let bytes = count.flat_map(|i| bits(i).to_le_bytes());
         let stored = Tensor::new("stored", TensorType::Float16, shape);
-        let stored = self.builder.add_constant(0, stored, bytes.collect());
+        let stored = self.builder.add_constant(0, stored, bytes.collect::<Vec<u8>>());
         let widened = self.builder.add_tensor(0, Tensor::new("widened", TensorType::Float32, shape));
         self.op(B::DEQUANTIZE, &[stored], widened, Options::None)
     }
