@@ -43,11 +43,12 @@ impl Multiplier {
     #[inline(always)]
     pub fn apply(self, x: i32) -> i32 {
         let (left, right) = if self.exponent > 0 { (self.exponent as u32, 0) } else { (0, -self.exponent) };
-        // `rounding_shift_right` of `high_mul`, in 64 bits throughout and without branches: loops become vector code.
-        let high = (i64::from(x.wrapping_shl(left)) * i64::from(self.fraction) + (1 << 30)) >> 31;
-        let high = high.min(i64::from(i32::MAX));
-        let (half, below_zero) = ((1i64 << right) >> 1, (high >> 63) * i64::from(right > 0));
-        ((high + half + below_zero) >> right) as i32
+        // `high_mul` of a fraction that is not -2^31. The high half comes by a shift of unsigned numbers, which all instruction
+        // sets have for vectors, and the rest is 32 bits wide: loops become vector code.
+        // Beyond 31 bits nothing is left.
+        let fraction = if right > 31 { 0 } else { self.fraction };
+        let product = i64::from(x.wrapping_shl(left)) * i64::from(fraction) + (1 << 30);
+        rounding_shift_right((product as u64 >> 31) as i32, right.min(31))
     }
 
     /// `x` times the factor, rounded once with halves up, as the reference's matrix products do.
@@ -159,6 +160,10 @@ mod tests {
     fn halves_round_away_from_zero() {
         let half = Multiplier::new(0.5).unwrap();
         assert_eq!([3, -3, 1, -1].map(|x| half.apply(x)), [2, -1, 1, 0], "the high half rounds halves up");
+        let tiny = Multiplier { fraction: i32::MAX, exponent: -31 };
+        assert_eq!([i32::MIN, i32::MIN / 2, i32::MAX].map(|x| tiny.apply(x)), [-1, 0, 1]);
+        let less = Multiplier { fraction: i32::MAX, exponent: -32 };
+        assert_eq!([i32::MIN, i32::MAX].map(|x| less.apply(x)), [0, 0]);
         assert_eq!([5, -5, 6, -6, 7].map(|x| rounding_shift_right(x, 2)), [1, -1, 2, -2, 2]);
         assert_eq!(high_mul(i32::MIN, i32::MIN), i32::MAX);
         assert_eq!(high_mul_i16(i16::MIN, i16::MIN), i16::MAX);

@@ -225,6 +225,12 @@ impl Isa for Avx512 {
         lt_i32(a: I, b: I) -> M = _mm512_cmplt_epi32_mask(a, b);
         eq_i32(a: I, b: I) -> M = _mm512_cmpeq_epi32_mask(a, b);
         select_i32(mask: M, yes: I, no: I) -> I = _mm512_mask_blend_epi32(mask, no, yes);
+        add_i16(a: I, b: I) -> I = _mm512_add_epi16(a, b);
+        sub_i16(a: I, b: I) -> I = _mm512_sub_epi16(a, b);
+        saturating_add_i16(a: I, b: I) -> I = _mm512_adds_epi16(a, b);
+        high_mul_i16(a: I, b: I) -> I = _mm512_mulhrs_epi16(a, b);
+        eq_i16(a: I, b: I) -> I = _mm512_movm_epi16(_mm512_cmpeq_epi16_mask(a, b));
+        lt_i16(a: I, b: I) -> I = _mm512_movm_epi16(_mm512_cmplt_epi16_mask(a, b));
     }
 
     #[inline(always)]

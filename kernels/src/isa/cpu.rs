@@ -1,6 +1,6 @@
 //! Which instruction sets this CPU has.
 
-use super::{Isa, Kernel, Portable};
+use super::{Isa, Kernel, MAX_LANES, Portable};
 
 #[cfg(test)]
 use super::Emulated16;
@@ -159,6 +159,12 @@ impl Cpu {
             }
         }
         self.dispatch(Lanes)
+    }
+
+    /// What remains of an amount of work, counted in operations and chosen for AVX-512, for vectors of this CPU's lanes: it takes
+    /// about as long. So that threads are woken for work of some time, not of some size.
+    pub(crate) fn in_its_lanes(self, work: usize) -> usize {
+        work * self.lanes() / MAX_LANES
     }
 
     /// Whether an instruction widens floats of 16 bits.

@@ -2,6 +2,7 @@
 
 use super::Isa;
 use super::leaf::{leaf, leaf_ptr};
+use crate::fixed_point::high_mul_i16;
 
 /// A token with the shape of AVX-512 and no demands on the CPU.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,12 @@ type I = [i32; 16];
 
 fn zip<A: Copy, B: Copy, R>(a: [A; 16], b: [B; 16], f: impl Fn(A, B) -> R) -> [R; 16] {
     core::array::from_fn(|i| f(a[i], b[i]))
+}
+
+fn zip_halves(a: I, b: I, f: impl Fn(i16, i16) -> i16) -> I {
+    let (a, b): ([i16; 32], [i16; 32]) = (bytemuck::cast(a), bytemuck::cast(b));
+    let both: [i16; 32] = core::array::from_fn(|i| f(a[i], b[i]));
+    bytemuck::cast(both)
 }
 
 fn pick<T: Copy>(mask: [bool; 16], yes: [T; 16], no: [T; 16]) -> [T; 16] {
@@ -107,6 +114,12 @@ impl Isa for Emulated16 {
         lt_i32(a: I, b: I) -> M = zip(a, b, |a, b| a < b);
         eq_i32(a: I, b: I) -> M = zip(a, b, |a, b| a == b);
         select_i32(mask: M, yes: I, no: I) -> I = pick(mask, yes, no);
+        add_i16(a: I, b: I) -> I = zip_halves(a, b, i16::wrapping_add);
+        sub_i16(a: I, b: I) -> I = zip_halves(a, b, i16::wrapping_sub);
+        saturating_add_i16(a: I, b: I) -> I = zip_halves(a, b, i16::saturating_add);
+        high_mul_i16(a: I, b: I) -> I = zip_halves(a, b, high_mul_i16);
+        eq_i16(a: I, b: I) -> I = zip_halves(a, b, |a, b| -i16::from(a == b));
+        lt_i16(a: I, b: I) -> I = zip_halves(a, b, |a, b| -i16::from(a < b));
     }
 
     fn shl<const N: i32>(self, a: I) -> I {

@@ -316,6 +316,33 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// `yes` where the mask holds, else `no`.
     fn select_i32(self, mask: Self::M, yes: Self::I, no: Self::I) -> Self::I;
 
+    // A vector of integers also holds twice as many of 16 bits.
+
+    /// `a + b` of 16-bit lanes.
+    fn add_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a - b` of 16-bit lanes.
+    fn sub_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a + b` of 16-bit lanes, saturated.
+    fn saturating_add_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The product of fractions of 15 bits, [`high_mul_i16`](crate::fixed_point::high_mul_i16), of 16-bit lanes; that of two
+    /// minima is unspecified.
+    fn high_mul_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// All ones where 16-bit lanes are equal, elsewhere zero.
+    fn eq_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// All ones where `a < b` in 16-bit lanes, elsewhere zero.
+    fn lt_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// All 16-bit lanes `value`.
+    #[inline(always)]
+    fn splat_i16(self, value: i16) -> Self::I {
+        let bits = u32::from(value as u16);
+        self.splat_i32((bits << 16 | bits) as i32)
+    }
+    /// The bits of `yes` where the mask has ones, else those of `no`.
+    #[inline(always)]
+    fn blend(self, mask: Self::I, yes: Self::I, no: Self::I) -> Self::I {
+        self.xor(no, self.and(mask, self.xor(yes, no)))
+    }
+
     /// Asks for the cache line at `ptr`, which may be any address; never waits and never faults.
     #[inline(always)]
     fn prefetch(self, _ptr: *const f32) {}

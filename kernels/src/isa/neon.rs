@@ -87,6 +87,20 @@ fn widen(halves: uint16x4_t) -> float32x4_t {
     wide
 }
 
+/// The same bits as eight lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn halves(a: int32x4_t) -> int16x8_t {
+    vreinterpretq_s16_s32(a)
+}
+
+/// The same bits as four lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn whole(a: int16x8_t) -> int32x4_t {
+    vreinterpretq_s32_s16(a)
+}
+
 impl Isa for Neon {
     type F = float32x4_t;
     type I = int32x4_t;
@@ -166,6 +180,12 @@ impl Isa for Neon {
         lt_i32(a: I, b: I) -> M = vcltq_s32(a, b);
         eq_i32(a: I, b: I) -> M = vceqq_s32(a, b);
         select_i32(mask: M, yes: I, no: I) -> I = vbslq_s32(mask, yes, no);
+        add_i16(a: I, b: I) -> I = whole(vaddq_s16(halves(a), halves(b)));
+        sub_i16(a: I, b: I) -> I = whole(vsubq_s16(halves(a), halves(b)));
+        saturating_add_i16(a: I, b: I) -> I = whole(vqaddq_s16(halves(a), halves(b)));
+        high_mul_i16(a: I, b: I) -> I = whole(vqrdmulhq_s16(halves(a), halves(b)));
+        eq_i16(a: I, b: I) -> I = vreinterpretq_s32_u16(vceqq_s16(halves(a), halves(b)));
+        lt_i16(a: I, b: I) -> I = vreinterpretq_s32_u16(vcltq_s16(halves(a), halves(b)));
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! a product and then a sum, and where `wide` maps an operation to instructions with different corner cases the
 //! difference is evened out.
 
-use wide::{f32x4, i32x4};
+use wide::{f32x4, i16x8, i32x4};
 
 use super::{Isa, MAX_LANES};
 
@@ -84,6 +84,12 @@ unsafe fn narrow<T>(value: i32x4, low: i32, high: i32, ptr: *mut T, cast: impl F
     let clamped = value.max(i32x4::splat(low)).min(i32x4::splat(high));
     // SAFETY: the caller vouches for the destination.
     unsafe { ptr.cast::<[T; 4]>().write_unaligned(clamped.to_array().map(cast)) };
+}
+
+/// A function of eight 16-bit lanes on vectors that hold them.
+#[inline(always)]
+fn halves(a: i32x4, b: i32x4, function: impl Fn(i16x8, i16x8) -> i16x8) -> i32x4 {
+    bytemuck::cast(function(bytemuck::cast(a), bytemuck::cast(b)))
 }
 
 impl Isa for Portable {
@@ -308,6 +314,30 @@ impl Isa for Portable {
     #[inline(always)]
     fn select_i32(self, mask: i32x4, yes: i32x4, no: i32x4) -> i32x4 {
         mask.select(yes, no)
+    }
+    #[inline(always)]
+    fn add_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn saturating_add_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a.saturating_add(b))
+    }
+    #[inline(always)]
+    fn high_mul_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a.mul_scale_round(b))
+    }
+    #[inline(always)]
+    fn eq_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a.simd_eq(b))
+    }
+    #[inline(always)]
+    fn lt_i16(self, a: i32x4, b: i32x4) -> i32x4 {
+        halves(a, b, |a, b| a.simd_lt(b))
     }
 }
 

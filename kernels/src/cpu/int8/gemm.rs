@@ -73,10 +73,15 @@ impl Bias {
 
 /// Bytes of packed rows that leave room for a panel of weights in the second-level cache.
 const BLOCK_BYTES: usize = 192 << 10;
-/// Work of a tile below which a thread is not worth waking, in products.
+/// Work of a tile below which a thread is not worth waking, in products by the dot products of AVX-512.
 pub(super) const LEAST_WORK: usize = 1 << 19;
 /// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
 const PARTS_PER_THREAD: usize = 4;
+
+/// [`LEAST_WORK`] for the instructions that a layout is for.
+pub(super) fn least_work(layout: &PackLayout) -> usize {
+    layout.cpu.in_its_lanes(LEAST_WORK) * layout.products_of_a_lane() / 4
+}
 
 /// Rows of a block for the given weights.
 pub(super) fn block_rows(layout: &PackLayout) -> usize {
@@ -253,10 +258,11 @@ pub fn gemm<R: Rows>(
     }
     assert!(bias.0.len() >= layout.cols + SPARE, "one bias for each column");
     let work = count * layout.cols * layout.depth;
-    let par = if work < 2 * LEAST_WORK { Par::serial() } else { par };
+    let least = least_work(&layout);
+    let par = if work < 2 * least { Par::serial() } else { par };
     let panels = layout.padded_cols.div_ceil(layout.panel_cols);
     let cut = &Cut::new(&layout, rows, panels, par);
-    for_each_block(&layout, cut, count, work / LEAST_WORK, par, scratch, |block, panels, buffer| {
+    for_each_block(&layout, cut, count, work / least, par, scratch, |block, panels, buffer| {
         let (range, source) = layout.dispatch(PackBlock { layout, rows, zeros, cut, block, buffer });
         let (bias, rows) = (bias.table(), BlockRows::Vectors(source));
         store.multiply(Block { weights, bias, zeros, offset: R::OFFSET, range, rows, panels });

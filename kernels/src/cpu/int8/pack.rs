@@ -328,6 +328,11 @@ impl PackLayout {
         self.step
     }
 
+    /// Products that an instruction adds up in a 32-bit lane.
+    pub(super) fn products_of_a_lane(&self) -> usize {
+        self.step
+    }
+
     /// A number that tells apart the layouts of a matrix for one CPU, for keys of packed weights.
     pub fn key(&self) -> u64 {
         2 * self.runs as u64 + u64::from(self.strips)

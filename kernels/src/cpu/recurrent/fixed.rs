@@ -5,7 +5,6 @@
 
 pub use crate::fixed_point::Multiplier;
 use crate::fixed_point::{high_mul, high_mul_i16, rounding_shift_right};
-use crate::isa::{Cpu, Isa, Kernel};
 
 /// `x * 2^shift`, saturated.
 #[inline(always)]
@@ -49,8 +48,7 @@ fn exp_of_last_quarter(a: i16) -> i16 {
 
 /// exp(a) in Q0.15 for `a <= 0` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`.
 ///
-/// The argument is split into a part in [-1/4, 0) and multiples of 1/4, whose exponentials are factors from a table. All is
-/// computed and then chosen from, so that loops become vector code; so it is in the functions below.
+/// The argument is split into a part in [-1/4, 0) and multiples of 1/4, whose exponentials are factors from a table.
 #[inline(always)]
 fn exp_of_negative<const INTEGER_BITS: i32>(a: i16) -> i16 {
     /// exp(-2^e) in Q0.15 for e = -2 to 4.
@@ -105,24 +103,9 @@ pub fn sigmoid_q3(x: i16) -> i16 {
     }
 }
 
-/// [`sigmoid_q3`] of each value.
-pub fn sigmoid_q3_all(cpu: Cpu, values: &mut [i16]) {
-    struct All<'a>(&'a mut [i16]);
-    impl Kernel for All<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn run<S: Isa>(self, _: S) {
-            for value in self.0 {
-                *value = sigmoid_q3(*value);
-            }
-        }
-    }
-    cpu.dispatch(All(values));
-}
-
 /// tanh of `x` in `Q{INTEGER_BITS}.{15 - INTEGER_BITS}`, result in Q0.15.
 #[inline(always)]
-fn tanh<const INTEGER_BITS: i32, const DOUBLED_BITS: i32>(x: i16) -> i16 {
+pub(super) fn tanh<const INTEGER_BITS: i32, const DOUBLED_BITS: i32>(x: i16) -> i16 {
     const ONE: i16 = 1 << 13;
     let negative_magnitude = if x > 0 { -x } else { x };
     // tanh(x) = (1 - e) / (1 + e) with e = exp(-2 |x|); doubling is reading with one integer bit more.
@@ -139,34 +122,6 @@ fn tanh<const INTEGER_BITS: i32, const DOUBLED_BITS: i32>(x: i16) -> i16 {
 #[must_use]
 pub fn tanh_q3(x: i16) -> i16 {
     tanh::<3, 4>(x)
-}
-
-/// tanh of each of `xs`, which have `integer_bits` (0 to 6) bits before the binary point, into Q0.15.
-///
-/// `false`, and `out` untouched, for another number of bits.
-#[must_use]
-pub fn tanh_all(cpu: Cpu, integer_bits: i32, xs: &[i16], out: &mut [i16]) -> bool {
-    struct All<'a, const BITS: i32, const DOUBLED: i32>(&'a [i16], &'a mut [i16]);
-    impl<const BITS: i32, const DOUBLED: i32> Kernel for All<'_, BITS, DOUBLED> {
-        type Output = ();
-        #[inline(always)]
-        fn run<S: Isa>(self, _: S) {
-            for (out, &x) in self.1.iter_mut().zip(self.0) {
-                *out = tanh::<BITS, DOUBLED>(x);
-            }
-        }
-    }
-    match integer_bits {
-        0 => cpu.dispatch(All::<0, 1>(xs, out)),
-        1 => cpu.dispatch(All::<1, 2>(xs, out)),
-        2 => cpu.dispatch(All::<2, 3>(xs, out)),
-        3 => cpu.dispatch(All::<3, 4>(xs, out)),
-        4 => cpu.dispatch(All::<4, 5>(xs, out)),
-        5 => cpu.dispatch(All::<5, 6>(xs, out)),
-        6 => cpu.dispatch(All::<6, 7>(xs, out)),
-        _ => return false,
-    }
-    true
 }
 
 /// `1 / sqrt(x)` as a multiplier, for `x >= 0`; 0 counts as 1.
@@ -218,28 +173,15 @@ mod tests {
             let sigmoid = f64::from(sigmoid_q3(x)) / 32768.0;
             assert!((sigmoid - 1.0 / (1.0 + (-real).exp())).abs() < 4e-4, "sigmoid({real}) = {sigmoid}");
         }
-        let xs: Vec<i16> = (i16::MIN + 1..=i16::MAX).collect();
-        for bits in 0..=6 {
-            let mut first = Vec::new();
-            for cpu in Cpu::all() {
-                let mut out = vec![0; xs.len()];
-                assert!(tanh_all(cpu, bits, &xs, &mut out));
-                if first.is_empty() {
-                    for (&x, &got) in xs.iter().zip(&out) {
-                        let real = f64::from(x) / f64::from(1 << (15 - bits));
-                        let tanh = f64::from(got) / 32768.0;
-                        assert!((tanh - real.tanh()).abs() < 2e-3, "tanh({real}) = {tanh}");
-                    }
-                    first.clone_from(&out);
-                }
-                assert_eq!(out, first, "{bits} bits, {}", cpu.name());
+        let functions: [fn(i16) -> i16; 7] = [
+            tanh::<0, 1>, tanh::<1, 2>, tanh::<2, 3>, tanh::<3, 4>, tanh::<4, 5>, tanh::<5, 6>, tanh::<6, 7>,
+        ];
+        for (bits, function) in functions.into_iter().enumerate() {
+            for x in i16::MIN + 1..=i16::MAX {
+                let real = f64::from(x) / f64::from(1 << (15 - bits));
+                let tanh = f64::from(function(x)) / 32768.0;
+                assert!((tanh - real.tanh()).abs() < 2e-3, "{bits} bits: tanh({real}) = {tanh}");
             }
-        }
-        assert!(!tanh_all(Cpu::detect(), 7, &[1], &mut [0]));
-        for cpu in Cpu::all() {
-            let mut values = xs.clone();
-            sigmoid_q3_all(cpu, &mut values);
-            assert!(xs.iter().zip(values).all(|(&x, got)| got == sigmoid_q3(x)), "{}", cpu.name());
         }
     }
 

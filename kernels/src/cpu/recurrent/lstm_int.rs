@@ -4,11 +4,12 @@
 //! normalization), activated gates have 15. The cell's scale is a power of two.
 
 use super::dense::{Vectors, products_bytes, products_i8, row_sums};
-use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16, sigmoid_q3_all, tanh_all};
+use super::fixed::{reciprocal_sqrt, saturate_i8, saturate_i16};
+use super::fixed_lanes::{sigmoid_q3_all, tanh_all};
 use super::lstm::{LstmSize, LstmState};
 use super::sequence::{OutputRows, Sequence};
 use crate::fixed_point::{Multiplier, rounding_shift_right};
-use crate::isa::Cpu;
+use crate::isa::{Cpu, Isa, Kernel};
 use crate::scratch::{Scratch, ScratchSize};
 
 /// Fractional bits of an activated gate.
@@ -101,6 +102,8 @@ struct Workspace<'a> {
     gates: [&'a mut [i16]; 4],
     /// Activated, then gated cells.
     gated: &'a mut [i16],
+    /// Products of a gate with the input and with the hidden state.
+    products: [&'a mut [i32]; 2],
 }
 
 /// Quantized vectors.
@@ -135,7 +138,7 @@ impl LstmSize {
     #[must_use]
     pub fn int_scratch_bytes(&self, sequence: &Sequence, sums: bool) -> usize {
         let cells = sequence.batch * self.cells;
-        let mut size = ScratchSize::new().with::<i16>(cells);
+        let mut size = ScratchSize::new().with::<i16>(cells).with::<i32>(cells).with::<i32>(cells);
         for _ in 0..4 {
             size = size.with::<i16>(cells);
             if !sums {
@@ -163,6 +166,7 @@ impl IntLstm<'_> {
         let LstmSize { inputs, cells, outputs, .. } = self.size;
         let mut scratch = Scratch::new(scratch);
         let gated = scratch.take(sequence.batch * cells);
+        let products = core::array::from_fn(|_| scratch.take(sequence.batch * cells));
         let gates = core::array::from_fn(|_| scratch.take(sequence.batch * cells));
         let of_gates = [Some(&self.forget), Some(&self.cell), Some(&self.output), self.input.as_ref()];
         let row_sums = of_gates.map(|gate| match gate {
@@ -174,7 +178,7 @@ impl IntLstm<'_> {
                 &*sums
             }),
         });
-        let mut work = Workspace { gated, gates, row_sums };
+        let mut work = Workspace { row_sums, gates, gated, products };
         let peephole = PeepholeReach::new(&self.size, sequence);
         for t in sequence.walk(0..sequence.steps) {
             // Of no sequences there may be no first row.
@@ -205,22 +209,27 @@ impl IntLstm<'_> {
             Rows { vectors: Vectors::dense(&*hidden, outputs, batch), zero_point: self.output_zero_point };
         let [forget, cell, out, input] = &mut work.gates;
         let [of_forget, of_cell, of_out, of_input] = &work.row_sums;
-        self.forget.run(cpu, of_forget, x, h, cell_state, peephole, forget);
+        let mut gate = |gate: &IntGate<'_>, sums: &[&[i32]; 2], values: &mut [i16], cell_state: &[i16]| {
+            gate.run(cpu, sums, x, h, cell_state, peephole, &mut work.products, values);
+        };
+        gate(&self.forget, of_forget, forget, cell_state);
         sigmoid_q3_all(cpu, forget);
-        self.cell.run(cpu, of_cell, x, h, cell_state, peephole, cell);
-        tanh_in_place(cpu, GATE_INTEGER_BITS, cell, work.gated);
-        if let Some(gate) = &self.input {
-            gate.run(cpu, of_input, x, h, cell_state, peephole, input);
+        gate(&self.cell, of_cell, cell, cell_state);
+        let known = tanh_all(cpu, GATE_INTEGER_BITS, cell);
+        debug_assert!(known);
+        if let Some(of) = &self.input {
+            gate(of, of_input, input, cell_state);
             sigmoid_q3_all(cpu, input);
         } else {
             for (i, &f) in input.iter_mut().zip(&**forget) {
                 *i = i16::MAX.wrapping_sub(f);
             }
         }
-        update_cells(cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
-        self.output.run(cpu, of_out, x, h, cell_state, peephole, out);
+        update_cells(cpu, cell_state, forget, input, cell, self.cell_exponent, self.cell_clip);
+        gate(&self.output, of_out, out, cell_state);
         sigmoid_q3_all(cpu, out);
-        let known = tanh_all(cpu, 15 + self.cell_exponent, cell_state, work.gated);
+        work.gated.copy_from_slice(cell_state);
+        let known = tanh_all(cpu, 15 + self.cell_exponent, work.gated);
         assert!(known, "the cell's scale is out of range");
         self.project(cpu, batch, work, hidden);
     }
@@ -230,20 +239,15 @@ impl IntLstm<'_> {
         let LstmSize { cells, outputs, .. } = self.size;
         let hidden = &mut hidden[..batch * outputs];
         let [.., out, spare] = &mut work.gates;
-        let gated = work
-            .gated
-            .iter()
-            .zip(&**out)
-            .map(|(&a, &o)| self.hidden_factor.apply(i32::from(a) * i32::from(o)));
+        let zero_point = self.hidden_zero_point;
+        let product = Gated { activated: work.gated, gate: out, factor: self.hidden_factor };
         let Some(projection) = &self.projection else {
-            for (h, value) in hidden.iter_mut().zip(gated) {
-                *h = saturate_i8(value + self.hidden_zero_point);
-            }
+            cpu.dispatch(product.into_each(hidden, |h, value| *h = saturate_i8(value + zero_point)));
             return;
         };
-        for (to, value) in spare.iter_mut().zip(gated) {
-            *to = i16::from(saturate_i8(value - self.hidden_zero_point)) + self.hidden_zero_point as i16;
-        }
+        cpu.dispatch(product.into_each(spare, |to, value| {
+            *to = i16::from(saturate_i8(value - zero_point)) + zero_point as i16;
+        }));
         let vectors = Vectors::dense(spare, cells, batch);
         let IntMatrix { weights, factor } = projection.matrix;
         products_i8(cpu, weights, outputs, vectors, |b, first, sums| {
@@ -272,32 +276,24 @@ impl IntGate<'_> {
         h: Rows<'_>,
         cell_state: &[i16],
         peephole: PeepholeReach,
+        products: &mut [&mut [i32]; 2],
         gate: &mut [i16],
     ) {
-        let [of_input, of_hidden] = row_sums;
-        let (batch, cells) = (x.vectors.count, of_input.len());
+        let (batch, cells) = (x.vectors.count, row_sums[0].len());
         let gate = &mut gate[..batch * cells];
+        let operands = [(&self.input, x), (&self.recurrent, h)];
+        for ((products, row_sums), (matrix, rows)) in products.iter_mut().zip(row_sums).zip(operands) {
+            products_bytes(cpu, matrix.weights, row_sums, rows.vectors, rows.zero_point, |b, first, sums| {
+                products[b * cells + first..][..sums.len()].copy_from_slice(sums);
+            });
+        }
         let bias = if self.norm.is_some() { &[] } else { self.bias };
-        let IntMatrix { weights, factor } = self.input;
-        products_bytes(cpu, weights, of_input, x.vectors, x.zero_point, |b, first, sums| {
-            // Slices of one length, so that the loops become vector code.
-            let gate = &mut gate[b * cells + first..][..sums.len()];
-            if let Some(bias) = bias.get(first..first + sums.len()) {
-                for ((gate, &sum), &bias) in gate.iter_mut().zip(sums).zip(bias) {
-                    *gate = saturate_i16(factor.apply(sum.wrapping_add(bias)));
-                }
-            } else {
-                for (gate, &sum) in gate.iter_mut().zip(sums) {
-                    *gate = saturate_i16(factor.apply(sum));
-                }
-            }
-        });
-        let IntMatrix { weights, factor } = self.recurrent;
-        products_bytes(cpu, weights, of_hidden, h.vectors, h.zero_point, |b, first, sums| {
-            for (gate, &sum) in gate[b * cells + first..].iter_mut().zip(sums) {
-                *gate = saturate_i16(factor.apply(sum).saturating_add(i32::from(*gate)));
-            }
-        });
+        let [of_input, of_hidden] = products;
+        let rows = of_input.chunks_exact(cells.max(1)).zip(of_hidden.chunks_exact(cells.max(1)));
+        for ((input, hidden), gate) in rows.zip(gate.chunks_exact_mut(cells.max(1))) {
+            let factors = [self.input.factor, self.recurrent.factor];
+            cpu.dispatch(AddUp { products: [input, hidden], factors, bias, gate });
+        }
         if let Some((weights, factor)) = self.peephole {
             for b in 0..batch {
                 let (gate, cell_state) =
@@ -312,6 +308,73 @@ impl IntGate<'_> {
             for values in gate.chunks_exact_mut(cells.max(1)) {
                 norm.run(self.bias, values);
             }
+        }
+    }
+}
+
+/// Brings a gate's products to its scale and adds them.
+struct AddUp<'a> {
+    products: [&'a [i32]; 2],
+    factors: [Multiplier; 2],
+    /// Added to the products with the input; may be empty.
+    bias: &'a [i32],
+    gate: &'a mut [i16],
+}
+
+impl Kernel for AddUp<'_> {
+    type Output = ();
+
+    /// Plain loops over slices of one length, which become vector code.
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) {
+        let Self { products: [input, hidden], factors: [of_input, of_hidden], bias, gate } = self;
+        let n = gate.len();
+        let (input, hidden) = (&input[..n], &hidden[..n]);
+        let sum = |input: i32, hidden: i32| {
+            let first = saturate_i16(of_input.apply(input));
+            saturate_i16(of_hidden.apply(hidden).saturating_add(first.into()))
+        };
+        if bias.is_empty() {
+            for i in 0..n {
+                gate[i] = sum(input[i], hidden[i]);
+            }
+        } else {
+            let bias = &bias[..n];
+            for i in 0..n {
+                gate[i] = sum(input[i].wrapping_add(bias[i]), hidden[i]);
+            }
+        }
+    }
+}
+
+/// Products of activated cells and the output gate, in another scale.
+struct Gated<'a> {
+    activated: &'a [i16],
+    gate: &'a [i16],
+    factor: Multiplier,
+}
+
+impl<'a> Gated<'a> {
+    /// A kernel that hands each product over with the element it is for.
+    fn into_each<T, F: Fn(&mut T, i32)>(self, to: &'a mut [T], write: F) -> GatedInto<'a, T, F> {
+        GatedInto { products: self, to, write }
+    }
+}
+
+struct GatedInto<'a, T, F> {
+    products: Gated<'a>,
+    to: &'a mut [T],
+    write: F,
+}
+
+impl<T, F: Fn(&mut T, i32)> Kernel for GatedInto<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) {
+        let Gated { activated, gate, factor } = self.products;
+        for ((to, &a), &g) in self.to.iter_mut().zip(activated).zip(gate) {
+            (self.write)(to, factor.apply(i32::from(a) * i32::from(g)));
         }
     }
 }
@@ -339,6 +402,7 @@ impl IntNorm<'_> {
 
 /// `c = f c + i g`, with saturation and clipping.
 pub(super) fn update_cells(
+    cpu: Cpu,
     c: &mut [i16],
     forget: &[i16],
     input: &[i16],
@@ -346,18 +410,30 @@ pub(super) fn update_cells(
     cell_exponent: i32,
     clip: i16,
 ) {
-    for (((c, &f), &i), &g) in c.iter_mut().zip(forget).zip(input).zip(cell) {
-        let kept = rounding_shift_right(i32::from(f) * i32::from(*c), GATE_BITS) as i16;
-        let added = rounding_shift_right(i32::from(i) * i32::from(g), 2 * GATE_BITS + cell_exponent) as i16;
-        *c = saturate_i16(i32::from(kept) + i32::from(added));
-        if clip > 0 {
-            *c = (*c).clamp(-clip, clip);
-        }
-    }
+    let clip = if clip > 0 { -clip..=clip } else { i16::MIN..=i16::MAX };
+    cpu.dispatch(UpdateCells { c, forget, input, cell, shift: 2 * GATE_BITS + cell_exponent, clip });
 }
 
-fn tanh_in_place(cpu: Cpu, integer_bits: i32, values: &mut [i16], buffer: &mut [i16]) {
-    buffer[..values.len()].copy_from_slice(values);
-    let known = tanh_all(cpu, integer_bits, buffer, values);
-    debug_assert!(known);
+struct UpdateCells<'a> {
+    c: &'a mut [i16],
+    forget: &'a [i16],
+    input: &'a [i16],
+    cell: &'a [i16],
+    /// The right shift that brings products of gates to the scale of the cells.
+    shift: i32,
+    clip: core::ops::RangeInclusive<i16>,
+}
+
+impl Kernel for UpdateCells<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, _: S) {
+        let (low, high) = (*self.clip.start(), *self.clip.end());
+        for (((c, &f), &i), &g) in self.c.iter_mut().zip(self.forget).zip(self.input).zip(self.cell) {
+            let kept = rounding_shift_right(i32::from(f) * i32::from(*c), GATE_BITS) as i16;
+            let added = rounding_shift_right(i32::from(i) * i32::from(g), self.shift) as i16;
+            *c = kept.saturating_add(added).clamp(low, high);
+        }
+    }
 }

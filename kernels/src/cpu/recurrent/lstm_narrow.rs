@@ -116,7 +116,7 @@ impl NarrowLstm<'_> {
                 for (i, &f) in coupled.iter_mut().zip(&*forget) {
                     *i = i16::MAX.wrapping_sub(f);
                 }
-                update_cells(cell_state, forget, coupled, cell, CELL_EXPONENT, self.cell_clip);
+                update_cells(cpu, cell_state, forget, coupled, cell, CELL_EXPONENT, self.cell_clip);
                 self.output.run(cpu, x, h, out, sigmoid);
                 for (out, &c) in out.iter_mut().zip(&*cell_state) {
                     let seen = active((f64::from(c) * f64::from(CELL_EXPONENT).exp2()) as f32, libm::tanhf);

@@ -6,8 +6,11 @@
 mod activation;
 mod dense;
 #[cfg(target_arch = "x86_64")]
+mod dense_avx2;
+#[cfg(target_arch = "x86_64")]
 mod dense_vnni;
 pub mod fixed;
+mod fixed_lanes;
 mod linear;
 mod lstm;
 mod lstm_basic;

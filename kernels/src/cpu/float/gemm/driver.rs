@@ -14,7 +14,7 @@ use crate::par::{Bands, Par, SharedMut, threads_share_rows};
 const CACHED_WEIGHTS: usize = 512 << 10;
 /// Blocks per thread, so that threads end at about the same time.
 const BLOCKS_PER_THREAD: usize = 4;
-/// Multiplications below which a second thread costs more than it saves: some microseconds, as waking it takes.
+/// Multiplications, with AVX-512, below which a second thread costs more than it saves: some microseconds, as waking it takes.
 const WORTH_A_THREAD: usize = 384 * 1024;
 /// Most pieces a row can have; sizes the table of addresses on the stack.
 pub(crate) const MAX_TAPS: usize = 64;
@@ -88,7 +88,7 @@ impl Blocks {
         let mut panels_per_block = (CACHED_WEIGHTS / panel_bytes).clamp(1, panels);
         let row_tiles = rows.div_ceil(tile.rows);
         let work = rows.saturating_mul(n).saturating_mul(k);
-        let threads = par.threads().min(work / WORTH_A_THREAD).max(1);
+        let threads = par.threads().min(work / cpu.in_its_lanes(WORTH_A_THREAD)).max(1);
         let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
         // A window's pixels are shared with its neighbours.
         let row_len = (k / product.source.taps().max(1)).saturating_add(n);

@@ -121,7 +121,8 @@ impl DepthwiseF32 {
         let chunks = self.chunks();
         let pairs = self.output[0].div_ceil(lines);
         let taps = shape.kernel[1] * shape.kernel[2];
-        let par = if out.len().saturating_mul(taps) < WORTH_A_THREAD { Par::serial() } else { par };
+        let work = out.len().saturating_mul(taps);
+        let par = if work < self.weights.cpu().in_its_lanes(WORTH_A_THREAD) { Par::serial() } else { par };
         let strip_lines = lines * (pairs / (par.threads() * STRIPS_FOR_A_THREAD)).max(1);
         let strips = self.output[0].div_ceil(strip_lines);
         // Products of images this small go along channels, and so does what follows them.
