@@ -32,6 +32,43 @@ impl Avx2Fma {
     }
 }
 
+impl Avx2Fma {
+    /// Transposes a block of eight rows of eight 32-bit cells; strides count bytes.
+    ///
+    /// # Safety
+    /// The CPU must have AVX2 (somebody has the token), and the block must lie within both sides, which must not overlap.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) unsafe fn transpose_block(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
+        let mut a = [_mm256_setzero_si256(); 8];
+        for (row, a) in a.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *a = unsafe { _mm256_loadu_si256(from.add(row * from_stride).cast()) };
+        }
+        // Cells and pairs of neighbouring rows are interleaved within the halves of the vectors ...
+        let mut b = a;
+        for i in (0..8).step_by(2) {
+            b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+            b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+        }
+        for i in (0..8).step_by(4) {
+            a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]);
+            a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+            a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
+            a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+        }
+        // ... and then the halves themselves.
+        for i in 0..4 {
+            b[i] = _mm256_permute2x128_si256::<0x20>(a[i], a[i + 4]);
+            b[i + 4] = _mm256_permute2x128_si256::<0x31>(a[i], a[i + 4]);
+        }
+        for (column, b) in b.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm256_storeu_si256(to.add(column * to_stride).cast(), *b) };
+        }
+    }
+}
+
 /// `MASKS[8 - n..]` starts with `n` lanes of ones.
 static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -139,22 +176,6 @@ impl Isa for Avx2Fma {
             }
             let (x, y) = (a[0], a[1]);
             _mm256_add_ps(_mm256_shuffle_ps::<0x88>(x, y), _mm256_shuffle_ps::<0xdd>(x, y))
-        }
-    }
-
-    // Gathering takes several times as long, on some CPUs ten times.
-    #[inline(always)]
-    fn lookup32(self, table: &[f32; 32], index: Self::I) -> Self::F {
-        // SAFETY: the token proves that the CPU has AVX2; the table has four vectors of eight.
-        unsafe {
-            let quarter =
-                |i: usize| _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr().add(8 * i)), index);
-            // The bits of the index that say which quarter, each as the sign that a blend looks at.
-            let (odd, upper) = (_mm256_slli_epi32::<28>(index), _mm256_slli_epi32::<27>(index));
-            let (odd, upper) = (_mm256_castsi256_ps(odd), _mm256_castsi256_ps(upper));
-            let low = _mm256_blendv_ps(quarter(0), quarter(1), odd);
-            let high = _mm256_blendv_ps(quarter(2), quarter(3), odd);
-            _mm256_blendv_ps(low, high, upper)
         }
     }
 

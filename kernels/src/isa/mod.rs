@@ -145,6 +145,9 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     const REGISTERS: usize;
     /// Whether an instruction widens floats of 16 bits; otherwise [`Isa::load_halves_ptr`] takes a dozen.
     const WIDENS_HALVES: bool = false;
+    /// Whether instructions look up one of 32 floats and scale by powers of two; otherwise [`Isa::lookup32`] and [`Isa::scale`]
+    /// take long.
+    const LOOKS_UP: bool = false;
 
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F;

@@ -3,7 +3,7 @@
 use super::transpose::transpose;
 use crate::isa::Cpu;
 #[cfg(target_arch = "x86_64")]
-use crate::isa::{Avx512, Isa, Kernel};
+use crate::isa::{Avx2Fma, Avx512, Isa, Kernel};
 
 /// Bytes of a cell.
 const CELL: usize = 4;
@@ -21,39 +21,23 @@ pub(in crate::cpu) unsafe fn transpose_cells(
     rows: usize,
     columns: usize,
 ) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(isa) = cpu.avx512() {
-        let whole = Blocks { from, from_stride, to, to_stride, rows: rows / LANES, columns: columns / LANES };
-        let (down, across) = (whole.rows * LANES, whole.columns * LANES);
-        isa.dispatch(whole);
-        // SAFETY: what is right of the whole blocks, and then what is below them, lies within the matrix.
-        unsafe {
-            let (rest, to_rest) = (from.add(across * CELL), to.add(across * to_stride));
-            transpose::<CELL>(
-                rest,
-                from_stride as isize,
-                to_rest,
-                to_stride as isize,
-                rows,
-                columns - across,
-            );
-            let (rest, to_rest) = (from.add(down * from_stride), to.add(down * CELL));
-            transpose::<CELL>(rest, from_stride as isize, to_rest, to_stride as isize, rows - down, across);
-        }
-        return;
-    }
-    let _ = cpu;
+    let cells = Cells { from, from_stride, to, to_stride, rows, columns };
     // SAFETY: the caller's promise.
-    unsafe { transpose::<CELL>(from, from_stride as isize, to, to_stride as isize, rows, columns) }
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        match (cpu, cpu.avx512()) {
+            (_, Some(_)) => return cells.in_blocks::<Avx512>(cpu),
+            (Cpu::Avx2(_), _) => return cells.in_blocks::<Avx2Fma>(cpu),
+            _ => {}
+        }
+        let _ = cpu;
+        cells.plainly();
+    }
 }
 
-/// Rows and columns of a block of AVX-512's vectors.
-#[cfg(target_arch = "x86_64")]
-const LANES: usize = 16;
-
-/// Whole blocks; rows and columns count blocks. Made by [`transpose_cells`] alone, whose caller vouches for the memory.
-#[cfg(target_arch = "x86_64")]
-struct Blocks {
+/// A matrix to transpose.
+#[derive(Clone, Copy)]
+struct Cells {
     from: *const u8,
     from_stride: usize,
     to: *mut u8,
@@ -62,19 +46,88 @@ struct Blocks {
     columns: usize,
 }
 
+impl Cells {
+    /// # Safety
+    /// As [`transpose_cells`].
+    unsafe fn plainly(self) {
+        let Self { from, from_stride, to, to_stride, rows, columns } = self;
+        // SAFETY: the caller's promise.
+        unsafe { transpose::<CELL>(from, from_stride as isize, to, to_stride as isize, rows, columns) }
+    }
+
+    /// The matrix of `rows` rows from `row` on and of `columns` columns from `column` on.
+    ///
+    /// # Safety
+    /// There must be as many.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn part(self, row: usize, rows: usize, column: usize, columns: usize) -> Self {
+        // SAFETY: the caller's promise.
+        let (from, to) = unsafe {
+            let from = self.from.add(row * self.from_stride + column * CELL);
+            (from, self.to.add(column * self.to_stride + row * CELL))
+        };
+        Self { from, to, rows, columns, ..self }
+    }
+
+    /// By whole blocks of `B`; what is right of them, and then what is below them, plainly.
+    ///
+    /// # Safety
+    /// As [`transpose_cells`], and `cpu` must have what `B` stands for.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn in_blocks<B: Block>(self, cpu: Cpu) {
+        let (down, across) = (self.rows / B::LANES * B::LANES, self.columns / B::LANES * B::LANES);
+        // SAFETY: the parts lie within the matrix.
+        unsafe {
+            cpu.dispatch(Whole(self.part(0, down, 0, across), core::marker::PhantomData::<B>));
+            self.part(0, self.rows, across, self.columns - across).plainly();
+            self.part(down, self.rows - down, 0, across).plainly();
+        }
+    }
+}
+
+/// An instruction set that transposes blocks of as many rows and columns as its vectors have lanes.
 #[cfg(target_arch = "x86_64")]
-impl Kernel for Blocks {
+trait Block: Isa {
+    /// # Safety
+    /// The CPU must have the instruction set, and the block must lie within both sides, which must not overlap.
+    unsafe fn transpose(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize);
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Block for Avx512 {
+    #[inline(always)]
+    unsafe fn transpose(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::transpose_block(from, from_stride, to, to_stride) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Block for Avx2Fma {
+    #[inline(always)]
+    unsafe fn transpose(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::transpose_block(from, from_stride, to, to_stride) }
+    }
+}
+
+/// Whole blocks of `B`. Made by [`Cells::in_blocks`] alone, whose caller vouches for the memory and the CPU.
+#[cfg(target_arch = "x86_64")]
+struct Whole<B>(Cells, core::marker::PhantomData<B>);
+
+#[cfg(target_arch = "x86_64")]
+impl<B: Block> Kernel for Whole<B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, _: S) {
-        for c in 0..self.columns {
-            for r in 0..self.rows {
-                // SAFETY: the block lies within the matrix, and blocks are only made with the token of AVX-512.
+        let Self(cells, _) = self;
+        for column in (0..cells.columns).step_by(B::LANES) {
+            for row in (0..cells.rows).step_by(B::LANES) {
+                // SAFETY: the block lies within the matrix; the CPU was vouched for.
                 unsafe {
-                    let from = self.from.add(r * LANES * self.from_stride + c * LANES * CELL);
-                    let to = self.to.add(c * LANES * self.to_stride + r * LANES * CELL);
-                    Avx512::transpose_block(from, self.from_stride, to, self.to_stride);
+                    let block = cells.part(row, B::LANES, column, B::LANES);
+                    B::transpose(block.from, cells.from_stride, block.to, cells.to_stride);
                 }
             }
         }

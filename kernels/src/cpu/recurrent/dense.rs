@@ -161,11 +161,6 @@ pub fn products_i8(
         check(weights.len(), rows, vectors.len);
         return super::dense_vnni::products(vnni, weights, rows, vectors, emit);
     }
-    #[cfg(target_arch = "x86_64")]
-    if let Cpu::Avx2(avx2) = cpu {
-        check(weights.len(), rows, vectors.len);
-        return super::dense_avx2::products(avx2, weights, rows, &[], vectors, 0, emit);
-    }
     products_int(cpu, weights, rows, vectors, emit);
 }
 
@@ -223,10 +218,6 @@ pub fn products_bytes(
     #[cfg(target_arch = "x86_64")]
     if let Some(vnni) = cpu.vnni() {
         return super::dense_vnni::products_bytes(vnni, weights, sums, vectors, zero_point, emit);
-    }
-    #[cfg(target_arch = "x86_64")]
-    if let Cpu::Avx2(avx2) = cpu {
-        return super::dense_avx2::products(avx2, weights, sums.len(), sums, vectors, zero_point, emit);
     }
     cpu.dispatch(ProductsBytes { weights, sums, vectors, zero_point, emit });
 }

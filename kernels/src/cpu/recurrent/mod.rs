@@ -6,8 +6,6 @@
 mod activation;
 mod dense;
 #[cfg(target_arch = "x86_64")]
-mod dense_avx2;
-#[cfg(target_arch = "x86_64")]
 mod dense_vnni;
 pub mod fixed;
 mod fixed_lanes;

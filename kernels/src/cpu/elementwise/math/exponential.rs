@@ -36,10 +36,16 @@ pub(in crate::cpu::elementwise) fn exp_negative<S: Isa>(isa: S, x: S::F) -> S::F
     // `ln 2` in two parts; the product of the first with any exponent is exact.
     const LN_2_HIGH: f32 = 0.693_145_75;
     const LN_2_LOW: f32 = 1.428_606_8e-6;
-    const LEAST: f32 = -87.336_54;
     let (power, n) = split(isa, x);
     let t = isa.fma(n, isa.splat(-LN_2_HIGH), x);
     let t = isa.fma(n, isa.splat(-LN_2_LOW), t);
+    exp_of_rest(isa, x, t, power)
+}
+
+/// `e^x` where `t` is what multiples of `ln 2` leave of it and `power` their exponential; zero where that is not a normal number.
+#[inline(always)]
+fn exp_of_rest<S: Isa>(isa: S, x: S::F, t: S::F, power: S::F) -> S::F {
+    const LEAST: f32 = -87.336_54;
     let p = polynomial(isa, t, [0.999_999_7, 0.499_991_5, 0.166_676_52, 0.041_897_822, 0.008_289_291]);
     let value = isa.fma(isa.mul(t, power), p, power);
     isa.select(isa.lt(x, isa.splat(LEAST)), isa.zero(), value)
@@ -66,31 +72,45 @@ impl Function for Exp {
     }
 }
 
-/// `1 / (1 + e^-x)`, with 32 powers of two from a table. Absolute error below 1.2e-7; near zero up to 64 ULP without a fused
-/// multiply-add.
+/// `1 / (1 + e^-x)`. Absolute error below 1.2e-7; near zero up to 64 ULP without a fused multiply-add.
 #[derive(Clone, Copy, Debug)]
 pub struct Sigmoid;
 
 impl Function for Sigmoid {
     #[inline(always)]
     fn eval<S: Isa>(self, isa: S, x: S::F) -> S::F {
-        const LN_2_LOW: f32 = -1.904_654_2e-9;
-        // Below, the exponential is zero.
-        const LEAST: f32 = -128.0;
         let one = isa.splat(1.0);
-        let z = isa.max(isa.splat(LEAST), isa.neg(isa.abs(x)));
-        let magic = isa.splat(ROUND_TO_32NDS);
-        let shown = isa.fma(z, isa.splat(LOG2_E), magic);
-        let power = isa.lookup32(&POWERS, isa.bits(shown));
-        let n = isa.sub(shown, magic);
-        let t = isa.fma(n, isa.splat(-LN_2), z);
-        let t = isa.fma(n, isa.splat(-LN_2_LOW), t);
-        let p = isa.fma(t, isa.splat(0.5), isa.splat(1.000_014_7));
-        let fraction = isa.fma(isa.mul(t, power), p, power);
-        let e = isa.scale(fraction, n);
+        let z = isa.neg(isa.abs(x));
+        let e = if S::LOOKS_UP { exp_by_table(isa, z) } else { exp_by_polynomial(isa, z) };
         let below = isa.div(e, isa.add(e, one));
         isa.select(isa.lt_i32(isa.bits(x), isa.splat_i32(0)), below, isa.sub(one, below))
     }
+}
+
+/// `e^z` for `z <= 0`, with 32 powers of two from a table.
+#[inline(always)]
+fn exp_by_table<S: Isa>(isa: S, z: S::F) -> S::F {
+    const LN_2_LOW: f32 = -1.904_654_2e-9;
+    // Below, the exponential is zero.
+    const LEAST: f32 = -128.0;
+    let z = isa.max(isa.splat(LEAST), z);
+    let magic = isa.splat(ROUND_TO_32NDS);
+    let shown = isa.fma(z, isa.splat(LOG2_E), magic);
+    let power = isa.lookup32(&POWERS, isa.bits(shown));
+    let n = isa.sub(shown, magic);
+    let t = isa.fma(n, isa.splat(-LN_2), z);
+    let t = isa.fma(n, isa.splat(-LN_2_LOW), t);
+    let p = isa.fma(t, isa.splat(0.5), isa.splat(1.000_014_7));
+    let fraction = isa.fma(isa.mul(t, power), p, power);
+    isa.scale(fraction, n)
+}
+
+/// `e^z` for `z <= 0`, by a polynomial for what is left of `ln 2`; zero where the result is not a normal number.
+#[inline(always)]
+fn exp_by_polynomial<S: Isa>(isa: S, z: S::F) -> S::F {
+    let (power, n) = split(isa, z);
+    let t = isa.fma(n, isa.splat(-LN_2), z);
+    exp_of_rest(isa, z, t, power)
 }
 
 /// `x` if positive, else `e^x - 1`. At most 2 ULP.
