@@ -40,6 +40,15 @@ impl InterpreterBuilder {
         self
     }
 
+    /// Whether float convolutions of 3 x 3 with many channels and pixels are computed by Winograd's method (F(2x2, 3x3)), which
+    /// takes less than half of the products; by default they are. Results then differ from those of the plain sums, and from
+    /// LiteRT's, by some units in the last place of a layer's greatest values.
+    #[must_use]
+    pub fn winograd(mut self, winograd: bool) -> Self {
+        self.options.winograd = winograd;
+        self
+    }
+
     /// Instruction set of the kernels; by default the best the CPU has.
     #[must_use]
     pub fn cpu(mut self, cpu: Cpu) -> Self {

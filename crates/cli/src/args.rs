@@ -54,6 +54,10 @@ pub struct Execution {
     /// Instruction set of the CPU's kernels, such as portable or avx2 [default: the widest of this machine]
     #[arg(long, value_name = "ISA")]
     pub isa: Option<String>,
+    /// Compute all convolutions as plain sums, in LiteRT's order; by default large ones of 3x3 in floats take Winograd's method,
+    /// which is faster and rounds otherwise
+    #[arg(long)]
+    pub no_winograd: bool,
     /// Keep packed weights in this file, so that the model loads sooner the next time; one that is missing or belongs to another
     /// model, CPU or version is written
     #[arg(long, value_name = "FILE")]

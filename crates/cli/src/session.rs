@@ -335,6 +335,7 @@ pub fn builder(model: &Model, execution: &Execution) -> Result<InterpreterBuilde
     if let Some(threads) = execution.threads {
         builder = builder.threads(usize::from(threads));
     }
+    builder = builder.winograd(!execution.no_winograd);
     if let Some(isa) = &execution.isa {
         builder = builder.cpu(cpu_named(isa)?);
     }

@@ -127,6 +127,8 @@ pub struct LowerCx<'a> {
     pub cpu: Cpu,
     /// Threads that will run the kernel.
     pub threads: usize,
+    /// Whether convolutions may be computed with fewer products than their sums have, which rounds otherwise.
+    pub winograd: bool,
     /// What is fused behind this operator; only operators with [`crate::Traits::epilogue`] meet it.
     pub activation: Option<Fused>,
     /// How operands lie, if operators around this one are left out; only some meet any.

@@ -27,6 +27,8 @@ pub struct CompileOptions {
     pub cpu: Cpu,
     /// Threads that will run the plan.
     pub threads: usize,
+    /// Whether convolutions may be computed with fewer products than their sums have, which rounds otherwise.
+    pub winograd: bool,
     /// Give every tensor memory of its own, so that all can be read after a run.
     pub preserve_all: bool,
     /// Devices that are offered nodes, in order of preference.
@@ -458,6 +460,7 @@ impl Compiler<'_> {
         let cx = LowerCx {
             cpu: self.options.cpu,
             threads: self.options.threads,
+            winograd: self.options.winograd,
             activation: unit.residual.map_or(own.activation, |residual| residual.activation),
             views: unit.turned.as_ref().map(|turned| &turned.views).or(spaced.as_ref()),
             packs: self.packs,

@@ -279,8 +279,14 @@ impl Walk<'_> {
             return Ok(false);
         }
         let packs = PackCache::default();
-        let cx =
-            LowerCx { cpu: self.cpu, threads: 1, activation: node.activation, views: None, packs: &packs };
+        let cx = LowerCx {
+            cpu: self.cpu,
+            threads: 1,
+            winograd: true,
+            activation: node.activation,
+            views: None,
+            packs: &packs,
+        };
         let arguments: Vec<Argument<'_>> = node
             .inputs
             .iter()

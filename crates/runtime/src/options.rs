@@ -12,6 +12,8 @@ use ferrolite_plan::{CompileOptions, Fusion};
 pub struct Options {
     /// Threads that run kernels, at least 1.
     pub threads: usize,
+    /// Compute large 3 x 3 convolutions with fewer products than their sums have, which rounds otherwise.
+    pub winograd: bool,
     /// Instruction set of the kernels.
     pub cpu: Cpu,
     /// Keep every tensor readable after a run, for debugging: nothing is fused and no memory is reused.
@@ -52,6 +54,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threads: default_threads(),
+            winograd: true,
             cpu: Cpu::detect(),
             preserve_all: false,
             profile: false,
@@ -76,6 +79,7 @@ impl Options {
         CompileOptions {
             cpu: self.cpu,
             threads: self.threads,
+            winograd: self.winograd,
             preserve_all: self.preserve_all,
             backends: self.backends.clone(),
             max_arena_bytes: self.limits.arena_bytes,

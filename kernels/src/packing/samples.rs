@@ -4,7 +4,7 @@ use half::f16;
 
 use super::{Lines, Packing, Shelf};
 use crate::cpu::float::conv::{ConvShape, ConvWeightsF32, DepthwiseWeightsF32};
-use crate::cpu::float::conv::{TransposeConvShape, TransposeConvWeightsF32};
+use crate::cpu::float::conv::{TransposeConvShape, TransposeConvWeightsF32, WinogradWeightsF32};
 use crate::cpu::float::gemm::PackedF32;
 use crate::cpu::float::stored::StoredFloats;
 use crate::cpu::int8::blockwise::BlockWeights;
@@ -59,6 +59,7 @@ fn floats(packing: Packing<'_>) -> Result<(), ShapeError> {
         groups: 1,
     };
     ConvWeightsF32::new(packing, &shape, &values[..], bias)?;
+    WinogradWeightsF32::new(packing, &shape, &values[..], bias)?;
     DepthwiseWeightsF32::new(packing, KERNEL, CHANNELS, &values[..9 * CHANNELS], bias)?;
     let shape = TransposeConvShape {
         batch: 1,
@@ -122,7 +123,7 @@ mod tests {
     fn every_layout_has_a_sample() {
         for cpu in Cpu::all() {
             let all = samples(cpu).unwrap();
-            assert!(all.len() >= 16, "{}: {}", cpu.name(), all.len());
+            assert!(all.len() >= 17, "{}: {}", cpu.name(), all.len());
             assert!(all.iter().all(|part| part.iter().any(|&byte| byte != 0)), "{}", cpu.name());
             assert_eq!(all.len(), samples(cpu).unwrap().len(), "{}", cpu.name());
             for (a, b) in all.iter().zip(&samples(cpu).unwrap()) {

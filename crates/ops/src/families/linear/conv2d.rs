@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32};
+use ferrolite_kernels::cpu::float::conv::{ConvF32, ConvWeightsF32, WinogradF32, WinogradWeightsF32};
 use ferrolite_kernels::cpu::float::epilogue::Epilogue;
 use ferrolite_kernels::cpu::int8::gemm::{Bias, windows_scratch};
 use ferrolite_kernels::cpu::int8::pack::{PackLayout, Width};
@@ -119,6 +119,17 @@ fn lower_float(
     option: ActivationFunctionType,
 ) -> Result<Box<dyn Kernel>, OpError> {
     let activation = activation::float(option, cx)?;
+    if let Some(conv) = packed_winograd(node, cx, &sizes)? {
+        let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));
+        return Ok(FnKernel::new(name, move |io, cx| {
+            let epilogue = Epilogue { activation, residual: io.inputs.optional(ADDEND)? };
+            let scratch = bytemuck::cast_slice_mut(&mut *io.scratch);
+            Ok(conv.run(io.inputs.get(0)?, io.outputs.get(0)?, scratch, &epilogue, cx.par())?)
+        })
+        .scratch(scratch)
+        .ops(sizes.ops())
+        .boxed());
+    }
     if let Some(conv) = packed_float(node, cx, &sizes)? {
         let conv = if node.optional(GATE).is_some() { conv.gated()? } else { conv };
         let (name, scratch) = (conv.name(), conv.scratch_bytes(Par::new(cx.threads)));
@@ -168,6 +179,23 @@ pub(super) fn packed_float(
         Ok(ConvWeightsF32::new(packing, &shape, stored, bias.as_deref())?)
     })?;
     Ok(Some(ConvF32::new(shape, (*weights).clone())?.spaced(cx.row_step(sizes.outputs))?))
+}
+
+/// The convolution by Winograd's method, if that pays and its weights are floats known while planning.
+fn packed_winograd(node: &Node<'_>, cx: &LowerCx<'_>, sizes: &Sizes) -> Result<Option<WinogradF32>, OpError> {
+    let (filter, bias) = (node.input(1)?, node.optional(2));
+    let shape = float_shape(&sizes.window, sizes.outputs, sizes.groups);
+    let (Some(stored), true) = (FloatWeights::of(filter), known(bias)) else { return Ok(None) };
+    if !cx.winograd || !WinogradF32::pays(cx.cpu, &shape) {
+        return Ok(None);
+    }
+    let params = PackParams::new(node);
+    let operands = [Some(filter), bias];
+    let weights = cx.packs.get_or_pack(cx.cpu, "winograd_f32", params.as_slice(), &operands, |packing| {
+        let bias = bias.and_then(|b| b.value).map(floats);
+        Ok(WinogradWeightsF32::new(packing, &shape, stored.stored(), bias.as_deref())?)
+    })?;
+    Ok(Some(WinogradF32::new(shape, (*weights).clone())?.spaced(cx.row_step(sizes.outputs))?))
 }
 
 /// An integer convolution with its weights packed, one part for each group.

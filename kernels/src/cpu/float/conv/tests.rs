@@ -368,3 +368,85 @@ fn gates_that_do_not_fit_are_refused() {
         assert!(ready(shape).gated().is_err(), "{shape:?}");
     }
 }
+
+/// Convolutions of 3 x 3 by Winograd's method: what differs is channels, edges, padding and images.
+fn winograd_cases() -> Vec<(&'static str, ConvShape)> {
+    let conv = |batch, size, inputs, outputs| ConvShape::conv2d(batch, size, inputs, outputs, [3, 3]);
+    vec![
+        ("same", conv(1, [14, 14], 32, 32).pad([1; 4])),
+        ("valid", conv(1, [16, 17], 64, 48)),
+        ("odd lines and columns", conv(1, [13, 15], 32, 80).pad([1; 4])),
+        ("images", conv(3, [7, 8], 48, 32).pad([1; 4])),
+        ("padded unevenly", conv(1, [12, 13], 32, 64).pad([2, 0, 1, 2])),
+        ("more padding than a tile", conv(1, [9, 10], 32, 32).pad([3, 4, 3, 4])),
+        ("one line of tiles", conv(1, [2, 90], 32, 32).pad([1; 4])),
+        ("several blocks", conv(1, [30, 28], 96, 32).pad([1; 4])),
+    ]
+}
+
+#[test]
+fn winograd_matches_plain_loops() {
+    let mut wrong = Vec::new();
+    for (case, (name, shape)) in winograd_cases().into_iter().enumerate() {
+        let k = shape.taps() * shape.in_channels;
+        let input = noise(len(shape.batch, shape.input, shape.in_channels), 1);
+        let filter = noise(shape.out_channels * k, 2);
+        let bias = noise(shape.out_channels, 3);
+        let bias = (case % 2 == 0).then_some(&bias[..]);
+        let sums = reference::conv(&args(&shape), &input, &filter, bias);
+        for cpu in Cpu::all() {
+            let weights = WinogradWeightsF32::new(cpu, &shape, &filter[..], bias).unwrap();
+            let conv = WinogradF32::new(shape, weights).unwrap();
+            wrong.extend(judge(&format!("{name}, {}", conv.name()), case, k, &sums, |out, epilogue, par| {
+                let mut scratch = vec![f32::NAN; conv.scratch_bytes(par) / 4];
+                conv.run(&input, out, &mut scratch, epilogue, par).unwrap();
+            }));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn winograd_writes_its_part_of_each_pixel() {
+    let shape = ConvShape::conv2d(1, [14, 15], 32, 32, [3, 3]).pad([1; 4]);
+    let (input, filter) = (noise(14 * 15 * 32, 1), noise(32 * 9 * 32, 2));
+    for cpu in Cpu::all() {
+        let weights = WinogradWeightsF32::new(cpu, &shape, &filter[..], None).unwrap();
+        let dense = WinogradF32::new(shape, weights).unwrap();
+        let spaced = dense.clone().spaced(40).unwrap();
+        let run = |conv: &WinogradF32, len: usize| {
+            let (mut out, mut scratch) = (vec![7.0; len], vec![0.0; conv.scratch_bytes(Par::serial()) / 4]);
+            conv.run(&input, &mut out, &mut scratch, &Epilogue::default(), Par::serial()).unwrap();
+            out
+        };
+        let (dense, spaced) = (run(&dense, 14 * 15 * 32), run(&spaced, 14 * 15 * 40));
+        for (pixel, spaced) in dense.chunks_exact(32).zip(spaced.chunks_exact(40)) {
+            assert_eq!(pixel, &spaced[..32], "{}", cpu.name());
+            assert_eq!(spaced[32..], [7.0; 8], "{}", cpu.name());
+        }
+    }
+}
+
+#[test]
+fn winograd_is_for_large_images_and_many_channels() {
+    let conv =
+        |size, inputs, outputs| ConvShape::conv2d(1, [size, size], inputs, outputs, [3, 3]).pad([1; 4]);
+    let same = conv(28, 128, 128);
+    for (name, shape, want) in [
+        ("a layer of ResNet", same, true),
+        ("few tiles", conv(7, 512, 512), false),
+        ("few channels", conv(112, 16, 16), false),
+        ("a first layer", conv(224, 3, 32), false),
+        ("channels that leave a part of a vector", conv(28, 58, 64), false),
+        ("stride", same.stride([2, 2]), false),
+        ("dilation", same.dilation([2, 2]), false),
+        ("groups", same.groups(2), false),
+        ("another filter", ConvShape { kernel: [1, 5, 5], ..same }, false),
+        ("three dimensions", ConvShape { kernel: [3, 3, 3], input: [28; 3], ..same }, false),
+        ("an inconsistent shape", ConvShape { groups: 3, ..same }, false),
+    ] {
+        for cpu in Cpu::all() {
+            assert_eq!(WinogradF32::pays(cpu, &shape), want, "{name}, {}", cpu.name());
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! narrower if that is enough. An output element is always summed in the order of `k`, whatever the tiles and threads.
 
 mod batch;
+mod dense;
 mod direct;
 mod driver;
 mod gated;
@@ -17,12 +18,14 @@ mod rows;
 mod tests;
 
 pub use batch::{BatchMatMul, MatMulShape};
+pub(crate) use dense::dense_by_panel;
 use driver::product_into;
 pub(crate) use driver::{MAX_TAPS, Product, product};
 pub(crate) use gated::Gated;
 pub use pack::PackedF32;
 
-pub(crate) use pack::{Layout, Panels, pack_at_run_time};
+pub(crate) use micro::tile_shape;
+pub(crate) use pack::{Layout, PanelData, Panels, pack_at_run_time, turn_columns};
 pub(crate) use rows::{Even, MAX_ROWS, RowSource, Strided, evenly};
 
 use crate::cpu::float::epilogue::Epilogue;

@@ -107,7 +107,7 @@ impl PackedF32 {
 
     /// Packs the biases, and has the weights of each panel packed: its first column, the number of columns, the
     /// values from `k` to `k`, and where they go.
-    fn fill(
+    pub(crate) fn fill(
         packing: Packing<'_>,
         n: usize,
         k: usize,
@@ -349,7 +349,7 @@ pub(crate) fn pack_at_run_time(
 }
 
 /// Writes `packed[at][column] = from[column][at]` for columns of `k` values, `step` apart, and packed rows of `width`.
-fn turn_columns(
+pub(crate) fn turn_columns(
     cpu: Cpu,
     from: &[f32],
     step: usize,
