@@ -26,8 +26,8 @@ use crate::par::{Par, SharedMut};
 const POINTS: usize = 16;
 /// Outputs of a tile along an axis.
 const STEP: usize = 2;
-/// Tiles from which on the weights, read once for each block of them, are a small part of the work.
-const LEAST_TILES: usize = 40;
+/// Tiles for each lane from which on the weights, read once for each block of them, are a small part of the work.
+const LEAST_TILES_FOR_A_LANE: usize = 2;
 /// Multiplications, with AVX-512, below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 384 * 1024;
 /// Floats in a cache line.
@@ -60,7 +60,7 @@ impl WinogradF32 {
             && shape.input[0] == 1;
         let whole = [in_channels, out_channels].iter().all(|channels| channels.is_multiple_of(cpu.lanes()));
         let tiles = product(&[batch, height.div_ceil(STEP), width.div_ceil(STEP)]);
-        if !three_by_three || !whole || tiles < LEAST_TILES {
+        if !three_by_three || !whole || tiles < LEAST_TILES_FOR_A_LANE * cpu.lanes() {
             return false;
         }
         // Instructions on vectors: an element is read, added to others and written for each point on its way in and out.

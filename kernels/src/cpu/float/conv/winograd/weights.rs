@@ -1,7 +1,5 @@
 //! Filters of 3 x 3 brought to the sixteen products of a tile.
 
-use core::array;
-
 use super::POINTS;
 use crate::cpu::float::conv::ConvShape;
 use crate::cpu::float::gemm::{PackedF32, Panels, turn_columns};
@@ -47,14 +45,16 @@ impl WinogradWeightsF32 {
         let depth = POINTS * (in_channels + 1) - 1;
         let packed = PackedF32::fill(packing, out_channels, depth, None, |first, columns, width, packed| {
             let filter = filter.part(first * k..(first + columns) * k).widened(cpu);
-            let mut points = vec![0.0; POINTS * columns * in_channels];
-            cpu.dispatch(Spread { filter: &filter, columns, in_channels, points: &mut points });
             // The first row of biases is before these rows.
             let point_len = (in_channels + 1) * width;
-            for point in 0..POINTS {
-                let from = &points[point * columns * in_channels..][..columns * in_channels];
-                let to = &mut packed[point * point_len..][..in_channels * width];
-                turn_columns(cpu, from, in_channels, columns, in_channels, width, to);
+            let mut points = vec![0.0; POINTS * columns * TOGETHER];
+            for channel in (0..in_channels).step_by(TOGETHER) {
+                let count = TOGETHER.min(in_channels - channel);
+                cpu.dispatch(Spread { filter: &filter, in_channels, channel, count, points: &mut points });
+                for (point, from) in points.chunks_exact(columns * TOGETHER).enumerate() {
+                    let to = &mut packed[point * point_len + channel * width..][..count * width];
+                    turn_columns(cpu, from, TOGETHER, columns, count, width, to);
+                }
             }
             if let Some(bias) = bias {
                 packed[BIASED * point_len - width..][..columns].copy_from_slice(&bias[first..][..columns]);
@@ -85,13 +85,18 @@ impl WinogradWeightsF32 {
     }
 }
 
+/// Input channels that are brought to their points together: what is between them and the packed rows stays in a near cache.
+const TOGETHER: usize = 32;
+
 /// Brings filters to their points: `G g Gᵀ` with `G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1]`.
 struct Spread<'a> {
     /// `[columns, 3, 3, in_channels]`
     filter: &'a [f32],
-    columns: usize,
     in_channels: usize,
-    /// `[POINTS, columns, in_channels]`
+    /// The first channel, and how many of them.
+    channel: usize,
+    count: usize,
+    /// `[POINTS, columns, TOGETHER]`
     points: &'a mut [f32],
 }
 
@@ -99,24 +104,28 @@ impl Kernel for Spread<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Isa>(self, _: S) {
-        let Self { filter, columns, in_channels, points } = self;
-        let per_point = columns * in_channels;
-        for column in 0..columns {
-            let filter = &filter[column * TAPS * in_channels..][..TAPS * in_channels];
-            for channel in 0..in_channels {
-                let taps: [f32; TAPS] = array::from_fn(|tap| filter[tap * in_channels + channel]);
+    fn run<S: Isa>(self, isa: S) {
+        let Self { filter, in_channels, channel, count, points } = self;
+        let per_point = points.len() / POINTS;
+        for (column, filter) in filter.chunks_exact(TAPS * in_channels).enumerate() {
+            for at in (0..count).step_by(S::LANES) {
+                let lanes = S::LANES.min(count - at);
+                let mut taps = [isa.zero(); TAPS];
+                for (tap, value) in taps.iter_mut().enumerate() {
+                    *value = isa.load_part(&filter[tap * in_channels + channel + at..][..lanes]);
+                }
                 // Columns of the filter first, then its rows.
-                let mut rows = [[0.0; 3]; 4];
+                let mut rows = [[isa.zero(); 3]; 4];
                 for x in 0..3 {
-                    let spread = of_three([taps[x], taps[3 + x], taps[6 + x]]);
-                    for (row, value) in rows.iter_mut().zip(spread) {
+                    let spread = of_three(isa, [taps[x], taps[3 + x], taps[6 + x]]);
+                    for (row, &value) in rows.iter_mut().zip(&spread) {
                         row[x] = value;
                     }
                 }
                 for (y, &row) in rows.iter().enumerate() {
-                    for (x, value) in of_three(row).into_iter().enumerate() {
-                        points[(4 * y + x) * per_point + column * in_channels + channel] = value;
+                    for (x, &value) in of_three(isa, row).iter().enumerate() {
+                        let start = (4 * y + x) * per_point + column * TOGETHER + at;
+                        isa.store_part(value, &mut points[start..][..lanes]);
                     }
                 }
             }
@@ -126,7 +135,8 @@ impl Kernel for Spread<'_> {
 
 /// `G g` for a line of three taps.
 #[inline(always)]
-fn of_three([a, b, c]: [f32; 3]) -> [f32; 4] {
-    let (ends, middle) = (0.5 * (a + c), 0.5 * b);
-    [a, ends + middle, ends - middle, c]
+fn of_three<S: Isa>(isa: S, [a, b, c]: [S::F; 3]) -> [S::F; 4] {
+    let half = isa.splat(0.5);
+    let (ends, middle) = (isa.mul(half, isa.add(a, c)), isa.mul(half, b));
+    [a, isa.add(ends, middle), isa.sub(ends, middle), c]
 }
