@@ -233,19 +233,30 @@ struct ProductsBytes<'a, F> {
 impl<F: FnMut(usize, usize, &[i32])> Kernel for ProductsBytes<'_, F> {
     type Output = ();
 
+    /// The elements of a vector are widened once for all rows of a block; the loops are plain, as those of [`ProductsInt`].
     #[inline(always)]
     fn run<S: Isa>(mut self, _: S) {
+        /// Elements that are widened together.
+        const TOGETHER: usize = 512;
+        let mut wide = [0i16; TOGETHER];
         let len = self.vectors.len;
         for (block, row_sums) in self.sums.chunks(ROWS_TOGETHER).enumerate() {
             let first = block * ROWS_TOGETHER;
             for v in 0..self.vectors.count {
-                let x = self.vectors.get(v);
                 let mut sums = [0i32; ROWS_TOGETHER];
-                for ((row, sum), &row_sum) in (first..).zip(&mut sums).zip(row_sums) {
-                    let w = &self.weights[row * len..][..len];
-                    for (&w, &x) in w.iter().zip(x) {
-                        *sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+                for (part, x) in self.vectors.get(v).chunks(TOGETHER).enumerate() {
+                    let wide = &mut wide[..x.len()];
+                    for (wide, &x) in wide.iter_mut().zip(x) {
+                        *wide = x.into();
                     }
+                    for (row, sum) in (first..).zip(&mut sums[..row_sums.len()]) {
+                        let w = &self.weights[row * len + part * TOGETHER..][..x.len()];
+                        for (&w, &x) in w.iter().zip(&*wide) {
+                            *sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+                        }
+                    }
+                }
+                for (sum, &row_sum) in sums.iter_mut().zip(row_sums) {
                     *sum = sum.wrapping_sub(row_sum.wrapping_mul(self.zero_point));
                 }
                 (self.emit)(v, first, &sums[..row_sums.len()]);
@@ -307,6 +318,7 @@ mod tests {
                 (5, 33, 5, 7),
                 (37, 100, 2, 1),
                 (32, 128, 1, 0),
+                (18, 1100, 2, 1),
             ] {
                 let stride = len + gap;
                 let weights: Vec<i8> = (0..rows * len).map(number).collect();
