@@ -137,7 +137,13 @@ pub struct LowerCx<'a> {
     pub packs: &'a PackCache,
 }
 
-impl LowerCx<'_> {
+impl<'a> LowerCx<'a> {
+    /// For operators by themselves, such as those that are folded: one thread, nothing fused, plain sums.
+    #[must_use]
+    pub fn alone(cpu: Cpu, packs: &'a PackCache) -> Self {
+        Self { cpu, threads: 1, winograd: false, activation: None, views: None, packs }
+    }
+
     /// The elements from a row of the output to the next, if rows have `len` elements.
     #[must_use]
     pub fn row_step(&self, len: usize) -> usize {

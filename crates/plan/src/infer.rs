@@ -279,14 +279,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         let packs = PackCache::default();
-        let cx = LowerCx {
-            cpu: self.cpu,
-            threads: 1,
-            winograd: true,
-            activation: node.activation,
-            views: None,
-            packs: &packs,
-        };
+        let cx = LowerCx { activation: node.activation, ..LowerCx::alone(self.cpu, &packs) };
         let arguments: Vec<Argument<'_>> = node
             .inputs
             .iter()

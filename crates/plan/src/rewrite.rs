@@ -55,7 +55,7 @@ pub fn rewrite(graph: &mut Graph, cpu: Cpu, fusion: Fusion) {
 fn fold_constants(graph: &mut Graph, cpu: Cpu) {
     // Weights packed for a fold are used once; they are not kept.
     let packs = PackCache::default();
-    let cx = LowerCx { cpu, threads: 1, winograd: true, activation: None, views: None, packs: &packs };
+    let cx = LowerCx::alone(cpu, &packs);
     for n in 0..graph.nodes.len() {
         let node = &graph.nodes[n];
         // Lists are no bytes that a fold could be given.

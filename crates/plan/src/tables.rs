@@ -95,7 +95,7 @@ fn function(graph: &Graph, known: &[Option<Function>], node: &GraphNode, cpu: Cp
         return None;
     }
     let packs = PackCache::default();
-    let cx = LowerCx { cpu, threads: 1, winograd: true, activation: None, views: None, packs: &packs };
+    let cx = LowerCx::alone(cpu, &packs);
     let outputs = [over_bytes(&graph.tensors[output].info)];
     let operator = graph.operator(node);
     let context = &mut Detached::default();

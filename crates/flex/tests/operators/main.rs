@@ -81,14 +81,7 @@ fn run_on_lists(
         regions: &NoRegions,
     };
     let packs = PackCache::default();
-    let cx = LowerCx {
-        cpu: Cpu::detect(),
-        threads: 1,
-        winograd: true,
-        activation: None,
-        views: None,
-        packs: &packs,
-    };
+    let cx = LowerCx::alone(Cpu::detect(), &packs);
     let kernel = (spec.lower)(&node, &cx)?;
     let inputs: Vec<InputView<'_>> = infos
         .iter()
@@ -171,14 +164,7 @@ fn hostile_definitions_are_refused() {
         let bytes = 1f32.to_le_bytes();
         let arguments = [Some((&info, Some(&bytes[..]))); 2];
         let packs = PackCache::default();
-        let cx = LowerCx {
-            cpu: Cpu::detect(),
-            threads: 1,
-            winograd: true,
-            activation: None,
-            views: None,
-            packs: &packs,
-        };
+        let cx = LowerCx::alone(Cpu::detect(), &packs);
         let mut context = Detached::default();
         let outputs = [info.clone()];
         let result = evaluate(spec, &operator, &arguments, &outputs, &[], &mut [], &cx, &mut context);

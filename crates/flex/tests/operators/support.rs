@@ -99,14 +99,7 @@ pub fn run(
     let (infos, outputs) = (input_infos(inputs), open_outputs(outputs));
     let arguments: Vec<_> = infos.iter().zip(inputs).map(|(i, v)| Some((i, Some(v.bytes())))).collect();
     let packs = PackCache::default();
-    let cx = LowerCx {
-        cpu: Cpu::detect(),
-        threads: 1,
-        winograd: true,
-        activation: None,
-        views: None,
-        packs: &packs,
-    };
+    let cx = LowerCx::alone(Cpu::detect(), &packs);
     evaluate(spec, &operator, &arguments, &outputs, &[], &mut [], &cx, &mut Detached::default())
 }
 

@@ -102,14 +102,7 @@ pub fn run_operator(
     let arguments: Vec<Argument<'_>> =
         inputs.iter().map(|i| Some((&i.info, Some(i.bytes.as_slice())))).collect();
     let packs = PackCache::default();
-    let cx = LowerCx {
-        cpu: Cpu::detect(),
-        threads: 1,
-        winograd: true,
-        activation: None,
-        views: None,
-        packs: &packs,
-    };
+    let cx = LowerCx::alone(Cpu::detect(), &packs);
     evaluate(spec, operator, &arguments, outputs, &[], &mut [], &cx, &mut Detached::default())
 }
 

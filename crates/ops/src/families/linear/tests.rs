@@ -45,7 +45,7 @@ fn run(
     let arguments: Vec<Argument<'_>> =
         operands.iter().zip(&values).map(|((info, _), value)| Some((info, Some(value.bytes())))).collect();
     let packs = PackCache::default();
-    let cx = LowerCx { cpu, threads: 1, winograd: true, activation, views: None, packs: &packs };
+    let cx = LowerCx { activation, ..LowerCx::alone(cpu, &packs) };
     let mut context = Detached::default();
     evaluate(spec(op), &operator, &arguments, &[output], &[], &mut [], &cx, &mut context)
         .map(|mut o| o.remove(0))

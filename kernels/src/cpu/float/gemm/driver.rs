@@ -70,6 +70,11 @@ pub(crate) fn product_into(
     Ok(())
 }
 
+/// As many threads of `par` as `work` multiplications are worth waking.
+pub(crate) fn worthwhile_threads(cpu: Cpu, work: usize, par: Par) -> usize {
+    par.threads().min(work / cpu.in_its_lanes(WORTH_A_THREAD)).max(1)
+}
+
 /// How rows and panels are cut into blocks of work.
 struct Blocks {
     rows: usize,
@@ -88,7 +93,7 @@ impl Blocks {
         let mut panels_per_block = (CACHED_WEIGHTS / panel_bytes).clamp(1, panels);
         let row_tiles = rows.div_ceil(tile.rows);
         let work = rows.saturating_mul(n).saturating_mul(k);
-        let threads = par.threads().min(work / cpu.in_its_lanes(WORTH_A_THREAD)).max(1);
+        let threads = worthwhile_threads(cpu, work, par);
         let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
         // A window's pixels are shared with its neighbours.
         let row_len = (k / product.source.taps().max(1)).saturating_add(n);

@@ -20,7 +20,7 @@ mod tests;
 pub use batch::{BatchMatMul, MatMulShape};
 pub(crate) use dense::dense_by_panel;
 use driver::product_into;
-pub(crate) use driver::{MAX_TAPS, Product, product};
+pub(crate) use driver::{MAX_TAPS, Product, product, worthwhile_threads};
 pub(crate) use gated::Gated;
 pub use pack::PackedF32;
 

@@ -41,8 +41,8 @@ impl Kernel for Block<'_> {
         let [before, after] = op.point_steps(tiles.len());
         let (points, products) = scratch.split_at_mut(POINTS * before);
         let products = &mut products[..POINTS * after];
-        for (at, tile) in tiles.clone().enumerate() {
-            spread(isa, op, input, op.place(tile), &mut points[at * depth..], before);
+        for (at, place) in op.places(tiles.clone()).enumerate() {
+            spread(isa, op, input, place, &mut points[at * depth..], before);
         }
         let panels = op.weights.panels();
         let PanelData::Single(weights) = panels.data else { unreachable!("they are packed as such") };
@@ -55,8 +55,7 @@ impl Kernel for Block<'_> {
                 let sums = &mut products[point * after..][..tiles.len() * width];
                 dense_by_panel(isa, rows, depth, weights, width, sums);
             }
-            for (at, tile) in tiles.clone().enumerate() {
-                let place = op.place(tile);
+            for (at, place) in op.places(tiles.clone()).enumerate() {
                 for column in (0..columns).step_by(S::LANES) {
                     let sums = &products[at * width + column..];
                     gather(isa, op, sums, after, out, epilogue, place, first + column);
@@ -67,10 +66,22 @@ impl Kernel for Block<'_> {
 }
 
 impl WinogradF32 {
-    fn place(&self, tile: usize) -> Place {
+    /// Where tiles lie: each follows from the one before, as a division for each would take as long as a vector of it.
+    fn places(&self, tiles: Range<usize>) -> impl Iterator<Item = Place> {
         let [down, across] = self.tiles;
-        let (line, x) = (tile / across, tile % across);
-        Place { image: line / down, y: line % down * STEP, x: x * STEP }
+        let (line, x) = (tiles.start / across, tiles.start % across);
+        let mut next = Place { image: line / down, y: line % down * STEP, x: x * STEP };
+        tiles.map(move |_| {
+            let place = next;
+            next.x += STEP;
+            if next.x == across * STEP {
+                (next.x, next.y) = (0, next.y + STEP);
+            }
+            if next.y == down * STEP {
+                (next.y, next.image) = (0, next.image + 1);
+            }
+            place
+        })
     }
 }
 

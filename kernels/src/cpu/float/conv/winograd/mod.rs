@@ -17,7 +17,7 @@ use super::conv2d::check_pixels;
 use super::shape::{ConvShape, product};
 use crate::aligned::LINE;
 use crate::cpu::float::epilogue::Epilogue;
-use crate::cpu::float::gemm::tile_shape;
+use crate::cpu::float::gemm::{tile_shape, worthwhile_threads};
 use crate::error::ShapeError;
 use crate::isa::Cpu;
 use crate::par::{Par, SharedMut};
@@ -28,8 +28,6 @@ const POINTS: usize = 16;
 const STEP: usize = 2;
 /// Tiles for each lane from which on the weights, read once for each block of them, are a small part of the work.
 const LEAST_TILES_FOR_A_LANE: usize = 2;
-/// Multiplications, with AVX-512, below which a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 384 * 1024;
 /// Floats in a cache line.
 const LINE_FLOATS: usize = LINE / size_of::<f32>();
 
@@ -161,7 +159,7 @@ impl WinogradF32 {
         let cpu = self.weights.cpu();
         let tiles = product(&[batch, product(&self.tiles)]);
         let work = product(&[tiles, POINTS, in_channels, out_channels]);
-        let threads = par.threads().min(work / cpu.in_its_lanes(WORTH_A_THREAD)).max(1);
+        let threads = worthwhile_threads(cpu, work, par);
         let par = Par::new(threads);
         // As many blocks for each thread.
         let blocks = tiles.div_ceil(self.most_tiles()).next_multiple_of(threads);
