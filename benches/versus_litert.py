@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Times models with LiteRT and with Ferrolite, in turns on the same machine, and prints a Markdown table.
 
-    versus_litert.py MODEL ... [--ferrolite PATH] [--rounds N] [--seconds S] [--threads 1,2] [--out FILE]
+    versus_litert.py MODEL ... [--ferrolite PATH] [--rounds N] [--seconds S] [--threads 1,2] [--busy N] [--out FILE]
 
 Each round runs both runtimes once, each in a process of its own, the order swapped from round to round; the table has the best
 round of each side (times: the lowest of the rounds' medians; memory: the lowest peak), so that a disturbed round does not count.
 Loading is file to ready-to-run. Memory is what the process's largest resident size grew by since before the model was loaded,
 as neither the Python interpreter around LiteRT nor the command around Ferrolite is the runtime's own; code that is touched for
 the first time while a model loads and runs counts for both. In brackets: Ferrolite's whole process. `ratio` is LiteRT's
-time over Ferrolite's: above 1, Ferrolite is faster.
+time over Ferrolite's: above 1, Ferrolite is faster. With `--busy N`, N processes that never rest run beside both.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -118,6 +119,18 @@ def table(models, threads, args):
     yield ""
 
 
+@contextlib.contextmanager
+def busy(processes):
+    """Keeps so many processes computing, as on a machine that others use."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
 def main():
     if sys.argv[1:2] == ["--litert-child"]:
         return time_litert(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
@@ -127,14 +140,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="measuring time per run (default: %(default)s)")
     parser.add_argument("--threads", default="1,2", help="thread counts, comma separated (default: %(default)s)")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that never rest beside both (default: none)")
     parser.add_argument("--out", metavar="FILE", help="write the tables to a file as well")
     args = parser.parse_args()
     lines = ["# Ferrolite and LiteRT side by side", "", "Pairs are LiteRT / Ferrolite; ratio is LiteRT's time over Ferrolite's.", ""]
     print("\n".join(lines))
-    for threads in map(int, args.threads.split(",")):
-        for line in table(args.models, threads, args):
-            print(line, flush=True)
-            lines.append(line)
+    with busy(args.busy):
+        for threads in map(int, args.threads.split(",")):
+            for line in table(args.models, threads, args):
+                print(line, flush=True)
+                lines.append(line)
     if args.out:
         with open(args.out, "w", encoding="utf-8") as file:
             file.write("\n".join(lines))

@@ -81,21 +81,27 @@ pub fn memory_roof() -> Roof {
     Roof::Memory(2.0 * from.len() as f64 / time)
 }
 
-/// Operations per second of independent chains of AVX-512's dot products of bytes, a multiplication and an addition for each
-/// of 64 bytes; `None` for a CPU that has others or none.
+/// Operations per second of independent chains of dot products of bytes, a multiplication and an addition for each byte;
+/// `None` but for those of AVX-512 and AVX-VNNI.
 #[allow(dead_code, reason = "of integer kernels")]
 pub fn dot_roof(cpu: Cpu) -> Option<Roof> {
     #[cfg(target_arch = "x86_64")]
-    if cpu.name() == "avx512vnni" {
+    {
         let rounds = 10_000;
-        let time = least(|| {
-            // SAFETY: the CPU's name says that it has the instructions.
-            black_box(unsafe { dot_chains(black_box(rounds)) });
-        });
-        return Some(Roof::Dot((rounds * CHAINS * 2 * 64) as f64 / time));
+        let (bytes, chains): (usize, unsafe fn(usize) -> i32) = match cpu {
+            Cpu::Avx512Vnni(_) => (64, dot_chains),
+            Cpu::AvxVnni(_) => (32, dot_chains_256),
+            _ => return None,
+        };
+        // SAFETY: the token says that the CPU has the instructions.
+        let time = least(|| _ = black_box(unsafe { chains(black_box(rounds)) }));
+        Some(Roof::Dot((rounds * CHAINS * 2 * bytes) as f64 / time))
     }
-    let _ = cpu;
-    None
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = cpu;
+        None
+    }
 }
 
 /// Chains of dot products: as many as keep two units of a latency of five cycles busy.
@@ -117,4 +123,21 @@ fn dot_chains(rounds: usize) -> i32 {
         total = _mm512_add_epi32(total, sum);
     }
     _mm512_reduce_add_epi32(total)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot_chains_256(rounds: usize) -> i32 {
+    use core::arch::x86_64::*;
+    let (mut sums, ones) = ([_mm256_setzero_si256(); CHAINS], _mm256_set1_epi8(1));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_dpbusd_avx_epi32(*sum, ones, ones);
+        }
+    }
+    let mut total = _mm256_setzero_si256();
+    for sum in sums {
+        total = _mm256_add_epi32(total, sum);
+    }
+    _mm256_extract_epi32::<0>(total)
 }

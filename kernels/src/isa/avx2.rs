@@ -32,6 +32,23 @@ impl Avx2Fma {
     }
 }
 
+/// Proof that the CPU has [`Avx2Fma`] and dot products of bytes in vectors of its width (AVX-VNNI).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AvxVnni(Avx2Fma);
+
+impl AvxVnni {
+    /// The token, if the running CPU has all parts.
+    pub fn detect() -> Option<Self> {
+        Avx2Fma::detect().filter(|_| is_x86_feature_detected!("avxvnni")).map(Self)
+    }
+
+    /// The same CPU without the dot products, which has the general vector methods.
+    #[inline(always)]
+    pub fn base(self) -> Avx2Fma {
+        self.0
+    }
+}
+
 impl Avx2Fma {
     /// Transposes a block of eight rows of eight 32-bit cells; strides count bytes.
     ///

@@ -7,9 +7,9 @@ use super::Emulated16;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use super::Wasm128;
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2Fma, Avx512, Avx512Amx, Avx512Vnni};
+use super::{Avx2Fma, Avx512, Avx512Amx, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
-use super::{Neon, NeonDot};
+use super::{Neon, NeonDot, NeonI8mm};
 
 /// An instruction set the running CPU has, chosen once and kept by every prepacked kernel.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,9 @@ pub enum Cpu {
     /// AVX2 with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2Fma),
+    /// AVX2 with fused multiply-add and the 8-bit dot products.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// AVX-512 F, BW, DQ and VL.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
@@ -35,6 +38,9 @@ pub enum Cpu {
     /// Neon with the 8-bit dot products.
     #[cfg(target_arch = "aarch64")]
     NeonDot(NeonDot),
+    /// Neon with the 8-bit dot products and products of 8-bit matrices.
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(NeonI8mm),
     /// WebAssembly's 128-bit vectors.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Wasm128(Wasm128),
@@ -57,12 +63,18 @@ impl Cpu {
             if let Some(token) = Avx512::detect() {
                 return Self::Avx512(token);
             }
+            if let Some(token) = AvxVnni::detect() {
+                return Self::AvxVnni(token);
+            }
             if let Some(token) = Avx2Fma::detect() {
                 return Self::Avx2(token);
             }
         }
         #[cfg(target_arch = "aarch64")]
         {
+            if let Some(token) = NeonI8mm::detect() {
+                return Self::NeonI8mm(token);
+            }
             if let Some(token) = NeonDot::detect() {
                 return Self::NeonDot(token);
             }
@@ -88,6 +100,7 @@ impl Cpu {
         #[cfg(target_arch = "x86_64")]
         {
             all.extend(Avx2Fma::detect().map(Self::Avx2));
+            all.extend(AvxVnni::detect().map(Self::AvxVnni));
             all.extend(Avx512::detect().map(Self::Avx512));
             all.extend(Avx512Vnni::detect().map(Self::Avx512Vnni));
             all.extend(Avx512Amx::detect().map(Self::Avx512Amx));
@@ -96,6 +109,7 @@ impl Cpu {
         {
             all.extend(Neon::detect().map(Self::Neon));
             all.extend(NeonDot::detect().map(Self::NeonDot));
+            all.extend(NeonI8mm::detect().map(Self::NeonI8mm));
         }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         all.push(Self::Wasm128(Wasm128::new()));
@@ -111,6 +125,8 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => "avx512vnni",
@@ -120,6 +136,8 @@ impl Cpu {
             Self::Neon(_) => "neon",
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(_) => "neondot",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(_) => "neoni8mm",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Wasm128(_) => "wasm128",
             #[cfg(test)]
@@ -189,6 +207,8 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(isa) => isa.dispatch(kernel),
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(isa) => isa.base().dispatch(kernel),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512(isa) => isa.dispatch(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(isa) => isa.base().dispatch(kernel),
@@ -198,6 +218,8 @@ impl Cpu {
             Self::Neon(isa) => isa.dispatch(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot(isa) => isa.base().dispatch(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm(isa) => isa.base().base().dispatch(kernel),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Wasm128(isa) => kernel.run(isa.base()),
             #[cfg(test)]

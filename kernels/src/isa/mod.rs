@@ -52,14 +52,14 @@ mod neon;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2Fma;
+pub use avx2::{Avx2Fma, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{Avx512, Avx512Amx, Avx512Vnni};
 pub use cpu::Cpu;
 #[cfg(test)]
 pub(crate) use emulated::Emulated16;
 #[cfg(target_arch = "aarch64")]
-pub use neon::{Neon, NeonDot};
+pub use neon::{Neon, NeonDot, NeonI8mm};
 pub use portable::Portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub use portable::Wasm128;

@@ -49,6 +49,23 @@ impl NeonDot {
     }
 }
 
+/// Proof that the CPU has [`NeonDot`] and products of matrices of bytes (the extension `i8mm`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NeonI8mm(NeonDot);
+
+impl NeonI8mm {
+    /// The token, if the running CPU has the products.
+    pub fn detect() -> Option<Self> {
+        NeonDot::detect().filter(|_| std::arch::is_aarch64_feature_detected!("i8mm")).map(Self)
+    }
+
+    /// The same CPU without the products of matrices.
+    #[inline(always)]
+    pub fn base(self) -> NeonDot {
+        self.0
+    }
+}
+
 /// The first `n <= 4` values behind `ptr` in a buffer of zeros.
 ///
 /// # Safety

@@ -356,6 +356,7 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         // Once, and plain pointers below: checks between the runs would cost the sums their registers.
         assert_eq!(rhs.len(), runs[0] * runs[1] * run, "weights for all runs");
         let (mut line, mut b) = (data.as_ptr(), rhs.as_ptr());
+        sums = self.dot.turn(sums);
         for _ in 0..runs[0] {
             let mut a = line;
             for _ in 0..runs[1] {
@@ -367,10 +368,11 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
             }
             line = line.wrapping_add(run_steps[0]);
         }
-        sums
+        self.dot.turn(sums)
     }
 
-    /// Adds the products of `steps` times `DEPTH` numbers from `a` plus each offset on with columns from `b` on.
+    /// Adds the products of `steps` times `DEPTH` numbers from `a` plus each offset on with columns from `b` on to sums in the
+    /// order of [`Dot::turn`].
     ///
     /// # Safety
     /// So many numbers, and as many of each column, must lie there.
@@ -388,21 +390,12 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
         for _ in 0..steps {
             // SAFETY: each step reads the next `DEPTH` numbers of each row and column.
             unsafe {
-                let mut columns = [self.dot.rhs(b); V];
-                for (v, column) in columns.iter_mut().enumerate().skip(1) {
-                    *column = self.dot.rhs(b.add(v * vector));
-                }
                 if far {
                     for v in 0..V {
                         self.dot.isa().prefetch(b.wrapping_add(AHEAD + v * vector).cast());
                     }
                 }
-                for (&offset, sums) in offsets.iter().zip(&mut sums) {
-                    let x = self.dot.lhs(a.add(offset));
-                    for (sum, &column) in sums.iter_mut().zip(&columns) {
-                        *sum = self.dot.dot(*sum, x, column);
-                    }
-                }
+                sums = self.dot.step(a, offsets, b, sums);
                 a = a.add(D::DEPTH);
                 b = b.add(V * vector);
             }
@@ -435,7 +428,8 @@ impl<D: Dot, E: Store + ?Sized> Tile<'_, D, D::Lhs, E> {
                 let columns = &rhs[columns.start * V * lanes..columns.end * V * lanes];
                 let a = self.source.data.as_ptr().wrapping_add(run_at + depth);
                 // SAFETY: as `Source::check` has seen, and the slice of columns.
-                sums = unsafe { self.steps(a, offsets, columns.as_ptr(), steps, sums) };
+                sums = unsafe { self.steps(a, offsets, columns.as_ptr(), steps, self.dot.turn(sums)) };
+                sums = self.dot.turn(sums);
                 for (sums, wide) in sums.iter_mut().zip(&mut wide) {
                     for (sums, wide) in sums.iter_mut().zip(wide.chunks_exact_mut(lanes)) {
                         let mut narrow = [0i32; MAX_LANES];

@@ -6,7 +6,8 @@
 //!
 //! * [`Wide`] works on pairs of 16-bit numbers. Activations are widened once while a tile is packed, weights
 //!   while they are read, and nothing can saturate.
-//! * the 8-bit dot products of AVX-512 VNNI and of Arm, which take four bytes at a time.
+//! * the 8-bit dot products of AVX-512 VNNI, AVX-VNNI and Arm, which take four bytes at a time, and Arm's products of
+//!   matrices, which take eight of two rows.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::isa::Kernel;
@@ -15,7 +16,7 @@ use crate::isa::{Cpu, Isa, Portable};
 #[cfg(test)]
 use crate::isa::Emulated16;
 #[cfg(target_arch = "x86_64")]
-use crate::isa::{Avx2Fma, Avx512, Avx512Vnni};
+use crate::isa::{Avx2Fma, Avx512, Avx512Vnni, AvxVnni};
 
 /// The vector of sums of a [`Dot`].
 pub type Sums<D> = <<D as Dot>::V as Isa>::I;
@@ -109,6 +110,41 @@ pub trait Dot: Copy + Send + Sync {
     unsafe fn rhs(self, ptr: *const i8) -> Self::B;
     /// `sums` plus the products.
     fn dot(self, sums: Sums<Self>, a: Self::A, b: Self::B) -> Sums<Self>;
+
+    /// Brings the sums of `R` rows and `V` vectors of columns to the order in which [`Dot::step`] has them, and back.
+    #[inline(always)]
+    fn turn<const R: usize, const V: usize>(self, sums: [[Sums<Self>; V]; R]) -> [[Sums<Self>; V]; R] {
+        sums
+    }
+    /// Adds the products of `DEPTH` numbers of each of `R` rows, from `rows` plus each offset on, with those of `V` vectors of
+    /// columns.
+    ///
+    /// Sums come and go by value: those that something points to would stay in memory.
+    /// # Safety
+    /// So many numbers must be valid for reading.
+    #[inline(always)]
+    unsafe fn step<const R: usize, const V: usize>(
+        self,
+        rows: *const Self::Lhs,
+        offsets: [usize; R],
+        columns: *const i8,
+        mut sums: [[Sums<Self>; V]; R],
+    ) -> [[Sums<Self>; V]; R] {
+        // SAFETY: the caller vouches for the numbers.
+        unsafe {
+            let mut weights = [self.rhs(columns); V];
+            for (v, weights) in weights.iter_mut().enumerate().skip(1) {
+                *weights = self.rhs(columns.add(v * Self::V::LANES * Self::DEPTH));
+            }
+            for (&offset, sums) in offsets.iter().zip(&mut sums) {
+                let x = self.lhs(rows.add(offset));
+                for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                    *sum = self.dot(*sum, x, weights);
+                }
+            }
+        }
+        sums
+    }
 }
 
 /// An algorithm over [`Dot`].
@@ -252,6 +288,47 @@ mod x86 {
         }
     }
 
+    impl Dot for AvxVnni {
+        type V = Avx2Fma;
+        type Lhs = u8;
+        type A = __m256i;
+        type B = __m256i;
+        const DEPTH: usize = 4;
+        const ROWS: usize = 6;
+        const VECTORS: usize = 2;
+
+        #[inline(always)]
+        fn isa(self) -> Avx2Fma {
+            self.base()
+        }
+        #[inline(always)]
+        unsafe fn lhs(self, ptr: *const u8) -> __m256i {
+            // SAFETY: the caller vouches for four values.
+            self.base().splat_i32(unsafe { ptr.cast::<i32>().read_unaligned() })
+        }
+        #[inline(always)]
+        unsafe fn rhs(self, ptr: *const i8) -> __m256i {
+            // SAFETY: the caller vouches for 32 values.
+            unsafe { self.base().load_i32_ptr(ptr.cast()) }
+        }
+        #[inline(always)]
+        fn dot(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: the token proves that the CPU has AVX-VNNI.
+            unsafe { _mm256_dpbusd_avx_epi32(sums, a, b) }
+        }
+    }
+
+    /// Runs a kernel compiled for AVX2 with VNNI.
+    #[inline]
+    pub(super) fn with_avx_vnni<K: DotKernel>(isa: AvxVnni, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        fn run<K: DotKernel>(isa: AvxVnni, kernel: K) -> K::Output {
+            kernel.run(isa)
+        }
+        // SAFETY: the token proves that the CPU has all of them.
+        unsafe { run(isa, kernel) }
+    }
+
     /// Runs a kernel compiled for AVX-512 with VNNI.
     #[inline]
     pub(super) fn with_vnni<K: DotKernel>(isa: Avx512Vnni, kernel: K) -> K::Output {
@@ -343,6 +420,8 @@ pub fn dispatch_pairs<K: PairsKernel>(cpu: Cpu, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx2(isa) => isa.dispatch(InPairs(kernel, isa)),
         #[cfg(target_arch = "x86_64")]
+        Cpu::AvxVnni(isa) => isa.base().dispatch(InPairs(kernel, isa.base())),
+        #[cfg(target_arch = "x86_64")]
         Cpu::Avx512(isa) => isa.dispatch(InPairs(kernel, isa)),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx512Vnni(isa) => isa.base().dispatch(InPairs(kernel, isa.base())),
@@ -352,6 +431,8 @@ pub fn dispatch_pairs<K: PairsKernel>(cpu: Cpu, kernel: K) -> K::Output {
         Cpu::Neon(isa) => isa.dispatch(InPairs(kernel, isa)),
         #[cfg(target_arch = "aarch64")]
         Cpu::NeonDot(isa) => isa.base().dispatch(InPairs(kernel, isa.base())),
+        #[cfg(target_arch = "aarch64")]
+        Cpu::NeonI8mm(isa) => isa.base().base().dispatch(InPairs(kernel, isa.base().base())),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Cpu::Wasm128(isa) => kernel.run(isa.base()),
         #[cfg(test)]
@@ -364,6 +445,8 @@ pub fn dispatch_pairs<K: PairsKernel>(cpu: Cpu, kernel: K) -> K::Output {
 pub fn dispatch_bytes<K: DotKernel>(cpu: Cpu, kernel: K) -> K::Output {
     match cpu {
         #[cfg(target_arch = "x86_64")]
+        Cpu::AvxVnni(isa) => x86::with_avx_vnni(isa, kernel),
+        #[cfg(target_arch = "x86_64")]
         Cpu::Avx512Vnni(isa) => x86::with_vnni(isa, kernel),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx512Amx(isa) => x86::with_vnni(isa.base(), kernel),
@@ -371,6 +454,8 @@ pub fn dispatch_bytes<K: DotKernel>(cpu: Cpu, kernel: K) -> K::Output {
         Cpu::Neon(isa) => isa.dispatch(InDot(kernel, super::neon::Smull(isa))),
         #[cfg(target_arch = "aarch64")]
         Cpu::NeonDot(isa) => isa.base().dispatch(InDot(kernel, isa)),
+        #[cfg(target_arch = "aarch64")]
+        Cpu::NeonI8mm(isa) => isa.base().base().dispatch(InDot(kernel, isa)),
         #[cfg(test)]
         Cpu::Emulated16(isa) => kernel.run(isa),
         other => dispatch_words(other, kernel),

@@ -83,9 +83,10 @@ impl Matrix<'_> {
             panel.fill(0);
         }
         let turned = match (step, self.depth_stride, self.col_stride) {
-            (2 | 4, 1, _) => self.turn_steps(cpu, first, cols, width, step, panel),
+            (2 | 4 | 8, 1, _) => self.turn_steps(cpu, first, cols, width, step, panel),
             (2, _, 1) => self.weave_steps::<2>(first, cols, width, panel),
             (4, _, 1) => self.weave_steps::<4>(first, cols, width, panel),
+            (8, _, 1) => self.weave_steps::<8>(first, cols, width, panel),
             _ => 0,
         };
         panel[turned * width..].fill(0);
@@ -97,7 +98,7 @@ impl Matrix<'_> {
         }
     }
 
-    /// Packs the whole steps of two or four rows that lie together; says how many rows those are.
+    /// Packs the whole steps of two, four or eight rows that lie together; says how many rows those are.
     fn turn_steps(
         &self,
         cpu: Cpu,
@@ -107,8 +108,9 @@ impl Matrix<'_> {
         step: usize,
         panel: &mut [i8],
     ) -> usize {
-        // Four rows at a time are what vectors turn fastest; those of two steps are then split.
-        let rows = self.depth / CELL * CELL;
+        // Four rows at a time are what vectors turn fastest; those of two steps are then split, those of half a step joined.
+        let whole = step.max(CELL);
+        let rows = self.depth / whole * whole;
         if rows == 0 || cols == 0 {
             return 0;
         }
@@ -120,6 +122,9 @@ impl Matrix<'_> {
         unsafe { transpose_cells(cpu, source, self.col_stride, target, width * CELL, cols, rows / CELL) }
         if step < CELL {
             cpu.dispatch(SplitCells { rows: packed, width });
+        }
+        if step > CELL {
+            join_cells(packed, width);
         }
         self.make_signed(packed.chunks_exact_mut(width * step), cols * step);
         rows
@@ -186,6 +191,20 @@ impl Kernel for SplitCells<'_> {
     }
 }
 
+/// Brings `width` cells of four bytes and as many of the next four rows to pairs of cells, one for each column.
+fn join_cells(rows: &mut [i8], width: usize) {
+    let mut cells = [[0; CELL]; 2 * MOST_COLS];
+    let cells = &mut cells[..2 * width];
+    for out in rows.chunks_exact_mut(2 * width * CELL) {
+        cells.as_flattened_mut().copy_from_slice(out);
+        let (low, high) = cells.split_at(width);
+        for ((low, high), out) in low.iter().zip(high).zip(out.as_chunks_mut::<{ 2 * CELL }>().0) {
+            out[..CELL].copy_from_slice(low);
+            out[CELL..].copy_from_slice(high);
+        }
+    }
+}
+
 /// Writes the bytes of `N` rows column by column.
 fn weave<const N: usize>(rows: [&[u8]; N], to: &mut [u8]) {
     /// Columns that are woven by way of arrays, which the compiler keeps in vector registers.
@@ -224,7 +243,7 @@ impl DotKernel for ColumnSums<'_> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        const MOST_DEPTH: usize = 4;
+        const MOST_DEPTH: usize = 8;
         const { assert!(D::DEPTH <= MOST_DEPTH) };
         let ones = [D::Lhs::pack(1 - D::Lhs::rest(0), 0); MOST_DEPTH];
         // SAFETY: there are as many as a step takes.

@@ -261,8 +261,8 @@ fn names_follow_the_grammar() {
     for cpu in Cpu::all() {
         let want = match cpu.name() {
             "portable" | "wasm128" => "f32_gemm_4x8_",
-            "avx2" => "f32_gemm_6x16_",
-            "neon" | "neondot" => "f32_gemm_8x8_",
+            "avx2" | "avxvnni" => "f32_gemm_6x16_",
+            "neon" | "neondot" | "neoni8mm" => "f32_gemm_8x8_",
             _ => "f32_gemm_14x32_",
         };
         assert_eq!(gemm_f32_name(cpu), format!("{want}{}", cpu.name()));
