@@ -8,7 +8,7 @@
 
 mod roof;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use ferrolite_kernels::cpu::elementwise::binary::binary;
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
 use ferrolite_kernels::cpu::elementwise::math::Sigmoid;
@@ -21,58 +21,8 @@ use ferrolite_kernels::cpu::float::gemm::{PackedF32, gemm_f32};
 use ferrolite_kernels::inout::InOut;
 use ferrolite_kernels::isa::Cpu;
 use ferrolite_kernels::par::Par;
-use roof::{Roof, compute_roof, least, memory_roof};
-use std::ops::{Deref, DerefMut};
-
-/// Prints the rate of `run`, which does `work` operations or moves `work` bytes, and hands it to Criterion.
-fn bench(c: &mut Criterion, name: &str, work: usize, roof: Roof, mut run: impl FnMut()) {
-    let rate = work as f64 / least(&mut run);
-    println!("{name}: {}", roof.beside(rate));
-    let mut group = c.benchmark_group("float");
-    group.throughput(match roof {
-        Roof::Memory(_) => Throughput::Bytes(work as u64),
-        Roof::Compute(_) | Roof::Dot(_) => Throughput::Elements(work as u64),
-    });
-    group.bench_function(name, |b| b.iter(&mut run));
-    group.finish();
-}
-
-/// Floats that start a cache line, as tensors of an arena do: a vector that straddles two lines takes two loads.
-struct Tensor {
-    memory: Vec<f32>,
-    first: usize,
-    len: usize,
-}
-
-impl Tensor {
-    fn zeros(len: usize) -> Self {
-        const LINE: usize = 16;
-        let memory = vec![0.0; len + LINE];
-        let first = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Self { memory, first, len }
-    }
-}
-
-impl Deref for Tensor {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &self.memory[self.first..][..self.len]
-    }
-}
-
-impl DerefMut for Tensor {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.first..][..self.len]
-    }
-}
-
-fn wave(len: usize) -> Tensor {
-    let mut wave = Tensor::zeros(len);
-    for (i, value) in wave.iter_mut().enumerate() {
-        *value = (i as f32 * 0.37).sin();
-    }
-    wave
-}
+use roof::tensor::{Tensor, bench, wave};
+use roof::{compute_roof, memory_roof};
 
 fn products(c: &mut Criterion) {
     let cpu = Cpu::detect();

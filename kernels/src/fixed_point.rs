@@ -55,8 +55,14 @@ impl Multiplier {
     #[must_use]
     #[inline(always)]
     pub fn apply_once(self, x: i32) -> i32 {
-        let shift = 31 - self.exponent;
         let product = i64::from(x) * i64::from(self.fraction);
+        let right = -self.exponent;
+        if right > 0 {
+            // As in `apply`. The bit below the last one that is left rounds.
+            let high = (product as u64 >> 31) as i32;
+            return (high >> right.min(31)) + ((high >> (right - 1).min(31)) & 1);
+        }
+        let shift = 31 + right;
         if shift == 0 { product as i32 } else { ((product + (1i64 << (shift - 1))) >> shift) as i32 }
     }
 
@@ -65,15 +71,15 @@ impl Multiplier {
     #[inline(always)]
     pub fn apply_wide(self, x: i64) -> i32 {
         let (fraction, shift) = self.wide();
-        (x.wrapping_mul(fraction).wrapping_add(1 << (shift - 1)) >> shift) as i32
+        (x.wrapping_mul(fraction.into()).wrapping_add(1 << (shift - 1)) >> shift) as i32
     }
 
     /// The factor and the shift (1 to 62) of [`Multiplier::apply_wide`].
     #[must_use]
     #[inline(always)]
-    pub fn wide(self) -> (i64, u32) {
+    pub fn wide(self) -> (i32, u32) {
         let fraction = if self.fraction < 0x7fff_0000 { (self.fraction + (1 << 15)) >> 16 } else { 0x7fff };
-        (i64::from(fraction), (15 - self.exponent).clamp(1, 62) as u32)
+        (fraction, (15 - self.exponent).clamp(1, 62) as u32)
     }
 }
 
@@ -181,6 +187,14 @@ mod tests {
             let (left, right) = if exponent > 0 { (exponent as u32, 0) } else { (0, -exponent) };
             let want = rounding_shift_right(high_mul(x.wrapping_shl(left), fraction), right);
             prop_assert_eq!(Multiplier { fraction, exponent }.apply(x), want);
+        }
+
+        #[test]
+        fn products_round_once(x: i32, fraction in -i32::MAX..=i32::MAX, exponent in -31i32..=31) {
+            let product = i128::from(x) * i128::from(fraction);
+            let shift = 31 - exponent;
+            let want = if shift == 0 { product } else { (product + (1 << (shift - 1))) >> shift };
+            prop_assert_eq!(Multiplier { fraction, exponent }.apply_once(x), want as i32);
         }
 
         #[test]

@@ -1,5 +1,8 @@
 //! What the machine can do, measured in the process that measures kernels.
 
+#[allow(dead_code, reason = "of float kernels")]
+pub mod tensor;
+
 use ferrolite_kernels::isa::{Cpu, Isa, Kernel};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -168,6 +168,7 @@ impl Isa for Avx512 {
     const REGISTERS: usize = 32;
     const WIDENS_HALVES: bool = true;
     const LOOKS_UP: bool = true;
+    const SHIFTS_WIDE: bool = true;
 
     leaf_ptr! {
         load_ptr(ptr: *const f32) -> F = _mm512_loadu_ps(ptr);

@@ -61,6 +61,7 @@ impl Isa for Emulated16 {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
     const LOOKS_UP: bool = true;
+    const SHIFTS_WIDE: bool = true;
 
     // Calls, not inlined: unrolled tiles of sixteen scalars each take minutes to compile.
     leaf_ptr! {

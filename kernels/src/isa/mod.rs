@@ -148,6 +148,9 @@ pub trait Isa: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// Whether instructions look up one of 32 floats and scale by powers of two; otherwise [`Isa::lookup32`] and [`Isa::scale`]
     /// take long.
     const LOOKS_UP: bool = false;
+    /// Whether instructions multiply integers of 64 bits and shift them right by a number for each lane; otherwise both take a
+    /// dozen.
+    const SHIFTS_WIDE: bool = false;
 
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F;

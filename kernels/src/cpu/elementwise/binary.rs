@@ -18,6 +18,20 @@ pub enum Source<'a, T> {
     InPlace,
 }
 
+/// A function of two elements. Closures are ones; a type of its own can have `#[inline(always)]` on its method, without which a
+/// longer function may stay a call for each element.
+pub trait BinaryFunction<A, B, R>: Copy + Send + Sync {
+    /// The result.
+    fn of(self, a: A, b: B) -> R;
+}
+
+impl<A, B, R, F: Fn(A, B) -> R + Copy + Send + Sync> BinaryFunction<A, B, R> for F {
+    #[inline(always)]
+    fn of(self, a: A, b: B) -> R {
+        self(a, b)
+    }
+}
+
 /// Fills `out` with `f` of the elements of `a` and `b`.
 ///
 /// `f` is compiled for the target with the loops around it: a few arithmetic operations without branches become vector
@@ -31,7 +45,7 @@ pub fn binary<A: Pod + Send + Sync, B: Pod + Send + Sync, R: Pod + Send + Sync>(
     plan: &Broadcast<2>,
     (a, b): (&[A], &[B]),
     out: &mut [R],
-    f: impl Fn(A, B) -> R + Copy + Send + Sync,
+    f: impl BinaryFunction<A, B, R>,
 ) {
     assert!(a.len() == plan.operand_len(0) && b.len() == plan.operand_len(1) && out.len() == plan.len());
     let out = SharedMut::new(out);
@@ -49,7 +63,7 @@ pub fn binary_in_place<T: Pod + Send + Sync>(
     plan: &Broadcast<2>,
     sources: (Source<'_, T>, Source<'_, T>),
     out: &mut [T],
-    f: impl Fn(T, T) -> T + Copy + Send + Sync,
+    f: impl BinaryFunction<T, T, T>,
 ) {
     if let (Source::Apart(a), Source::Apart(b)) = sources {
         return binary(target, par, plan, (a, b), out, f);
@@ -83,7 +97,7 @@ struct Apart<'a, A, B, R, F> {
     f: F,
 }
 
-impl<A: Pod, B: Pod, R: Pod, F: Fn(A, B) -> R> Kernel for Apart<'_, A, B, R, F> {
+impl<A: Pod, B: Pod, R: Pod, F: BinaryFunction<A, B, R>> Kernel for Apart<'_, A, B, R, F> {
     type Output = ();
 
     #[inline(always)]
@@ -97,22 +111,22 @@ impl<A: Pod, B: Pod, R: Pod, F: Fn(A, B) -> R> Kernel for Apart<'_, A, B, R, F> 
             match advances {
                 (true, true) => {
                     for ((o, &x), &y) in out.iter_mut().zip(&a[i..i + run.len]).zip(&b[j..j + run.len]) {
-                        *o = f(x, y);
+                        *o = f.of(x, y);
                     }
                 }
                 (true, false) => {
                     let y = b[j];
                     for (o, &x) in out.iter_mut().zip(&a[i..i + run.len]) {
-                        *o = f(x, y);
+                        *o = f.of(x, y);
                     }
                 }
                 (false, true) => {
                     let x = a[i];
                     for (o, &y) in out.iter_mut().zip(&b[j..j + run.len]) {
-                        *o = f(x, y);
+                        *o = f.of(x, y);
                     }
                 }
-                (false, false) => out.fill(f(a[i], b[j])),
+                (false, false) => out.fill(f.of(a[i], b[j])),
             }
         });
     }
@@ -130,7 +144,7 @@ struct Shared<'a, T, F> {
 /// Elements copied aside before their places are overwritten; lets the compiler vectorize without knowing what aliases.
 const BLOCK: usize = 64;
 
-impl<T: Pod, F: Fn(T, T) -> T> Kernel for Shared<'_, T, F> {
+impl<T: Pod, F: BinaryFunction<T, T, T>> Kernel for Shared<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -152,7 +166,7 @@ impl<T: Pod, F: Fn(T, T) -> T> Kernel for Shared<'_, T, F> {
                     }
                 }
                 for ((o, &x), &y) in out.iter_mut().zip(&blocks[0]).zip(&blocks[1]) {
-                    *o = f(x, y);
+                    *o = f.of(x, y);
                 }
             }
         });

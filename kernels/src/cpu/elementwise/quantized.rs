@@ -6,6 +6,7 @@
 
 use bytemuck::Pod;
 
+use super::binary::BinaryFunction;
 use super::bytes::ByteFunction;
 use crate::fixed_point::{Multiplier, high_mul, high_mul_i16, reciprocal, rounding_shift_right};
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
@@ -268,6 +269,13 @@ impl AddFixed {
         let [a, b] = self.inputs.apply(a.widen(), b.widen());
         let sum = if self.subtract { a.wrapping_sub(b) } else { a.wrapping_add(b) };
         self.limits.hold(self.output.apply(sum).wrapping_add(self.zero_point))
+    }
+}
+
+impl<T: Narrow> BinaryFunction<T, T, T> for AddFixed {
+    #[inline(always)]
+    fn of(self, a: T, b: T) -> T {
+        self.apply(a, b)
     }
 }
 

@@ -12,7 +12,7 @@ use super::pack::{Bytes, Width};
 #[cfg(target_arch = "x86_64")]
 use super::quads::{self, QuadFilters, QuadRow};
 use super::rows::{Activation, Window};
-use super::store::{SPARE, Store};
+use super::store::{RowSums, SPARE, Store};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Avx512Vnni;
 use crate::isa::{Cpu, Isa, IsaNarrow, MAX_LANES};
@@ -302,6 +302,35 @@ macro_rules! into_lanes {
 
 into_lanes! { i8: load_i8 load_i8_part, u8: load_u8 load_u8_part, i16: load_i16 load_i16_part, }
 
+/// The sums of a line's pixels, one after another, by a filter of `P` pairs of rows and `C` columns. Who makes it vouches for
+/// the pairs of as many pixels as are asked for.
+struct LineSums<S: Pairs, const P: usize, const C: usize> {
+    /// The next pixel's pairs.
+    lines: [*const i32; P],
+    filters: [[S::I; C]; P],
+    /// What the sums start from.
+    start: S::I,
+    /// Distances between pixels and between taps.
+    stride: usize,
+    step: usize,
+}
+
+impl<S: Pairs, const P: usize, const C: usize> RowSums<S> for LineSums<S, P, C> {
+    #[inline(always)]
+    fn next(&mut self, isa: S) -> S::I {
+        let mut sums = self.start;
+        for (line, filters) in self.lines.iter_mut().zip(&self.filters) {
+            for (kx, &filter) in filters.iter().enumerate() {
+                // SAFETY: the pixel's pairs lie there, see above.
+                let pairs = unsafe { isa.load_i32_ptr(line.wrapping_add(kx * self.step)) };
+                sums = isa.dot_pairs(sums, pairs, filter);
+            }
+            *line = line.wrapping_add(self.stride);
+        }
+        sums
+    }
+}
+
 impl<X: Activation + IntoLanes, E: Store + ?Sized> PairsKernel for StripKernel<'_, X, E> {
     type Output = ();
 
@@ -479,18 +508,11 @@ impl<X: Activation + IntoLanes, E: Store + ?Sized> StripKernel<'_, X, E> {
             for (pair, line) in lines.iter_mut().enumerate() {
                 *line = &self.pairs(row, 0, pair)[..row_len];
             }
+            let lines = lines.map(<[i32]>::as_ptr);
             let pixels = (self.image * height + self.first_row + row) * width;
-            for col in 0..width {
-                let mut sums = start;
-                for (line, filters) in lines.iter().zip(&filters) {
-                    for (kx, &filter) in filters.iter().enumerate() {
-                        // SAFETY: the lines are `row_len` long, and the assertion bounds the greatest index.
-                        let pairs = unsafe { isa.load_i32_ptr(line.as_ptr().add(col * stride + kx * step)) };
-                        sums = isa.dot_pairs(sums, pairs, filter);
-                    }
-                }
-                self.store.store(isa, columns, pixels + col, first, len, sums);
-            }
+            // As often asked for sums as the line has pixels, whose windows lie in the lines.
+            let sums = LineSums::<S, P, C> { lines, filters, start, stride, step };
+            self.store.store_rows(isa, columns, (pixels, width), first, len, sums);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::fixed::{FixedPoint, WideFixedPoint};
-use super::store::{RowStore, Store, Target};
+use super::store::{RowStore, RowSums, Store, Target};
 use crate::isa::{Isa, IsaNarrow, MAX_LANES};
 
 /// Where exact results go. One compiled tile serves all of these.
@@ -81,17 +81,50 @@ impl Store for StoreExact<'_> {
         match self {
             Self::Sums(target) => isa.store_i32_part(sums, target.at(row, col, len)),
             Self::Words(fixed, target) => {
-                let out = isa.load_i16(&fixed.apply_lanes(col, &lanes));
+                let out = isa.load_i32(&fixed.apply_lanes(isa, col, &lanes));
                 isa.store_i16_part(out, target.at(row, col, len));
             }
             Self::Fixed(fixed, target) => {
-                let out = isa.load_i32(&fixed.apply_lanes(col, &lanes));
+                let out = isa.load_i32(&fixed.apply_lanes(isa, col, &lanes));
                 match target {
                     FixedTarget::I8(target) => isa.store_i8_part(out, target.at(row, col, len)),
                     FixedTarget::U8(target) => isa.store_u8_part(out, target.at(row, col, len)),
                     FixedTarget::I16(target) => isa.store_i16_part(out, target.at(row, col, len)),
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn store_rows<S: Isa>(
+        &self,
+        isa: S,
+        (): (),
+        rows: (usize, usize),
+        col: usize,
+        len: usize,
+        mut sums: impl RowSums<S>,
+    ) {
+        // What the columns need is looked up once.
+        if let Self::Words(fixed, target) = self
+            && let Some(columns) = fixed.in_double(isa, col)
+            && let Some(mut cursor) = target.cursor(rows, col, len)
+        {
+            for _ in 0..rows.1 {
+                let mut lanes = [0; MAX_LANES];
+                isa.store_i32(sums.next(isa), &mut lanes);
+                let out = isa.load_i32(&columns.apply(isa, &lanes));
+                let to = cursor.next();
+                if len == S::LANES {
+                    isa.store_i16(out, to);
+                } else {
+                    isa.store_i16_part(out, to);
+                }
+            }
+            return;
+        }
+        for r in 0..rows.1 {
+            self.store(isa, (), rows.0 + r, col, len, sums.next(isa));
         }
     }
 

@@ -207,7 +207,7 @@ impl<'a, T> Target<'a, T> {
 }
 
 /// Rows of a destination one after another.
-struct Cursor<T> {
+pub(super) struct Cursor<T> {
     /// The next row's elements.
     at: *mut T,
     stride: usize,
@@ -217,7 +217,7 @@ struct Cursor<T> {
 impl<T> Target<'_, T> {
     /// Elements `col..col + len` of `count` rows from `row` on, if rows are evenly spaced.
     #[inline(always)]
-    fn cursor(&self, (row, count): (usize, usize), col: usize, len: usize) -> Option<Cursor<T>> {
+    pub(super) fn cursor(&self, (row, count): (usize, usize), col: usize, len: usize) -> Option<Cursor<T>> {
         if self.map.is_some() || count == 0 {
             return None;
         }
@@ -231,7 +231,7 @@ impl<T> Target<'_, T> {
 impl<T> Cursor<T> {
     /// The next row's elements. To be called as often as there are rows.
     #[inline(always)]
-    fn next(&mut self) -> &mut [T] {
+    pub(super) fn next(&mut self) -> &mut [T] {
         let at = self.at;
         self.at = at.wrapping_add(self.stride);
         // SAFETY: the first and the last row lie within the target, and kernels store each element once.

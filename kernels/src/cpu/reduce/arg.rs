@@ -63,11 +63,16 @@ struct Columns<'a, T, I, B> {
     better: B,
 }
 
-impl<T: Copy, I: Copy, B: Fn(T, T) -> bool> Kernel for Columns<'_, T, I, B> {
+impl<T: Copy + PartialEq, I: Copy, B: Fn(T, T) -> bool> Kernel for Columns<'_, T, I, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, _: S) {
+        match (self.search.inner, self.search.axis) {
+            (1, 64..) => return self.rows::<LANES>(),
+            (1, 16..) => return self.rows::<8>(),
+            _ => {}
+        }
         let Search { src, dst, axis, inner, first, index } = self.search;
         let mut done = 0;
         while done < dst.len() {
@@ -93,13 +98,67 @@ impl<T: Copy, I: Copy, B: Fn(T, T) -> bool> Kernel for Columns<'_, T, I, B> {
     }
 }
 
+impl<T: Copy + PartialEq, I: Copy, B: Fn(T, T) -> bool> Columns<'_, T, I, B> {
+    /// Columns whose elements are neighbours: the best one by `N` at a time, then where it first lies.
+    #[inline(always)]
+    fn rows<const N: usize>(self) {
+        let Search { src, dst, axis, first, index, .. } = self.search;
+        let rows = src[first * axis..].chunks_exact(axis);
+        for (to, row) in dst.iter_mut().zip(rows) {
+            let mut best = [row[0]; N];
+            for part in row.chunks(N) {
+                for (best, &x) in best.iter_mut().zip(part) {
+                    *best = if (self.better)(x, *best) { x } else { *best };
+                }
+            }
+            let mut extreme = best[0];
+            for x in best {
+                extreme = if (self.better)(x, extreme) { x } else { extreme };
+            }
+            // Nothing is better than a NaN in front, which equals nothing.
+            let mut at = 0;
+            for (number, part) in row.chunks(N).enumerate() {
+                let found = part.iter().fold(false, |found, &x| found | (x == extreme));
+                if found {
+                    at = number * N + part.iter().position(|&x| x == extreme).unwrap_or(0);
+                    break;
+                }
+            }
+            *to = index(at as u32);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn numbers_that_are_none() {
+        for len in [5, 21, 100] {
+            let rows = [("in front", 0, 0), ("on the way", 2, 3)];
+            for (name, nan, want) in rows {
+                let mut src = vec![1.0f32; len];
+                (src[nan], src[3]) = (f32::NAN, 2.0);
+                for cpu in Cpu::all() {
+                    let mut got = [-1];
+                    arg_extreme(cpu, Par::serial(), Extreme::Max, [1, len, 1], &src, &mut got, |i| i as i32);
+                    assert_eq!(got, [want], "{name}, {len}, {}", cpu.name());
+                }
+            }
+            let zeros: Vec<f32> =
+                (0..len).map(|i| if i == 0 { -1.0 } else { -0.0f32.copysign(i as f32 - 3.0) }).collect();
+            let mut got = [-1];
+            arg_extreme(Cpu::detect(), Par::serial(), Extreme::Max, [1, len, 1], &zeros, &mut got, |i| {
+                i as i32
+            });
+            assert_eq!(got, [1], "zeros of both signs are equal, {len}");
+        }
+    }
+
+    #[test]
     fn finds_the_first_extreme() {
-        for shape in [[1, 1, 1], [3, 10, 1], [2, 7, 45], [1, 300, 2]] {
+        for shape in [[1, 1, 1], [3, 10, 1], [5, 21, 1], [4, 770, 1], [2, 64, 1], [2, 7, 45], [1, 300, 2]] {
             let [outer, axis, inner] = shape;
             let src: Vec<i8> = (0..outer * axis * inner).map(|i| (i * 37 % 11) as i8).collect();
             for extreme in [Extreme::Max, Extreme::Min] {

@@ -9,9 +9,9 @@ use ferrolite_model::{BuiltinOperator, TensorType};
 use half::f16;
 
 use super::{
-    Activation, Lowered, affine, binary_kernel, binary_to_kernel, bytes_kernel, clamp, factor_affine,
-    hot_binary_kernel, infer_broadcast, input_affine, output_affine, real_binary_kernel, refuse,
-    scales_too_far_apart, split_binary_kernel, unexpected,
+    Activation, Lowered, affine, binary_function_kernel, binary_kernel, binary_to_kernel, bytes_kernel,
+    clamp, factor_affine, hot_binary_kernel, infer_broadcast, input_affine, output_affine,
+    real_binary_kernel, refuse, scales_too_far_apart, split_binary_kernel, unexpected,
 };
 use crate::chain;
 use crate::element::{Complex64, Element};
@@ -264,21 +264,13 @@ fn sum_i16(
     }
     let add = AddFixed::new(a, b, out, subtract, 15, limits).ok_or_else(scales_too_far_apart)?;
     if subtract {
-        return hot_binary_kernel::<i16>("i16_sub_fixed", node, cx, move |x, y| add.apply(x, y));
+        return binary_function_kernel::<i16>("i16_sub_fixed", node, cx, add);
     }
     if node.shape(0)? != node.shape(1)? {
-        return hot_binary_kernel::<i16>("i16_add_fixed", node, cx, move |x, y| add.apply(x, y));
+        return binary_function_kernel::<i16>("i16_add_fixed", node, cx, add);
     }
     // Without broadcasting the reference adds sixteen at a time, and rounds what these leave over otherwise.
-    let by_sixteen = add.rounding_inputs_once();
-    split_binary_kernel::<i16>(
-        "i16_add_fixed",
-        node,
-        cx,
-        16,
-        move |x, y| by_sixteen.apply(x, y),
-        move |x, y| add.apply(x, y),
-    )
+    split_binary_kernel::<i16>("i16_add_fixed", node, cx, 16, add.rounding_inputs_once(), add)
 }
 
 /// 8-bit products.

@@ -20,7 +20,7 @@ pub use table::{BYTE_TABLE, BYTE_TABLE_NAME};
 
 use std::borrow::Cow;
 
-use ferrolite_kernels::cpu::elementwise::binary::{Source, binary, binary_in_place};
+use ferrolite_kernels::cpu::elementwise::binary::{BinaryFunction, Source, binary, binary_in_place};
 use ferrolite_kernels::cpu::elementwise::broadcast::Broadcast;
 use ferrolite_kernels::cpu::elementwise::bytes::{ByteFunction, ByteLanes, binary_bytes};
 use ferrolite_kernels::cpu::elementwise::math::Function;
@@ -244,6 +244,16 @@ pub(super) fn hot_binary_kernel<T: Element>(
     cx: &LowerCx<'_>,
     f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
 ) -> Lowered {
+    binary_function_kernel(name, node, cx, f)
+}
+
+/// The same of a function that is no closure.
+fn binary_function_kernel<T: Element>(
+    name: &str,
+    node: &Node<'_>,
+    cx: &LowerCx<'_>,
+    f: impl BinaryFunction<T, T, T> + 'static,
+) -> Lowered {
     binary_kernel_for(cx.cpu, kernel_name(name, cx), node, f)
 }
 
@@ -264,7 +274,7 @@ fn binary_kernel_for<T: Element>(
     target: impl Target + 'static,
     name: impl Into<Cow<'static, str>>,
     node: &Node<'_>,
-    f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+    f: impl BinaryFunction<T, T, T> + 'static,
 ) -> Lowered {
     binary_kernel_with::<T>(name, node, move |par, plan, sources, out| {
         binary_in_place(target, par, plan, sources, out, f);
@@ -302,8 +312,8 @@ fn split_binary_kernel<T: Element>(
     node: &Node<'_>,
     cx: &LowerCx<'_>,
     group: usize,
-    f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
-    rest: impl Fn(T, T) -> T + Copy + Send + Sync + 'static,
+    f: impl BinaryFunction<T, T, T> + 'static,
+    rest: impl BinaryFunction<T, T, T> + 'static,
 ) -> Lowered {
     let len = broadcast(node)?.len();
     let whole = len - len % group;
