@@ -1,6 +1,6 @@
 //! What the machine can do, measured in the process that measures kernels.
 
-#[allow(dead_code, reason = "of float kernels")]
+#[allow(dead_code, reason = "each bench takes what it needs")]
 pub mod tensor;
 
 use ferrolite_kernels::isa::{Cpu, Isa, Kernel};

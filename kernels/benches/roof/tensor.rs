@@ -1,5 +1,6 @@
-//! Tensors of floats for the benches, and a benchmark beside its roof.
+//! Tensors for the benches, and a benchmark beside its roof.
 
+use bytemuck::Pod;
 use criterion::{Criterion, Throughput};
 use std::ops::{Deref, DerefMut};
 
@@ -18,41 +19,51 @@ pub fn bench(c: &mut Criterion, name: &str, work: usize, roof: Roof, mut run: im
     group.finish();
 }
 
-/// Floats that start a cache line, as tensors of an arena do: a vector that straddles two lines takes two loads.
-pub struct Tensor {
-    memory: Vec<f32>,
+/// Numbers that start a cache line, as tensors of an arena do: a vector that straddles two lines takes two loads.
+pub struct Tensor<T = f32> {
+    memory: Vec<T>,
     first: usize,
     len: usize,
 }
 
-impl Tensor {
+impl<T: Pod> Tensor<T> {
     /// All zero.
     pub fn zeros(len: usize) -> Self {
-        const LINE: usize = 16;
-        let memory = vec![0.0; len + LINE];
-        let first = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        const LINE: usize = 64;
+        let memory = vec![T::zeroed(); len + LINE / size_of::<T>()];
+        let first = memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
         Self { memory, first, len }
+    }
+
+    /// What `of` says for each place.
+    pub fn of(len: usize, of: impl Fn(usize) -> T) -> Self {
+        let mut tensor = Self::zeros(len);
+        for (i, value) in tensor.iter_mut().enumerate() {
+            *value = of(i);
+        }
+        tensor
     }
 }
 
-impl Deref for Tensor {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
+impl<T> Deref for Tensor<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
         &self.memory[self.first..][..self.len]
     }
 }
 
-impl DerefMut for Tensor {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Tensor<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.memory[self.first..][..self.len]
     }
 }
 
-/// Numbers between -1 and 1.
+/// Floats between -1 and 1.
 pub fn wave(len: usize) -> Tensor {
-    let mut wave = Tensor::zeros(len);
-    for (i, value) in wave.iter_mut().enumerate() {
-        *value = (i as f32 * 0.37).sin();
-    }
-    wave
+    Tensor::of(len, |i| (i as f32 * 0.37).sin())
+}
+
+/// Bytes of most values.
+pub fn bytes(len: usize) -> Tensor<i8> {
+    Tensor::of(len, |i| (i * 37 % 251) as i8)
 }
