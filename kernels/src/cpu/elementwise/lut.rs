@@ -16,16 +16,24 @@ mod x86 {
     use crate::cpu::elementwise::for_each_range;
     use crate::cpu::elementwise::unary::Tiles;
 
-    /// Proof that the CPU has AVX-512 F, BW and VBMI.
+    /// How a CPU permutes bytes.
     #[derive(Copy, Clone)]
-    pub(super) struct Permute(());
+    pub(super) enum Permute {
+        /// Any of 128, by AVX-512 F, BW and VBMI.
+        Vbmi,
+        /// Any of sixteen, by AVX2.
+        Shuffle,
+    }
 
     impl Permute {
         pub(super) fn detect() -> Option<Self> {
-            let has = is_x86_feature_detected!("avx512f")
+            let vbmi = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vbmi");
-            has.then_some(Self(()))
+            if vbmi {
+                return Some(Self::Vbmi);
+            }
+            is_x86_feature_detected!("avx2").then_some(Self::Shuffle)
         }
 
         pub(super) fn apply8<T: Narrow>(self, par: Par, io: InOut<'_, T>, table: &Table8<T>) {
@@ -35,9 +43,15 @@ mod x86 {
                 // SAFETY: the ranges of tiles are disjoint.
                 let mut part = unsafe { tiles.part(range) };
                 let (from, to, len) = (part.src().cast(), part.dst().cast(), part.len());
-                // SAFETY: the token proves that the CPU has the instructions; both pointers are valid for `len` bytes,
-                // and a vector is read before its place is written.
-                unsafe { look_up(bytemuck::cast_slice(table), from, to, len) };
+                let table = bytemuck::cast_slice(table);
+                // SAFETY: the CPU was seen to have the instructions; both pointers are valid for `len` bytes, and a vector
+                // is read before its place is written.
+                unsafe {
+                    match self {
+                        Self::Vbmi => look_up(table, from, to, len),
+                        Self::Shuffle => shuffle(table, from, to, len),
+                    }
+                }
             });
         }
     }
@@ -59,6 +73,49 @@ mod x86 {
                 let y = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high);
                 _mm512_mask_storeu_epi8(to.add(at), mask, y);
             }
+        }
+    }
+
+    /// # Safety
+    /// As of [`look_up`].
+    #[target_feature(enable = "avx2")]
+    unsafe fn shuffle(table: &[u8], from: *const i8, to: *mut i8, len: usize) {
+        assert_eq!(table.len(), 256);
+        // A shuffle gives zero for numbers below zero. An index is lessened by sixteen from step to step; as long as it is not
+        // below zero the entry of one sixteenth is exchanged for that of the next.
+        let mut steps = [_mm256_setzero_si256(); 16];
+        for (i, step) in steps.iter_mut().enumerate() {
+            // SAFETY: a sixteenth of the table.
+            let part = |i: usize| unsafe { _mm_loadu_si128(table.as_ptr().add(16 * i).cast()) };
+            // Numbers from 128 on are below zero at first, and never take part in the first eight exchanges ...
+            let entry = match i {
+                0 | 8 => part(i),
+                _ => _mm_xor_si128(part(i), part(i - 1)),
+            };
+            *step = _mm256_broadcastsi128_si256(entry);
+        }
+        let sixteen = _mm256_set1_epi8(16);
+        let whole = len / 32 * 32;
+        for at in (0..whole).step_by(32) {
+            // SAFETY: the caller vouches for `len` bytes.
+            let x = unsafe { _mm256_loadu_si256(from.add(at).cast()) };
+            // ... but in the last eight, those below 128 in the first.
+            let (mut low, mut high) = (x, _mm256_xor_si256(x, _mm256_set1_epi8(i8::MIN)));
+            let mut y =
+                _mm256_xor_si256(_mm256_shuffle_epi8(steps[0], low), _mm256_shuffle_epi8(steps[8], high));
+            for i in 1..8 {
+                // Saturated, lest they come round.
+                low = _mm256_subs_epi8(low, sixteen);
+                high = _mm256_subs_epi8(high, sixteen);
+                y = _mm256_xor_si256(y, _mm256_shuffle_epi8(steps[i], low));
+                y = _mm256_xor_si256(y, _mm256_shuffle_epi8(steps[i + 8], high));
+            }
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_si256(to.add(at).cast(), y) };
+        }
+        for at in whole..len {
+            // SAFETY: the caller vouches for `len` bytes.
+            unsafe { *to.add(at) = table[usize::from(*from.add(at) as u8)] as i8 };
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Averages of bytes, by vectors of 32-bit lanes.
 
 use super::PoolShape;
-use super::window::{Average, Pooling, Window, pool, stretches};
+use super::window::{Average, Pooling, Walk, Window, pool, stretches};
 use crate::cpu::elementwise::bytes::ByteLanes;
 use crate::isa::{Cpu, Isa, Kernel};
 use crate::par::Par;
@@ -48,17 +48,20 @@ impl<T: ByteLanes> Kernel for Windows<'_, T> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let channels = self.shape.channels;
         let mut done = 0;
+        if self.dst.is_empty() {
+            return;
+        }
+        let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
-            let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
-            let room = (channels - channel).min(self.dst.len() - done);
-            let window = Window::of(self.shape, pixel);
-            done += if room >= 4 * S::LANES {
-                self.vectors::<S, 4>(isa, &window, channel, done, 4 * S::LANES)
+            let room = (self.shape.channels - walk.channel).min(self.dst.len() - done);
+            let len = if room >= 4 * S::LANES {
+                self.vectors::<S, 4>(isa, &walk.window, walk.channel, done, 4 * S::LANES)
             } else {
-                self.vectors::<S, 1>(isa, &window, channel, done, room.min(S::LANES))
+                self.vectors::<S, 1>(isa, &walk.window, walk.channel, done, room.min(S::LANES))
             };
+            walk.advance(len);
+            done += len;
         }
     }
 }

@@ -307,6 +307,35 @@ impl Window {
     }
 }
 
+/// The pixels of a stretch of a result one after another, group of channels by group. A window is located once for all
+/// groups of its pixel, as that takes two divisions.
+pub(super) struct Walk<'a> {
+    shape: &'a PoolShape,
+    pixel: usize,
+    /// The first channel that is not done.
+    pub(super) channel: usize,
+    pub(super) window: Window,
+}
+
+impl<'a> Walk<'a> {
+    /// From result element `first` on.
+    #[inline(always)]
+    pub(super) fn new(shape: &'a PoolShape, first: usize) -> Self {
+        let pixel = first / shape.channels;
+        Self { shape, pixel, channel: first % shape.channels, window: Window::of(shape, pixel) }
+    }
+
+    /// `len` channels are done: those of a pixel at most.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, len: usize) {
+        self.channel += len;
+        if self.channel == self.shape.channels {
+            (self.pixel, self.channel) = (self.pixel + 1, 0);
+            self.window = Window::of(self.shape, self.pixel);
+        }
+    }
+}
+
 /// Sums of a window in the reference's order: column by column, nine positions at a time, each nine in a tree.
 struct Nines<V, const N: usize> {
     total: [V; N],
@@ -367,16 +396,19 @@ impl<T: Copy, P: Pooling<T>> Kernel for Windows<'_, T, P> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, _: S) {
-        let channels = self.shape.channels;
         let mut done = 0;
+        if self.dst.is_empty() {
+            return;
+        }
+        let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
-            let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
-            let len = CHANNELS.min(channels - channel).min(self.dst.len() - done);
+            let len = CHANNELS.min(self.shape.channels - walk.channel).min(self.dst.len() - done);
             if len == CHANNELS {
-                self.pixel(pixel, channel, done, [(); CHANNELS].len());
+                self.pixel(&walk.window, walk.channel, done, [(); CHANNELS].len());
             } else {
-                self.pixel(pixel, channel, done, len);
+                self.pixel(&walk.window, walk.channel, done, len);
             }
+            walk.advance(len);
             done += len;
         }
     }
@@ -385,8 +417,7 @@ impl<T: Copy, P: Pooling<T>> Kernel for Windows<'_, T, P> {
 impl<T: Copy, P: Pooling<T>> Windows<'_, T, P> {
     /// Pools `len` channels from `channel` of one pixel.
     #[inline(always)]
-    fn pixel(&mut self, pixel: usize, channel: usize, done: usize, len: usize) {
-        let window = Window::of(self.shape, pixel);
+    fn pixel(&mut self, window: &Window, channel: usize, done: usize, len: usize) {
         let mut acc = [self.pooling.start(); CHANNELS];
         window.for_each(self.shape, self.src, channel, len, |row| {
             for (acc, &x) in acc[..len].iter_mut().zip(row) {
@@ -416,21 +447,25 @@ impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let channels = self.shape.channels;
         let mut done = 0;
+        if self.dst.is_empty() {
+            return;
+        }
+        let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
-            let (pixel, channel) = ((self.first + done) / channels, (self.first + done) % channels);
-            let room = (channels - channel).min(self.dst.len() - done);
-            let window = Window::of(self.shape, pixel);
-            done += if let (Some(padding), true) = (self.padding, room >= S::LANES) {
-                self.nine(isa, &window, padding, channel, done, room)
+            let (window, channel) = (&walk.window, walk.channel);
+            let room = (self.shape.channels - channel).min(self.dst.len() - done);
+            let len = if let (Some(padding), true) = (self.padding, room >= S::LANES) {
+                self.nine(isa, window, padding, channel, done, room)
             } else if room >= 4 * S::LANES {
-                self.vectors::<S, 4>(isa, &window, channel, done)
+                self.vectors::<S, 4>(isa, window, channel, done)
             } else if room >= S::LANES {
-                self.vectors::<S, 1>(isa, &window, channel, done)
+                self.vectors::<S, 1>(isa, window, channel, done)
             } else {
-                self.part(isa, &window, channel, done, room)
+                self.part(isa, window, channel, done, room)
             };
+            walk.advance(len);
+            done += len;
         }
     }
 }

@@ -106,25 +106,24 @@ impl<T: Copy + PartialEq, I: Copy, B: Fn(T, T) -> bool> Columns<'_, T, I, B> {
         let rows = src[first * axis..].chunks_exact(axis);
         for (to, row) in dst.iter_mut().zip(rows) {
             let mut best = [row[0]; N];
-            for part in row.chunks(N) {
+            let (parts, rest) = row.as_chunks::<N>();
+            for part in parts {
                 for (best, &x) in best.iter_mut().zip(part) {
                     *best = if (self.better)(x, *best) { x } else { *best };
                 }
+            }
+            for (best, &x) in best.iter_mut().zip(rest) {
+                *best = if (self.better)(x, *best) { x } else { *best };
             }
             let mut extreme = best[0];
             for x in best {
                 extreme = if (self.better)(x, extreme) { x } else { extreme };
             }
             // Nothing is better than a NaN in front, which equals nothing.
-            let mut at = 0;
-            for (number, part) in row.chunks(N).enumerate() {
-                let found = part.iter().fold(false, |found, &x| found | (x == extreme));
-                if found {
-                    at = number * N + part.iter().position(|&x| x == extreme).unwrap_or(0);
-                    break;
-                }
-            }
-            *to = index(at as u32);
+            let has = |part: &[T; N]| part.iter().fold(false, |found, &x| found | (x == extreme));
+            let before = parts.iter().position(has).unwrap_or(parts.len()) * N;
+            let at = row[before..].iter().position(|&x| x == extreme);
+            *to = index(at.map_or(0, |at| before + at) as u32);
         }
     }
 }
