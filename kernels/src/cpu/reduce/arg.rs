@@ -69,6 +69,8 @@ impl<T: Copy + PartialEq, I: Copy, B: Fn(T, T) -> bool> Kernel for Columns<'_, T
     #[inline(always)]
     fn run<S: Isa>(self, _: S) {
         match (self.search.inner, self.search.axis) {
+            // As measured: of bytes thirty-two are slower.
+            (1, 64..) if size_of::<T>() == 1 => return self.rows::<64>(),
             (1, 64..) => return self.rows::<LANES>(),
             (1, 16..) => return self.rows::<8>(),
             _ => {}
