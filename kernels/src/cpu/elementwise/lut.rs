@@ -16,24 +16,35 @@ mod x86 {
     use crate::cpu::elementwise::for_each_range;
     use crate::cpu::elementwise::unary::Tiles;
 
-    /// How a CPU permutes bytes.
-    #[derive(Copy, Clone)]
-    pub(super) enum Permute {
+    /// Proof that the CPU permutes bytes in a way.
+    #[derive(Copy, Clone, Debug)]
+    pub(super) struct Permute(Way);
+
+    #[derive(Copy, Clone, Debug)]
+    enum Way {
         /// Any of 128, by AVX-512 F, BW and VBMI.
         Vbmi,
         /// Any of sixteen, by AVX2.
         Shuffle,
     }
 
-    impl Permute {
-        pub(super) fn detect() -> Option<Self> {
-            let vbmi = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vbmi");
-            if vbmi {
-                return Some(Self::Vbmi);
+    impl Way {
+        fn is_there(self) -> bool {
+            match self {
+                Self::Vbmi => {
+                    is_x86_feature_detected!("avx512f")
+                        && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512vbmi")
+                }
+                Self::Shuffle => is_x86_feature_detected!("avx2"),
             }
-            is_x86_feature_detected!("avx2").then_some(Self::Shuffle)
+        }
+    }
+
+    impl Permute {
+        /// The ways that the running CPU has, the fastest first.
+        pub(super) fn detect() -> impl Iterator<Item = Self> {
+            [Way::Vbmi, Way::Shuffle].into_iter().filter(|way| way.is_there()).map(Self)
         }
 
         pub(super) fn apply8<T: Narrow>(self, par: Par, io: InOut<'_, T>, table: &Table8<T>) {
@@ -44,12 +55,12 @@ mod x86 {
                 let mut part = unsafe { tiles.part(range) };
                 let (from, to, len) = (part.src().cast(), part.dst().cast(), part.len());
                 let table = bytemuck::cast_slice(table);
-                // SAFETY: the CPU was seen to have the instructions; both pointers are valid for `len` bytes, and a vector
+                // SAFETY: the token proves that the CPU has the instructions; both pointers are valid for `len` bytes, and a vector
                 // is read before its place is written.
                 unsafe {
-                    match self {
-                        Self::Vbmi => look_up(table, from, to, len),
-                        Self::Shuffle => shuffle(table, from, to, len),
+                    match self.0 {
+                        Way::Vbmi => look_up(table, from, to, len),
+                        Way::Shuffle => shuffle(table, from, to, len),
                     }
                 }
             });
@@ -82,12 +93,12 @@ mod x86 {
     unsafe fn shuffle(table: &[u8], from: *const i8, to: *mut i8, len: usize) {
         assert_eq!(table.len(), 256);
         // A shuffle gives zero for numbers below zero. An index is lessened by sixteen from step to step; as long as it is not
-        // below zero the entry of one sixteenth is exchanged for that of the next.
+        // below zero the entry of one sixteenth is exchanged for that of the next. Each half of the table has eight steps of
+        // its own, for which the numbers of the other half are below zero.
         let mut steps = [_mm256_setzero_si256(); 16];
         for (i, step) in steps.iter_mut().enumerate() {
             // SAFETY: a sixteenth of the table.
             let part = |i: usize| unsafe { _mm_loadu_si128(table.as_ptr().add(16 * i).cast()) };
-            // Numbers from 128 on are below zero at first, and never take part in the first eight exchanges ...
             let entry = match i {
                 0 | 8 => part(i),
                 _ => _mm_xor_si128(part(i), part(i - 1)),
@@ -99,7 +110,6 @@ mod x86 {
         for at in (0..whole).step_by(32) {
             // SAFETY: the caller vouches for `len` bytes.
             let x = unsafe { _mm256_loadu_si256(from.add(at).cast()) };
-            // ... but in the last eight, those below 128 in the first.
             let (mut low, mut high) = (x, _mm256_xor_si256(x, _mm256_set1_epi8(i8::MIN)));
             let mut y =
                 _mm256_xor_si256(_mm256_shuffle_epi8(steps[0], low), _mm256_shuffle_epi8(steps[8], high));
@@ -131,7 +141,7 @@ pub fn table8<T: Narrow>(f: impl Fn(T) -> T) -> Table8<T> {
 /// Replaces each value of `i8` or `u8` by its entry in the table.
 pub fn apply8<T: Narrow>(par: Par, io: InOut<'_, T>, table: &Table8<T>) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(permute) = x86::Permute::detect() {
+    if let Some(permute) = x86::Permute::detect().next() {
         return permute.apply8(par, io, table);
     }
     map_in_out(Baseline, par, io, |x| table[usize::from(x.widen() as u8)]);
@@ -172,6 +182,20 @@ mod tests {
         let mut out = vec![0; 1000];
         apply8(Par::new(2), InOut::apart(&input, &mut out).unwrap(), &unsigned);
         assert!(out.iter().zip(&input).all(|(&o, &x)| o == x.wrapping_mul(7) ^ 3));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_way_of_permuting() {
+        let table = table8(|x: i8| x.wrapping_mul(7) ^ 3);
+        let input: Vec<i8> = (0..1000).map(|i| i as u8 as i8).collect();
+        for permute in x86::Permute::detect() {
+            for len in [0, 1, 31, 32, 64, 1000] {
+                let (mut out, want) = (vec![0; len], input[..len].iter().map(|x| x.wrapping_mul(7) ^ 3));
+                permute.apply8(Par::serial(), InOut::apart(&input[..len], &mut out).unwrap(), &table);
+                assert!(out.iter().copied().eq(want), "{permute:?}, {len}");
+            }
+        }
     }
 
     #[test]

@@ -49,9 +49,6 @@ impl<T: ByteLanes> Kernel for Windows<'_, T> {
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
         let mut done = 0;
-        if self.dst.is_empty() {
-            return;
-        }
         let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
             let room = (self.shape.channels - walk.channel).min(self.dst.len() - done);

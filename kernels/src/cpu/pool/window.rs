@@ -397,9 +397,6 @@ impl<T: Copy, P: Pooling<T>> Kernel for Windows<'_, T, P> {
     #[inline(always)]
     fn run<S: Isa>(mut self, _: S) {
         let mut done = 0;
-        if self.dst.is_empty() {
-            return;
-        }
         let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
             let len = CHANNELS.min(self.shape.channels - walk.channel).min(self.dst.len() - done);
@@ -448,9 +445,6 @@ impl<P: VectorPooling> Kernel for FloatWindows<'_, P> {
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
         let mut done = 0;
-        if self.dst.is_empty() {
-            return;
-        }
         let mut walk = Walk::new(self.shape, self.first);
         while done < self.dst.len() {
             let (window, channel) = (&walk.window, walk.channel);
