@@ -180,9 +180,13 @@ impl Cpu {
     }
 
     /// What remains of an amount of work, counted in operations and chosen for AVX-512, for vectors of this CPU's lanes: it takes
-    /// about as long. So that threads are woken for work of some time, not of some size.
+    /// about as long. So that threads are woken for work of some time, not of some size. CPUs without AVX-512 need twice as
+    /// long for a vector's operations, and many more than that.
     pub(crate) fn in_its_lanes(self, work: usize) -> usize {
-        work * self.lanes() / MAX_LANES
+        match self.lanes() {
+            MAX_LANES => work,
+            lanes => work * lanes / (2 * MAX_LANES),
+        }
     }
 
     /// Whether an instruction widens floats of 16 bits.

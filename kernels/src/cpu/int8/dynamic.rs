@@ -3,8 +3,10 @@
 use crate::isa::{Cpu, Isa, IsaNarrow, Kernel, MAX_LANES};
 use crate::par::{Par, SharedMut};
 
-/// Elements of a tile of rows that is worth a thread.
-const TILE: usize = 1 << 14;
+/// Elements of a tile of rows.
+const TILE: usize = 1 << 12;
+/// Elements of a part of a row that is worth a thread.
+const PART: usize = 1 << 14;
 
 /// How a run of floats becomes bytes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +46,7 @@ pub fn quantize_rows(
         return;
     }
     let rows = from.len() / row_len;
-    if par.threads() > 1 && row_len >= 2 * TILE {
+    if par.threads() > 1 && row_len >= 2 * PART {
         for (row, from) in from.chunks_exact(row_len).enumerate() {
             let to = &mut to[row * row_len..][..row_len];
             (scales[row], zeros[row]) = quantize_long(cpu, scheme, from, to, par);
@@ -73,7 +75,7 @@ pub fn quantize_rows(
 fn quantize_long(cpu: Cpu, scheme: DynamicScheme, from: &[f32], to: &mut [u8], par: Par) -> (f32, i32) {
     const MOST_PARTS: usize = 64;
     // Whole vectors of every instruction set, and of the reference: see `Quantize::run`.
-    let part = from.len().div_ceil(MOST_PARTS).max(TILE).next_multiple_of(MAX_LANES);
+    let part = from.len().div_ceil(MOST_PARTS).max(PART).next_multiple_of(MAX_LANES);
     let mut ranges = [(0f32, 0f32); MOST_PARTS];
     let ranges = &mut ranges[..from.len().div_ceil(part)];
     par.chunks_mut(ranges, 1, |i, range| {

@@ -75,8 +75,10 @@ impl Bias {
 const BLOCK_BYTES: usize = 192 << 10;
 /// Work of a tile below which a thread is not worth waking, in products by the dot products of AVX-512.
 pub(super) const LEAST_WORK: usize = 1 << 19;
-/// Parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
-const PARTS_PER_THREAD: usize = 4;
+/// Most parts that work is cut into for each thread, so that threads that start late or are disturbed do not hold up all.
+const PARTS_PER_THREAD: usize = 16;
+/// Most parts where each repeats something: lines that windows of two parts share, or the packing of rows.
+const REPEATING_PARTS_PER_THREAD: usize = 4;
 
 /// [`LEAST_WORK`] for the instructions that a layout is for.
 pub(super) fn least_work(layout: &PackLayout) -> usize {
@@ -95,12 +97,18 @@ pub(super) fn block_rows(layout: &PackLayout) -> usize {
     (BLOCK_BYTES / row_bytes.max(1) / tile * tile).clamp(tile, MOST_ROWS / tile * tile)
 }
 
-/// The rows that a thread gets of `count`, in whole tiles of the layout: a part, or all if threads rather share the weights.
-/// `tile` rows are the least that are multiplied together.
-pub(super) fn rows_of_a_thread(layout: &PackLayout, count: usize, tile: usize, par: Par) -> usize {
+/// The rows that a thread gets at once of `count`, in whole tiles of the layout: one of its `parts`, or all if threads rather
+/// share the weights. `tile` rows are the least that are multiplied together.
+pub(super) fn rows_of_a_thread(
+    layout: &PackLayout,
+    count: usize,
+    tile: usize,
+    par: Par,
+    parts: usize,
+) -> usize {
     let (row_len, weights) = (layout.depth + layout.cols, layout.depth * layout.cols);
     let shared = threads_share_rows(count, count.div_ceil(tile), row_len, weights, par.threads());
-    count.div_ceil(if shared { par.threads() } else { 1 }).next_multiple_of(layout.tile_rows)
+    count.div_ceil(if shared { par.threads() * parts } else { 1 }).next_multiple_of(layout.tile_rows)
 }
 
 /// Bytes of scratch that one thread of [`gemm`] needs.
@@ -187,12 +195,13 @@ impl Cut {
     pub(super) fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
         let count = rows.count();
         if !layout.strips {
-            return Self::Rows(block_rows(layout).min(rows_of_a_thread(
-                layout,
-                count,
-                layout.tile_rows,
-                par,
-            )));
+            let parts = match par.threads() {
+                1 => 1,
+                threads => count * layout.cols * layout.depth / least_work(layout) / threads,
+            };
+            let parts = parts.clamp(1, PARTS_PER_THREAD);
+            let most = rows_of_a_thread(layout, count, layout.tile_rows, par, parts);
+            return Self::Rows(block_rows(layout).min(most));
         }
         let windows = rows.windows();
         let strip = windows.and_then(|(window, channels)| layout.strip(window, channels));
@@ -206,8 +215,11 @@ impl Cut {
         );
         let [height, width] = window.output;
         // Enough blocks for all threads, none of less than a few tiles.
-        let blocks =
-            if par.threads() == 1 { 1 } else { (2 * PARTS_PER_THREAD * par.threads()).div_ceil(panels) };
+        let blocks = if par.threads() == 1 {
+            1
+        } else {
+            (2 * REPEATING_PARTS_PER_THREAD * par.threads()).div_ceil(panels)
+        };
         let least = (4 * layout.tile_rows).div_ceil(width);
         let lines = (window.batch * height).div_ceil(blocks).max(least).min(strip.most_lines);
         Self::Lines(Lines { strip, lines, output: [height, width] })
@@ -280,18 +292,17 @@ pub(super) fn for_each_block(
     scratch: &mut [u8],
     run: impl Fn(usize, Range<usize>, &mut [u8]) + Sync + Send,
 ) {
-    let (blocks, wanted) = (cut.blocks(rows), PARTS_PER_THREAD * par.threads());
+    let (blocks, wanted) = (cut.blocks(rows), REPEATING_PARTS_PER_THREAD * par.threads());
     let panels = layout.padded_cols.div_ceil(layout.panel_cols);
     let parts = if par.threads() == 1 || blocks >= wanted {
         1
     } else {
         most_parts.clamp(1, wanted.div_ceil(blocks)).min(panels)
     };
-    let panels_per_part = panels.div_ceil(parts);
-    let parts = panels.div_ceil(panels_per_part);
     par.for_each_tile_with(blocks * parts, scratch, cut.scratch(layout), |tile, buffer| {
-        let panel = tile % parts * panels_per_part;
-        run(tile / parts, panel..(panel + panels_per_part).min(panels), buffer);
+        let panel = |part: usize| part * panels / parts;
+        let part = tile % parts;
+        run(tile / parts, panel(part)..panel(part + 1), buffer);
     });
 }
 

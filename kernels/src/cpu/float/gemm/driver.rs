@@ -12,8 +12,10 @@ use crate::par::{Bands, Par, SharedMut, threads_share_rows};
 
 /// Bytes of packed weights that stay in the second-level cache while rows pass by.
 const CACHED_WEIGHTS: usize = 512 << 10;
-/// Blocks per thread, so that threads end at about the same time.
-const BLOCKS_PER_THREAD: usize = 4;
+/// Most blocks for a thread: whoever is done first takes one of another's, and waits for the last one at most.
+const BLOCKS_PER_THREAD: usize = 8;
+/// Multiplications of a block, with AVX-512: some microseconds, beside which it does not count that a block is taken.
+const WORTH_A_BLOCK: usize = 512 * 1024;
 /// Multiplications, with AVX-512, below which a second thread costs more than it saves: some microseconds, as waking it takes.
 const WORTH_A_THREAD: usize = 384 * 1024;
 /// Most pieces a row can have; sizes the table of addresses on the stack.
@@ -62,7 +64,14 @@ pub(crate) fn product_into(
     if product.rows == 0 || product.weights.n() == 0 {
         return Ok(());
     }
-    let blocks = Blocks::new(cpu, product, par);
+    let sizes = Sizes {
+        rows: product.rows,
+        columns: product.weights.n(),
+        depth: product.weights.k(),
+        taps: source.taps(),
+        panels: product.weights.count(),
+    };
+    let blocks = Blocks::new(cpu, &sizes, par);
     let par = if blocks.order.tiles() == 1 { Par::serial() } else { par };
     par.for_each_tile_with(blocks.order.tiles(), scratch, source.scratch_len(), |block, scratch| {
         cpu.dispatch(Block { product, blocks: &blocks, block, out, scratch });
@@ -75,45 +84,64 @@ pub(crate) fn worthwhile_threads(cpu: Cpu, work: usize, par: Par) -> usize {
     par.threads().min(work / cpu.in_its_lanes(WORTH_A_THREAD)).max(1)
 }
 
+/// The size of a product, and how its operands lie.
+struct Sizes {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    /// Pieces of a row.
+    taps: usize,
+    /// Panels that the columns are packed in.
+    panels: usize,
+}
+
 /// How rows and panels are cut into blocks of work.
 struct Blocks {
     rows: usize,
     row_tile: usize,
     row_blocks: usize,
-    panels_per_block: usize,
+    panels: usize,
+    panel_blocks: usize,
     order: Bands,
 }
 
 impl Blocks {
-    fn new(cpu: Cpu, product: &Product<'_>, par: Par) -> Self {
+    fn new(cpu: Cpu, sizes: &Sizes, par: Par) -> Self {
+        let &Sizes { rows, columns: n, depth: k, taps, panels } = sizes;
         let tile = micro::tile_shape(cpu);
-        let (rows, n, k) = (product.rows, product.weights.n(), product.weights.k());
-        let panels = product.weights.count();
-        let panel_bytes = (k + 1) * tile.columns * size_of::<f32>();
-        let mut panels_per_block = (CACHED_WEIGHTS / panel_bytes).clamp(1, panels);
         let row_tiles = rows.div_ceil(tile.rows);
         let work = rows.saturating_mul(n).saturating_mul(k);
         let threads = worthwhile_threads(cpu, work, par);
-        let wanted = if threads == 1 { 1 } else { threads * BLOCKS_PER_THREAD };
         // A window's pixels are shared with its neighbours.
-        let row_len = (k / product.source.taps().max(1)).saturating_add(n);
+        let row_len = (k / taps.max(1)).saturating_add(n);
         let share_rows = threads_share_rows(rows, row_tiles, row_len, n.saturating_mul(k), threads);
-        let cut_weights = threads > 1 && panels >= wanted && !share_rows;
-        let row_blocks = if cut_weights { 1 } else { wanted.min(row_tiles) };
-        if row_blocks < wanted {
-            panels_per_block = panels_per_block.min(panels.div_ceil(wanted.div_ceil(row_blocks)));
-        }
-        let order = Bands::new(row_blocks, threads, panels.div_ceil(panels_per_block));
-        Self { rows, row_tile: tile.rows, row_blocks, panels_per_block, order }
+        let wanted = match threads {
+            1 => 1,
+            // As many for each thread.
+            _ => (work / cpu.in_its_lanes(WORTH_A_BLOCK) / threads).clamp(2, BLOCKS_PER_THREAD) * threads,
+        };
+        let panel_bytes = (k + 1) * tile.columns * size_of::<f32>();
+        let in_cache = panels.div_ceil((CACHED_WEIGHTS / panel_bytes).max(1));
+        // What is shared is cut first, and the other only where that gives too few blocks.
+        let (row_blocks, panel_blocks) = if share_rows || threads == 1 {
+            let row_blocks = wanted.min(row_tiles);
+            (row_blocks, wanted.div_ceil(row_blocks).max(in_cache).min(panels))
+        } else {
+            let panel_blocks = wanted.max(in_cache.next_multiple_of(threads)).min(panels);
+            (wanted.div_ceil(panel_blocks).min(row_tiles), panel_blocks)
+        };
+        let ranges = if share_rows { threads } else { 1 };
+        let order = Bands::new(row_blocks, ranges, panel_blocks);
+        Self { rows, row_tile: tile.rows, row_blocks, panels, panel_blocks, order }
     }
 
     /// Rows and panels of a block.
-    fn block(&self, number: usize, panels: usize) -> (Range<usize>, Range<usize>) {
+    fn block(&self, number: usize) -> (Range<usize>, Range<usize>) {
         let (row_block, panel_block) = self.order.tile(number);
         let row_tiles = self.rows.div_ceil(self.row_tile);
         let row = |block: usize| (block * row_tiles / self.row_blocks * self.row_tile).min(self.rows);
-        let first = panel_block * self.panels_per_block;
-        (row(row_block)..row(row_block + 1), first..(first + self.panels_per_block).min(panels))
+        let panel = |block: usize| block * self.panels / self.panel_blocks;
+        (row(row_block)..row(row_block + 1), panel(panel_block)..panel(panel_block + 1))
     }
 }
 
@@ -145,7 +173,7 @@ impl Block<'_> {
         let Self { product, blocks, block, out, scratch } = self;
         let Product { source, weights: Panels { layout, .. }, epilogue, .. } = product;
         let (taps, depth, columns_of_all) = (source.taps(), source.depth(), product.weights.n());
-        let (Range { start: mut row, end }, panels) = blocks.block(block, product.weights.count());
+        let (Range { start: mut row, end }, panels) = blocks.block(block);
         let mut pieces = [core::ptr::null(); MAX_TAPS * MAX_ROWS];
         let mut starts = [0; MAX_ROWS];
         while row < end {
@@ -197,6 +225,53 @@ impl Block<'_> {
                 unsafe { micro::compute(isa, height, &tile) };
             }
             row += rows;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_the_product_once_and_threads_get_the_same() {
+        let products: [(&str, usize, usize, usize, usize); 8] = [
+            ("an image", 14 * 14, 384, 64, 1),
+            ("a small image to few channels", 7 * 7, 160, 960, 1),
+            ("a small image to many channels", 7 * 7, 1280, 320, 1),
+            ("windows", 56 * 56, 64, 576, 9),
+            ("weights beyond the cache", 64, 4096, 1024, 1),
+            ("a row", 1, 1000, 1280, 1),
+            ("a column", 5000, 1, 300, 1),
+            ("hardly any work", 3, 5, 7, 1),
+        ];
+        for (name, rows, columns, depth, taps) in products {
+            for cpu in Cpu::all() {
+                let tile = micro::tile_shape(cpu);
+                let panels = columns.div_ceil(tile.columns);
+                for threads in [1, 2, 4] {
+                    let sizes = Sizes { rows, columns, depth, taps, panels };
+                    let blocks = Blocks::new(cpu, &sizes, Par::new(threads));
+                    let tiles = blocks.order.tiles();
+                    let place = format!("{name}, {threads} threads, {} blocks, {}", tiles, cpu.name());
+                    let mut times = vec![0; rows * panels];
+                    let mut share = [0usize; 2];
+                    for number in 0..tiles {
+                        let (block_rows, block_panels) = blocks.block(number);
+                        assert!(!block_rows.is_empty() && !block_panels.is_empty(), "{place}");
+                        share[usize::from(number >= tiles / 2)] += block_rows.len() * block_panels.len();
+                        for row in block_rows {
+                            block_panels.clone().for_each(|panel| times[row * panels + panel] += 1);
+                        }
+                    }
+                    assert!(times.iter().all(|&n| n == 1), "{place}");
+                    // As numbers are dealt out; a tile of rows in one panel is not cut, nor a panel for a single row.
+                    let uneven = share[0].abs_diff(share[1]);
+                    let grain = (rows.div_ceil(tile.rows).div_ceil(blocks.row_blocks) * tile.rows)
+                        * panels.div_ceil(blocks.panel_blocks);
+                    assert!(threads == 1 || tiles == 1 || uneven <= grain, "{place}: {share:?}");
+                }
+            }
         }
     }
 }

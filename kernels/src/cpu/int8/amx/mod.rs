@@ -81,7 +81,7 @@ pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
     let cut = &if layout.strips {
         Cut::new(&layout, rows, panels, par)
     } else {
-        let most = block_rows(&layout).min(rows_of_a_thread(&layout, count, TILE, par));
+        let most = block_rows(&layout).min(rows_of_a_thread(&layout, count, TILE, par, 1));
         // Blocks of equal height.
         Cut::Rows(count.div_ceil(count.div_ceil(most)).next_multiple_of(TILE))
     };
