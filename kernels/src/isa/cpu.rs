@@ -180,8 +180,8 @@ impl Cpu {
     }
 
     /// What remains of an amount of work, counted in operations and chosen for AVX-512, for vectors of this CPU's lanes: it takes
-    /// about as long. So that threads are woken for work of some time, not of some size. CPUs without AVX-512 need twice as
-    /// long for a vector's operations, and many more than that.
+    /// about as long. So that threads are woken for work of some time, not of some size. Half of that without AVX-512, as there
+    /// are CPUs that compute a vector in two halves (first-generation EPYC); on others somewhat shorter layers are shared.
     pub(crate) fn in_its_lanes(self, work: usize) -> usize {
         match self.lanes() {
             MAX_LANES => work,

@@ -192,15 +192,20 @@ impl BlockLines {
 }
 
 impl Cut {
-    pub(super) fn new<R: Rows>(layout: &PackLayout, rows: &R, panels: usize, par: Par) -> Self {
-        let count = rows.count();
+    /// Cuts the rows for `par`, of whose work `most_parts` parts are worth a thread each.
+    pub(super) fn new<R: Rows>(
+        layout: &PackLayout,
+        rows: &R,
+        panels: usize,
+        most_parts: usize,
+        par: Par,
+    ) -> Self {
         if !layout.strips {
             let parts = match par.threads() {
                 1 => 1,
-                threads => count * layout.cols * layout.depth / least_work(layout) / threads,
+                threads => (most_parts / threads).clamp(1, PARTS_PER_THREAD),
             };
-            let parts = parts.clamp(1, PARTS_PER_THREAD);
-            let most = rows_of_a_thread(layout, count, layout.tile_rows, par, parts);
+            let most = rows_of_a_thread(layout, rows.count(), layout.tile_rows, par, parts);
             return Self::Rows(block_rows(layout).min(most));
         }
         let windows = rows.windows();
@@ -273,8 +278,9 @@ pub fn gemm<R: Rows>(
     let least = least_work(&layout);
     let par = if work < 2 * least { Par::serial() } else { par };
     let panels = layout.padded_cols.div_ceil(layout.panel_cols);
-    let cut = &Cut::new(&layout, rows, panels, par);
-    for_each_block(&layout, cut, count, work / least, par, scratch, |block, panels, buffer| {
+    let most_parts = work / least;
+    let cut = &Cut::new(&layout, rows, panels, most_parts, par);
+    for_each_block(&layout, cut, count, most_parts, par, scratch, |block, panels, buffer| {
         let (range, source) = layout.dispatch(PackBlock { layout, rows, zeros, cut, block, buffer });
         let (bias, rows) = (bias.table(), BlockRows::Vectors(source));
         store.multiply(Block { weights, bias, zeros, offset: R::OFFSET, range, rows, panels });

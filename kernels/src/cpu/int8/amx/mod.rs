@@ -78,14 +78,15 @@ pub(super) fn gemm<R: Rows, E: Store + ?Sized>(
     let panels = layout.padded_cols.div_ceil(layout.panel_cols);
     let work = count * layout.cols * layout.col_bytes;
     let par = if work < 2 * LEAST_TILE_WORK { Par::serial() } else { par };
+    let most_parts = work / LEAST_TILE_WORK;
     let cut = &if layout.strips {
-        Cut::new(&layout, rows, panels, par)
+        Cut::new(&layout, rows, panels, most_parts, par)
     } else {
         let most = block_rows(&layout).min(rows_of_a_thread(&layout, count, TILE, par, 1));
         // Blocks of equal height.
         Cut::Rows(count.div_ceil(count.div_ceil(most)).next_multiple_of(TILE))
     };
-    for_each_block(&layout, cut, count, work / LEAST_TILE_WORK, par, scratch, |block, panels, buffer| {
+    for_each_block(&layout, cut, count, most_parts, par, scratch, |block, panels, buffer| {
         let pack = PackBlock { layout, rows, zeros, cut, block, buffer };
         let (range, source) = amx.base().base().dispatch(pack);
         let (bias, rows) = (bias.table(), BlockRows::Tiles(amx, source));
